@@ -1,0 +1,19 @@
+"""The one exception for what a user can mend, and the suggestion of a near name."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used. The message is one line that names the thing and the remedy.
+
+    Functions raise it (it is a ValueError); entry points print the message and exit with code 2.
+    """
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """An InputError for a name that is not one of `known`, suggesting the nearest."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return InputError(f"unknown {kind} {name!r}{hint} (known: {', '.join(names)})")
