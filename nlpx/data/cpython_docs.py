@@ -1,0 +1,130 @@
+"""`cpython-docs`: English prose that every CPython carries, with nothing to download.
+
+The language reference as `pydoc` shows it (`pydoc_data.topics`) and the docstrings of the standard library:
+about 1.5 million characters, 96 of them distinct. The sources are parsed, never imported, so nothing runs.
+"""
+
+import ast
+import gc
+import hashlib
+import inspect
+import os
+import re
+import sysconfig
+import warnings
+from collections.abc import Iterator
+
+from nlpx.data.splits import split_documents
+from nlpx.errors import InputError
+
+# Tests, examples and installers speak little English; `encodings` is tables; `pydoc_data` is read apart.
+_SKIPPED = {
+    "__pycache__", "dist-packages", "encodings", "ensurepip", "idle_test", "idlelib", "lib2to3", "pydoc_data",
+    "site-packages", "test", "tests", "turtledemo",
+}  # fmt: skip
+_TO_ASCII = str.maketrans(
+    {"‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "--", "…": "...", "\u00a0": " ", "•": "*", "→": "->"}
+)
+_WORD = re.compile(r"""[("'`*]*[A-Za-z]+(?:['-][A-Za-z]+)*[.,;:!?)"'`*]*""")
+_BLANK_LINES = re.compile(r"\n\s*\n")
+_SHORTEST = 60
+_END = "\n\n\n"
+
+
+def load(argument: str, validation_fraction: float) -> tuple[str, str]:
+    """Training and validation text, cut between two documents.
+
+    The documents stand in the order of a hash of their text, so that either part is an unbiased sample.
+    Raises InputError if the running Python comes without its sources, or if an argument is given.
+    """
+    if argument:
+        raise InputError(f"cpython-docs takes no argument, so leave out {':' + argument!r}")
+    found = documents()
+    if not found:
+        raise InputError("this Python comes without the sources of its standard library; use --data file:PATH")
+    return split_documents([document + _END for document in found], validation_fraction)
+
+
+def documents() -> list[str]:
+    """The documents, each a topic or a docstring: only its paragraphs of prose, no paragraph found twice.
+
+    Deterministic on a given CPython. Reading takes one to two seconds.
+    """
+    cleaned = {_prose(raw) for raw in (*_topics(), *_docstrings())}
+    ordered = sorted(cleaned, key=lambda document: hashlib.sha256(document.encode()).digest())
+    # Topics quote each other and classes copy docstrings; a paragraph in both parts would leak the training
+    # text into validation. Short ones ("Changed in version 3.8:") are English that repeats itself by nature.
+    seen: set[str] = set()
+    kept = []
+    for document in ordered:
+        paragraphs = {p: " ".join(p.split()) for p in document.split("\n\n")}  # whatever its indentation and line ends
+        new = [p for p, words in paragraphs.items() if len(words) < 40 or words not in seen]
+        seen.update(paragraphs.values())
+        kept.append("\n\n".join(new))
+    return [document for document in kept if len(document) >= _SHORTEST]
+
+
+def _prose(raw: str) -> str:
+    """The paragraphs of prose in `raw`: in ASCII, four words or more, seven tenths of them plain words.
+
+    That drops doctests, grammar, tables, signatures and headings, which a language model would learn instead.
+    """
+    paragraphs = _BLANK_LINES.split(inspect.cleandoc(raw).translate(_TO_ASCII))
+    return "\n\n".join(paragraph for paragraph in paragraphs if _is_prose(paragraph))
+
+
+def _is_prose(paragraph: str) -> bool:
+    if not paragraph.isascii() or not paragraph.replace("\n", "").isprintable():
+        return False
+    words = paragraph.split()
+    return len(words) >= 4 and sum(map(bool, map(_WORD.fullmatch, words))) >= 0.7 * len(words)
+
+
+def _topics() -> Iterator[str]:
+    try:
+        from pydoc_data.topics import topics
+    except ImportError:  # some distributions package it apart
+        return
+    yield from topics.values()
+
+
+def _docstrings() -> Iterator[str]:
+    collecting = gc.isenabled()
+    gc.disable()  # millions of small objects without a cycle among them: collecting costs a third of the time
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # old escapes in old modules
+            for path in _sources():
+                with open(path, "rb") as file:
+                    source = file.read()
+                try:
+                    tree = ast.parse(source)
+                except (SyntaxError, ValueError):  # templates and samples of bad source
+                    continue
+                yield from _docstrings_of(tree)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _sources() -> Iterator[str]:
+    for folder, folders, names in os.walk(sysconfig.get_path("stdlib")):
+        folders[:] = [name for name in folders if name not in _SKIPPED and not name.startswith("config-")]
+        for name in names:
+            if name.endswith(".py") and not name.startswith("_sysconfigdata"):
+                yield os.path.join(folder, name)
+
+
+def _docstrings_of(tree: ast.Module) -> Iterator[str]:
+    # Only statements hold definitions: walking into expressions, as ast.walk does, takes several times as long.
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            text = ast.get_docstring(node, clean=False)
+            if text:
+                yield text
+        for field in ("body", "orelse", "handlers", "finalbody"):
+            inner = getattr(node, field, None)
+            if isinstance(inner, list):
+                todo.extend(inner)

@@ -1,0 +1,76 @@
+"""One text from one SPEC: the name of a built-in source, `file:PATH`, or `tfds:NAME[/CONFIG]`."""
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable
+
+from nlpx.data import cpython_docs, text_files, tfds_text
+from nlpx.data.splits import check_fraction
+from nlpx.errors import InputError, unknown
+
+# Each gives a training and a validation text which, run together, are the whole source.
+_SOURCES: dict[str, Callable[[str, float], tuple[str, str]]] = {
+    "cpython-docs": cpython_docs.load,
+    "file": text_files.load,
+    "tfds": tfds_text.load,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TextData:
+    """A text to train on and one to validate on, which do not overlap.
+
+    Attributes:
+        train: the training text.
+        validation: the validation text.
+        name: the SPEC it came from; both, as "SPEC, validation SPEC", if there were two.
+        sha256: hexadecimal digest of train + validation in UTF-8, to tell two runs on different data apart.
+    """
+
+    train: str
+    validation: str
+    name: str
+    sha256: str
+
+
+def load_text(spec: str, *, validation_spec: str | None = None, validation_fraction: float = 0.1) -> TextData:
+    """Reads a text and sets a part of it, or another text, aside for validation.
+
+    Arguments:
+        spec: `cpython-docs`, `file:PATH[,PATH...]` or `tfds:NAME[/CONFIG]`.
+        validation_spec: validate on the whole of this source and train on the whole of the first.
+        validation_fraction: the share of characters that validates, where the source has no split of its own.
+    Raises InputError for an unknown source, one that cannot be read, a part that would be empty, or two
+    sources that share their text.
+    """
+    check_fraction(validation_fraction)
+    train, validation = _load(spec, validation_fraction)
+    name = spec
+    if validation_spec is not None:
+        _refuse_shared_files(spec, validation_spec)
+        train, validation = train + validation, "".join(_load(validation_spec, validation_fraction))
+        name = f"{spec}, validation {validation_spec}"
+        if validation and validation in train:
+            raise InputError(f"the validation text {validation_spec} is part of the training text {spec}; give another")
+    for part, text in (("training", train), ("validation", validation)):
+        if not text:
+            raise InputError(f"{name} leaves no {part} text; give more text or another validation fraction")
+    digest = hashlib.sha256(train.encode())
+    digest.update(validation.encode())
+    return TextData(train, validation, name, digest.hexdigest())
+
+
+def _load(spec: str, validation_fraction: float) -> tuple[str, str]:
+    source, _, argument = spec.partition(":")
+    if source not in _SOURCES:
+        raise unknown("data source", source, _SOURCES)
+    return _SOURCES[source](argument, validation_fraction)
+
+
+def _refuse_shared_files(spec: str, validation_spec: str) -> None:
+    if spec.startswith("file:") and validation_spec.startswith("file:"):
+        lists = (text_files.paths(each.removeprefix("file:")) for each in (spec, validation_spec))
+        shared = set.intersection(*({os.path.realpath(path) for path in paths} for paths in lists))
+        if shared:
+            raise InputError(f"{min(shared)} is both training and validation text; name it in one of them")

@@ -1,0 +1,33 @@
+"""Cutting one text into a training and a validation part that do not overlap."""
+
+from collections.abc import Sequence
+
+from nlpx.errors import InputError
+
+
+def split_characters(text: str, validation_fraction: float) -> tuple[str, str]:
+    """The first int(n * (1 - validation_fraction)) of n characters, and the rest."""
+    cut = int(len(text) * (1 - validation_fraction))
+    return text[:cut], text[cut:]
+
+
+def split_documents(documents: Sequence[str], validation_fraction: float) -> tuple[str, str]:
+    """The documents run together, cut at the boundary nearest to that fraction of characters from the end.
+
+    A single document is cut by characters: better a cut in mid-sentence than no validation.
+    """
+    if len(documents) == 1:
+        return split_characters(documents[0], validation_fraction)
+    wanted = validation_fraction * sum(map(len, documents))
+    size, best = 0, (float("inf"), 0)
+    for index in range(len(documents) - 1, 0, -1):
+        size += len(documents[index])
+        best = min(best, (abs(size - wanted), index))
+    cut = best[1]
+    return "".join(documents[:cut]), "".join(documents[cut:])
+
+
+def check_fraction(validation_fraction: float) -> None:
+    """InputError unless 0 < validation_fraction < 1."""
+    if not 0 < validation_fraction < 1:
+        raise InputError(f"validation_fraction is {validation_fraction}; it must lie between 0 and 1, both excluded")

@@ -1,0 +1,88 @@
+"""`file:PATH[,PATH...]`: text files, gzipped text files, and folders of them."""
+
+import gzip
+import os
+import stat
+import zlib
+
+from nlpx.data.splits import split_characters
+from nlpx.errors import InputError
+
+_ENDINGS = (".txt", ".md", ".rst", ".tokens", ".text")
+
+
+def load(argument: str, validation_fraction: float) -> tuple[str, str]:
+    """The files run together, cut at a character: the first part trains, the rest validates."""
+    return split_characters(read(argument), validation_fraction)
+
+
+def read(argument: str) -> str:
+    """The text of all files of a comma-separated list of paths, in order.
+
+    A folder gives the files within it, at any depth and sorted, that end in .txt, .md, .rst, .tokens or .text,
+    or in one of these and .gz. Line ends stay as they are; a byte order mark is left out; a file that does not
+    end its last line is given a line end if another follows, so that two words do not run into one.
+
+    Raises InputError if a file is missing, empty, unreadable, not UTF-8 or a damaged gzip, or a folder holds none.
+    """
+    texts = [_read_file(path) for path in paths(argument)]
+    texts = [text for text in texts if text]
+    if not texts:
+        raise InputError(f"file:{argument} holds no text: every file is empty")
+    ended = [text if text.endswith("\n") else text + "\n" for text in texts[:-1]]
+    return "".join([*ended, texts[-1]])
+
+
+def paths(argument: str) -> list[str]:
+    """The files a comma-separated list of files and folders names. Raises InputError if there are none."""
+    found: list[str] = []
+    for path in map(os.path.expanduser, argument.split(",")):
+        if not path:
+            raise InputError(f"file:{argument} names an empty path; write file:PATH or file:PATH,PATH")
+        try:
+            mode = os.stat(path).st_mode
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}; give the path of a text file") from error
+        if stat.S_ISDIR(mode):
+            found.extend(_folder(path))
+        elif not stat.S_ISREG(mode):
+            raise InputError(f"{path} is neither a file nor a folder; give the path of a text file")
+        elif os.path.getsize(path) == 0:
+            raise InputError(f"{path} is empty; give a file with text")
+        else:
+            found.append(path)
+    return found
+
+
+def _folder(folder: str) -> list[str]:
+    found = [
+        os.path.join(inner, name)
+        for inner, _, names in os.walk(folder)
+        for name in names
+        if name.removesuffix(".gz").endswith(_ENDINGS) and os.path.isfile(os.path.join(inner, name))
+    ]
+    if not found:
+        endings = ", ".join(_ENDINGS)
+        raise InputError(
+            f"the folder {folder} holds no text file; a name must end in {endings}, or one of these and .gz"
+        )
+    return sorted(found)
+
+
+def _read_file(path: str) -> str:
+    zipped = path.endswith(".gz")
+    try:
+        with gzip.open(path, "rb") if zipped else open(path, "rb") as file:
+            content = file.read()
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{path} is not a whole gzip file ({error}); fetch or pack it again") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; give a text file you may read") from error
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        where = f"byte offset {error.start}" + (" of the unpacked text" if zipped else "")
+        raise InputError(
+            f"{path} is not UTF-8: byte 0x{content[error.start]:02x} at {where}; convert it, for example with iconv"
+        ) from error
+    return text.removeprefix("\ufeff")

@@ -1,0 +1,143 @@
+"""`tfds:NAME[/CONFIG]`: the text sets of TensorFlow Datasets, read without TensorFlow."""
+
+import contextlib
+import difflib
+import importlib
+import io
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from nlpx.data.splits import split_documents
+from nlpx.errors import InputError
+
+_NAME = re.compile(r"(\w+)(/[\w.+-]+)?(:\d+\.\d+\.\d+)?")
+_VALIDATION_SPLITS = ("validation", "valid", "dev", "test")
+_END = "\n\n"
+
+
+def load(argument: str, validation_fraction: float) -> tuple[str, str]:
+    """Training and validation text of a set, its documents each ended by a blank line.
+
+    The set's own `train` and `validation` (else `test`) are taken where it has both; else all its documents
+    are cut into two parts. The documents are the values of the feature `text`, else of its only string feature.
+    Bytes that are no UTF-8 become U+FFFD. Sets are kept where TFDS keeps them: TFDS_DATA_DIR, else
+    ~/tensorflow_datasets; one that is not there is downloaded.
+
+    Raises InputError if there is no such set or configuration, it cannot be downloaded or prepared, or it
+    has no such feature.
+    """
+    match = _NAME.fullmatch(argument)
+    if not match:
+        raise InputError(f"tfds:{argument} is no name of a data set; write tfds:NAME or tfds:NAME/CONFIG")
+    with _quiet():
+        tfds = _library()
+        builder = _builder(tfds, argument, match[1])
+        feature = _text_feature(argument, builder.info.features)  # before a download of gigabytes, not after
+        _prepare(tfds, argument, builder)
+        splits = {
+            name: _documents(builder, argument, name, feature) for name, info in builder.info.splits.items()
+            if info.num_examples
+        }  # fmt: skip
+    if not splits:
+        raise InputError(f"tfds:{argument} holds no example; choose another set")
+    validation = next((name for name in _VALIDATION_SPLITS if name in splits), None)
+    if "train" in splits and validation:
+        return "".join(splits["train"]), "".join(splits[validation])
+    return split_documents([document for part in splits.values() for document in part], validation_fraction)
+
+
+def _library() -> Any:
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise InputError(f"tfds: needs tensorflow-datasets ({error}): pip install 'nlpx[experiments]'") from error
+    # Sets register when their module is imported, and the library's own sweep stops at the first module that
+    # misses a package, before it reaches those with text.
+    for module in ("text", "translate", "summarization", "structured", "question_answering"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(f"tensorflow_datasets.{module}")
+    return tfds
+
+
+def _builder(tfds: Any, argument: str, name: str) -> Any:
+    try:
+        # The one format that can be read without TensorFlow.
+        return tfds.builder(argument, file_format="array_record")
+    except tfds.core.registered.DatasetNotFoundError as error:
+        close = difflib.get_close_matches(name, tfds.core.registered.list_imported_builders(), n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]!r}?" if close else "see www.tensorflow.org/datasets for the names"
+        raise InputError(f"unknown data set tfds:{argument}; {hint}") from error
+    except Exception as error:  # a builder may raise anything; to the user it is the set that cannot be had
+        raise InputError(f"tfds:{argument} cannot be opened: {_line(error)}") from error
+
+
+def _prepare(tfds: Any, argument: str, builder: Any) -> None:
+    from tensorflow_datasets.core.download import downloader
+
+    retries = downloader.MAX_RETRIES
+    downloader.MAX_RETRIES = 0  # ten retries with growing pauses keep a machine without network waiting 200 s
+    try:
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+    except Exception as error:
+        raise InputError(
+            f"tfds:{argument} cannot be downloaded or prepared here: {_line(error)}; prepare it where there is "
+            "network (and TensorFlow, if the set asks for it), point TFDS_DATA_DIR to it, or use file:PATH"
+        ) from error
+    finally:
+        downloader.MAX_RETRIES = retries
+
+
+def _text_feature(argument: str, features: Any) -> str:
+    if not hasattr(features, "items"):  # a FeaturesDict is no Mapping
+        raise InputError(f"tfds:{argument} has no named features; it cannot be used as text")
+    strings = [name for name, feature in features.items() if _is_string(feature)]
+    if "text" in strings:
+        return "text"
+    if len(strings) != 1:
+        raise InputError(
+            f"tfds:{argument} has no feature 'text' and {len(strings)} string features among its features "
+            f"{', '.join(sorted(features))}; choose a set with one text"
+        )
+    return strings[0]
+
+
+def _is_string(feature: Any) -> bool:
+    info = feature.get_tensor_info()
+    # A nested feature has a dict of these. Their `dtype` would ask for TensorFlow; `np_dtype` does not.
+    dtype = getattr(info, "np_dtype", None)
+    return dtype is not None and info.shape == () and np.dtype(dtype).kind in "OSU"
+
+
+def _documents(builder: Any, argument: str, split: str, feature: str) -> list[str]:
+    try:
+        values = [example[feature] for example in builder.as_data_source(split)]
+    except Exception as error:
+        raise InputError(
+            f"tfds:{argument} cannot be read: {_line(error)}; delete {builder.data_dir} to prepare it again"
+        ) from error
+    return [(v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v)) + _END for v in values]
+
+
+def _line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Holds back what the library prints and logs; a terminal still sees the bars of a long download."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+            if not sys.stderr.isatty():
+                stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,228 @@
+"""Batches of consecutive tokens for language modelling.
+
+Letters of the shapes: n tokens in the text, b rows in a batch, t tokens in a row (`seq_len`).
+A batch is a dict of numpy arrays of shape (b, t): `inputs` int32; `targets` int32, the token after each input;
+`mask` bool, True where the target counts. Streams add `start`, bool of shape (b,), True where a row begins its
+stretch of text anew, so that the state carried from the batch before must be reset.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int32, Integer
+
+from nlpx.errors import InputError
+
+Batch = dict[str, np.ndarray]
+
+
+def random_windows(tokens: Integer[np.ndarray, "n"], *, seq_len: int, batch_size: int, seed: int) -> Any:
+    """Shuffled windows of the text, without end, as a `grain.IterDataset` of whole batches.
+
+    Each epoch cuts the text anew, from a random phase on, into windows that do not overlap, and shuffles them:
+    every token is a target once an epoch, except fewer than 2t at the two ends, which the phase moves about.
+    Row r of step s is window s * b + r of the endless sequence of epochs, so a batch depends on nothing but
+    (tokens, seq_len, batch_size, seed, s): not on devices, nor on what was read before.
+
+    `iter()` of it has `get_state()` and `set_state()`, exact and JSON: the number of the next step.
+    Reading takes no thread and no process.
+
+    Arguments:
+        tokens: integers of shape (n,).
+        seq_len: t.
+        batch_size: b.
+        seed: fixes phases and order; any integer.
+    Raises InputError if n < t + 1, or a size is not positive.
+    """
+    return _endless(_RandomWindows(_checked(tokens, seq_len, batch_size), seq_len, batch_size, seed))
+
+
+def streams(tokens: Integer[np.ndarray, "n"], *, seq_len: int, batch_size: int, seed: int) -> Any:
+    """The text as b equal streams side by side, for a state carried from batch to batch, without end.
+
+    Step s gives each row the next t tokens of its stream; `start` is True for all rows in the first step of an
+    epoch. Each epoch begins at a random phase: at fixed cuts the same tokens would always be read without what
+    stands before them, and gradients would always be truncated at the same places. A batch depends only on
+    the arguments and the step, as in `random_windows`, whose dataset and state this has.
+
+    Arguments: as `random_windows`.
+    Raises InputError if n < b * t + 1, or a size is not positive.
+    """
+    array = _checked(tokens, seq_len, batch_size)
+    if len(array) < batch_size * seq_len + 1:
+        raise InputError(
+            f"the text has {len(array)} tokens, but {batch_size} streams of {seq_len} need "
+            f"{batch_size * seq_len + 1}; lower --batch-size or --seq-len"
+        )
+    return _endless(_Streams(array, seq_len, batch_size, seed))
+
+
+def evaluation_windows(tokens: Integer[np.ndarray, "n"], *, seq_len: int, batch_size: int) -> Sequence[Batch]:
+    """The text in order, cut into windows that do not overlap: each token but the first is a target exactly once.
+
+    The last window and the last batch are padded with zeros where `mask` is False, so all have one shape. A text
+    shorter than a window is one padded window.
+
+    Arguments: as `random_windows`.
+    Raises InputError if n < 2, or a size is not positive.
+    """
+    return _EvaluationWindows(_checked(tokens, seq_len, batch_size, needed=2), seq_len, batch_size)
+
+
+def evaluation_streams(tokens: Integer[np.ndarray, "n"], *, seq_len: int, batch_size: int) -> Sequence[Batch]:
+    """The text as b stretches side by side, read in order with a carried state: each target exactly once.
+
+    A row sees nothing before its stretch, so the score of the text read as one has `batch_size=1`. Rows are
+    padded as in `evaluation_windows`; `start` is True in the first batch.
+
+    Arguments: as `random_windows`.
+    Raises InputError if n < 2, or a size is not positive.
+    """
+    return _EvaluationStreams(_checked(tokens, seq_len, batch_size, needed=2), seq_len, batch_size)
+
+
+class _RandomWindows:
+    """The batch of each step, in constant time: a source of random access for grain."""
+
+    def __init__(self, tokens: np.ndarray, seq_len: int, batch_size: int, seed: int):
+        self._seq_len, self._batch_size, self._seed = seq_len, batch_size, seed
+        self._windows = np.lib.stride_tricks.sliding_window_view(tokens, seq_len + 1)
+        # One window fewer than would fit, if there are two: then any phase below t leaves as many windows,
+        # and with the epochs all of one length a step is found without walking through those before it.
+        self._per_epoch = max(1, (len(tokens) - seq_len) // seq_len)
+        self._slack = len(tokens) - 1 - self._per_epoch * seq_len
+        self._recent: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def __getitem__(self, step: int) -> Batch:
+        first = step * self._batch_size
+        starts, filled = np.empty(self._batch_size, np.int64), 0
+        while filled < self._batch_size:  # a batch may reach into the next epochs
+            epoch, at = divmod(first + filled, self._per_epoch)
+            part = self._starts(epoch)[at : at + self._batch_size - filled]
+            starts[filled : filled + len(part)] = part
+            filled += len(part)
+        return _batch(self._windows[starts])
+
+    def _starts(self, epoch: int) -> np.ndarray:
+        if epoch not in self._recent:
+            random = _generator(self._seed, epoch)
+            phase = random.integers(self._slack + 1)
+            starts = phase + random.permutation(self._per_epoch) * self._seq_len
+            self._recent = {**dict(list(self._recent.items())[-1:]), epoch: starts}
+        return self._recent[epoch]
+
+
+class _Streams:
+    """The batch of each step, in constant time: a source of random access for grain."""
+
+    def __init__(self, tokens: np.ndarray, seq_len: int, batch_size: int, seed: int):
+        self._seq_len, self._batch_size, self._seed = seq_len, batch_size, seed
+        self._windows = np.lib.stride_tricks.sliding_window_view(tokens, seq_len + 1)
+        self._per_epoch = max(1, (len(tokens) - seq_len) // (batch_size * seq_len))
+        self._slack = len(tokens) - 1 - self._per_epoch * batch_size * seq_len
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def __getitem__(self, step: int) -> Batch:
+        epoch, at = divmod(step, self._per_epoch)
+        phase = _generator(self._seed, epoch).integers(self._slack + 1)
+        starts = phase + (np.arange(self._batch_size) * self._per_epoch + at) * self._seq_len
+        return {**_batch(self._windows[starts]), "start": np.full(self._batch_size, at == 0)}
+
+
+class _Evaluation(Sequence[Batch]):
+    """Batches cut from a padded copy of the text when asked for: row r of batch i from `_starts(i)[r]` on."""
+
+    def __init__(self, tokens: np.ndarray, seq_len: int, batch_size: int):
+        self._targets = len(tokens) - 1
+        self._seq_len, self._batch_size = seq_len, batch_size
+        self._tokens = np.concatenate([tokens, np.zeros(seq_len, np.int32)])
+
+    def _cut(self, starts: np.ndarray, ends: np.ndarray | int) -> Batch:
+        inputs = np.minimum(starts, self._targets)[:, None] + np.arange(self._seq_len)
+        mask = starts[:, None] + np.arange(self._seq_len) < np.reshape(ends, (-1, 1))
+        return {
+            "inputs": np.where(mask, self._tokens[inputs], 0),
+            "targets": np.where(mask, self._tokens[np.minimum(inputs + 1, self._targets)], 0),
+            "mask": mask,
+        }
+
+    def _index(self, index: int) -> int:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"batch {index} of {len(self)}")
+        return index % len(self)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return (self[index] for index in range(len(self)))
+
+
+class _EvaluationWindows(_Evaluation):
+    def __len__(self) -> int:
+        return -(-self._targets // (self._seq_len * self._batch_size))
+
+    def __getitem__(self, index: int) -> Batch:
+        first = self._index(index) * self._batch_size
+        return self._cut((first + np.arange(self._batch_size)) * self._seq_len, self._targets)
+
+
+class _EvaluationStreams(_Evaluation):
+    @property
+    def _stretch(self) -> int:
+        return -(-self._targets // self._batch_size)
+
+    def __len__(self) -> int:
+        return -(-self._stretch // self._seq_len)
+
+    def __getitem__(self, index: int) -> Batch:
+        index = self._index(index)
+        begins = np.arange(self._batch_size) * self._stretch
+        ends = np.minimum(begins + self._stretch, self._targets)
+        batch = self._cut(begins + index * self._seq_len, ends)
+        return {**batch, "start": np.full(self._batch_size, index == 0)}
+
+
+def _batch(windows: np.ndarray) -> Batch:
+    inputs = np.ascontiguousarray(windows[:, :-1])
+    return {
+        "inputs": inputs,
+        "targets": np.ascontiguousarray(windows[:, 1:]),
+        "mask": np.ones(inputs.shape, np.bool_),
+    }
+
+
+def _generator(seed: int, epoch: int) -> np.random.Generator:
+    # Counter-based: each (seed, epoch) is a key of its own, and no epoch needs those before it.
+    return np.random.Generator(np.random.Philox(key=np.array([seed % 2**64, epoch], np.uint64)))
+
+
+def _checked(
+    tokens: Integer[np.ndarray, "n"], seq_len: int, batch_size: int, needed: int | None = None
+) -> Int32[np.ndarray, "n"]:
+    for flag, size in (("--seq-len", seq_len), ("--batch-size", batch_size)):
+        if size < 1:
+            raise InputError(f"{flag} is {size}; it must be at least 1")
+    array = np.asarray(tokens)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise InputError(f"tokens must be a 1-D array of integers, not {array.dtype} of shape {array.shape}")
+    needed = seq_len + 1 if needed is None else needed
+    if len(array) < needed:
+        remedy = "give more text" if needed <= 2 else "lower --seq-len"
+        raise InputError(f"the text has {len(array)} tokens, but a window needs {needed}; {remedy}")
+    return array.astype(np.int32, copy=False)
+
+
+def _endless(source: Any) -> Any:
+    try:
+        import grain
+    except ImportError as error:
+        raise InputError("batches need the package grain: pip install 'nlpx[experiments]'") from error
+    # A batch takes some 20 microseconds to cut: threads that read ahead would cost more, and hold batches that
+    # a checkpoint must account for.
+    options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
+    return grain.MapDataset.source(source).to_iter_dataset(options)

@@ -1,0 +1,87 @@
+"""From tokens to vectors and back: embeddings, tied or not, and positions added to them."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from nlpx import ops
+from nlpx.errors import unknown
+from nlpx.ops.array_types import Array, Float, Int, Mask
+
+POSITIONS = ("none", "sinusoidal", "learned")
+
+
+class TokenEmbedding(nn.Module):
+    """A vector a token, and logits from vectors.
+
+    Attributes:
+      tied: the logits use the same table as the embedding (Press and Wolf 2017, arXiv 1608.05859); otherwise a
+        dense layer of their own. Either way they have a bias.
+    """
+
+    vocab_size: int
+    width: int
+    tied: bool = True
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+    embedding_init: nn.initializers.Initializer = nn.initializers.normal(0.02)
+
+    def setup(self):
+        self.table = self.param("table", self.embedding_init, (self.vocab_size, self.width), self.param_dtype)
+        self.bias = self.param("bias", nn.initializers.zeros, (self.vocab_size,), self.param_dtype)
+        if not self.tied:
+            self.kernel = self.param(
+                "kernel", nn.initializers.lecun_normal(), (self.width, self.vocab_size), self.param_dtype
+            )
+
+    def __call__(self, tokens: Int[Array, "b t"]) -> Float[Array, "b t d"]:
+        """The tokens' vectors."""
+        return jnp.take(self.table, tokens, axis=0).astype(self.dtype)
+
+    def logits(self, x: Float[Array, "b t d"]) -> Float[Array, "b t v"]:
+        """Unnormalized log-probabilities over the vocabulary."""
+        kernel = self.table.T if self.tied else self.kernel
+        return x.astype(self.dtype) @ kernel.astype(self.dtype) + self.bias.astype(self.dtype)
+
+
+class Positions(nn.Module):
+    """Adds to each token's vector a code of where it stands, counted over real tokens.
+
+    The state is how many tokens each row has had. Past the last learned position the result is NaN (`ops` says why);
+    sinusoidal codes go on, though a model has not seen them beyond the length it was trained on.
+
+    Attributes:
+      kind: "none" (adds nothing), "sinusoidal", or "learned": a table of `max_length` vectors.
+    """
+
+    kind: str
+    width: int
+    max_length: int
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.nowrap
+    def initial_state(self, batch_size: int) -> Int[Array, " b"]:
+        """No tokens yet."""
+        return jnp.zeros(batch_size, jnp.int32)
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b t d"], *, state: Int[Array, " b"] | None = None, mask: Mask | None = None
+    ) -> tuple[Float[Array, "b t d"], Int[Array, " b"]]:
+        """Adds the positions. Returns the sum and the new count of tokens."""
+        if self.kind not in POSITIONS:
+            raise unknown("kind of positions", self.kind, POSITIONS)
+        batch, length = x.shape[:2]
+        if state is None and mask is None:  # the same for every row: add one row's, as in training
+            positions, state = jnp.arange(length)[None], self.initial_state(batch) + length
+        else:
+            state = self.initial_state(batch) if state is None else state
+            positions, state = ops.token_positions(state, length, mask)
+        if self.kind == "sinusoidal":
+            x = x + ops.sinusoidal(positions, self.width).astype(self.dtype)
+        elif self.kind == "learned":
+            table = self.param("table", nn.initializers.normal(0.02), (self.max_length, self.width), self.param_dtype)
+            x = x + jnp.take(table, positions, axis=0, mode="fill", fill_value=jnp.nan).astype(self.dtype)
+        return x, state

@@ -1,0 +1,20 @@
+"""Array types of every public signature, and the one legend of their axis letters.
+
+    b  batch (rows)             d  model width (features)      v  vocabulary
+    t  time (queries)           h  heads                       n  layers
+    s  source (keys, slots)     k  head width, or the width of a recurrent state
+    g  gates side by side (4k for an LSTM, 3k for a GRU, k for an Elman network)
+
+`Float[Array, "b t d"]` is a floating-point array with these axes. The tests run with the annotations checked.
+"""
+
+from jaxtyping import Array, Bool, Float, Int, Key
+
+Mask = Bool[Array, "b t"]
+"""True where a step is real, False where it is padding."""
+
+RowKeys = Key[Array, "b"]
+"""One random key a row: what a row draws depends on nothing but its own key, so neither on the device it lies on
+nor on the rows beside it."""
+
+__all__ = ["Array", "Bool", "Float", "Int", "Key", "Mask", "RowKeys"]

@@ -1,0 +1,37 @@
+"""Where a token stands: positions counted over real tokens only, and their sinusoidal code."""
+
+import jax.numpy as jnp
+
+from nlpx.ops.array_types import Array, Float, Int, Mask
+
+
+def token_positions(
+    start: Int[Array, " b"], length: int, mask: Mask | None
+) -> tuple[Int[Array, "b t"], Int[Array, " b"]]:
+    """The position of each of the next `length` steps, when `start` real tokens came before.
+
+    Masked steps take no position (they get that of the real token before them, which nothing may use), so that a
+    sequence has the same positions alone, padded on either side, or with holes.
+
+    Returns:
+      The positions, and the count of real tokens after these steps.
+    """
+    if mask is None:
+        return start[:, None] + jnp.arange(length, dtype=start.dtype), start + length
+    counts = jnp.cumsum(mask, axis=1, dtype=start.dtype)
+    return jnp.maximum(start[:, None] + counts - 1, 0), start + counts[:, -1]
+
+
+def sinusoidal(positions: Int[Array, "*rest"], width: int, *, base: float = 10_000.0) -> Float[Array, "*rest d"]:
+    """Sinusoidal position codes (Vaswani 2017, arXiv 1706.03762, section 3.5).
+
+    Feature 2i is sin(position / base^(2i/width)), feature 2i + 1 the cosine of the same angle.
+
+    Raises:
+      ValueError: `width` is odd.
+    """
+    if width % 2:
+        raise ValueError(f"sinusoidal positions come in pairs: width {width} is odd; use an even width")
+    frequencies = base ** (-jnp.arange(0, width, 2) / width)
+    angles = positions[..., None] * frequencies
+    return jnp.stack([jnp.sin(angles), jnp.cos(angles)], axis=-1).reshape(*positions.shape, width)

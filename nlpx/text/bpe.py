@@ -1,0 +1,160 @@
+"""Byte-level byte-pair encoding, as GPT-2's (Radford et al. 2019; Sennrich et al., arXiv:1508.07909)."""
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int32
+from numpy.typing import ArrayLike
+
+from nlpx.errors import InputError
+from nlpx.text.tokenizer import Tokenizer, checked_ids, utf8
+
+_PIECE = 1 << 16
+# GPT-2's pattern ends a token before every white space that follows a visible character, and its look-ahead
+# only concerns white space. So cutting the text there, and only there, changes no token.
+_CUT = re.compile(r"(?<=\S)\n")
+
+
+class BPETokenizer(Tokenizer):
+    """Pairs of bytes merged by frequency: every text is known and the round trip is exact.
+
+    It is a thin layer over Hugging Face's `tokenizers`, and its file is theirs: any tool that reads a
+    `tokenizer.json` reads it. Work is done in one thread unless the environment sets TOKENIZERS_PARALLELISM:
+    threads were no faster in measurement, and make a process that forks later warn.
+    """
+
+    kind = "bpe"
+
+    def __init__(self, tokenizer: Any):
+        """Arguments: tokenizer: a byte-level BPE `tokenizers.Tokenizer`. Raises ValueError for another kind."""
+        self._tokenizer = tokenizer
+        settings = json.loads(tokenizer.to_str())
+        splitter = settings["pre_tokenizer"] or {}
+        if (
+            settings["model"]["type"] != "BPE"
+            or settings["normalizer"] is not None
+            or splitter.get("type") != "ByteLevel"
+            or splitter.get("add_prefix_space")
+            or not splitter.get("use_regex")
+        ):
+            raise ValueError("not a byte-level BPE without normaliser and prefix space")
+
+    @classmethod
+    def train(cls, text: str, *, vocab_size: int, min_count: int) -> "BPETokenizer":
+        """Learns merges from `text`.
+
+        Arguments:
+            vocab_size: most entries, the 256 bytes among them; InputError if less than 256.
+                A short text gives fewer.
+            min_count: a pair seen less often is not merged.
+        """
+        if vocab_size < 256:
+            raise InputError(f"a BPE vocabulary holds the 256 bytes, so {vocab_size} is too few; raise --vocab-size")
+        utf8(text)
+        library = _library()
+        tokenizer = _byte_level(library.models.BPE())
+        trainer = library.trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            min_frequency=min_count,
+            initial_alphabet=library.pre_tokenizers.ByteLevel.alphabet(),
+            special_tokens=[],
+            show_progress=False,
+        )
+        with _one_thread():
+            tokenizer.train_from_iterator(pieces(text), trainer)
+        return cls(tokenizer)
+
+    @classmethod
+    def from_gpt2(cls, encoder_json: str | os.PathLike[str], vocab_bpe: str | os.PathLike[str]) -> "BPETokenizer":
+        """GPT-2's own tokenizer, of 50257 ids.
+
+        Arguments:
+            encoder_json: token to id (`encoder.json`, elsewhere called `vocab.json`).
+            vocab_bpe: the merges in order (`vocab.bpe`, elsewhere called `merges.txt`).
+        Raises InputError if a file is missing or damaged.
+        """
+        library = _library()
+        for path in (encoder_json, vocab_bpe):
+            if not os.path.isfile(path):
+                raise InputError(f"no file {os.fspath(path)}; give GPT-2's encoder.json and vocab.bpe")
+        try:
+            model = library.models.BPE.from_file(os.fspath(encoder_json), os.fspath(vocab_bpe))
+        except Exception as error:  # the library raises bare Exception
+            raise InputError(
+                f"{os.fspath(encoder_json)} and {os.fspath(vocab_bpe)} are not GPT-2's vocabulary and merges: {error}"
+            ) from error
+        return cls(_byte_level(model))
+
+    @property
+    def vocab_size(self) -> int:
+        return self._tokenizer.get_vocab_size()
+
+    def encode(self, text: str) -> Int32[np.ndarray, "t"]:
+        utf8(text)
+        with _one_thread():
+            # Whole, a text of 10 MB takes three times as long: the library keeps an offset for every byte.
+            encodings = self._tokenizer.encode_batch_fast(list(pieces(text)), add_special_tokens=False)
+        return np.concatenate([np.asarray(encoding.ids, np.int32) for encoding in encodings])
+
+    def decode(self, ids: ArrayLike) -> str:
+        """The text; bytes that are no UTF-8 become U+FFFD, since a sample may be cut within a character."""
+        return self._tokenizer.decode(checked_ids(ids, self.vocab_size).tolist(), skip_special_tokens=False)
+
+    def to_json(self) -> dict[str, Any]:
+        return json.loads(self._tokenizer.to_str())
+
+    @classmethod
+    def from_json(cls, payload: dict[str, Any]) -> "BPETokenizer":
+        library = _library()
+        try:
+            tokenizer = library.Tokenizer.from_str(json.dumps(payload))
+        except Exception as error:  # the library raises bare Exception
+            raise ValueError(str(error)) from error
+        return cls(tokenizer)
+
+
+def pieces(text: str, size: int = _PIECE) -> Iterator[str]:
+    """`text` in pieces of at least `size` characters, cut only where no token of GPT-2's pattern can cross."""
+    start = 0
+    while cut := _CUT.search(text, start + size):
+        yield text[start : cut.start()]
+        start = cut.start()
+    yield text[start:]
+
+
+def _library() -> Any:
+    try:
+        import tokenizers
+        import tokenizers.decoders
+        import tokenizers.models
+        import tokenizers.pre_tokenizers
+        import tokenizers.trainers
+    except ImportError as error:
+        raise InputError("the bpe tokenizer needs the package tokenizers: pip install 'nlpx[experiments]'") from error
+    return tokenizers
+
+
+def _byte_level(model: Any) -> Any:
+    library = _library()
+    tokenizer = library.Tokenizer(model)
+    tokenizer.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = library.decoders.ByteLevel()
+    return tokenizer
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    name = "TOKENIZERS_PARALLELISM"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = "false"
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)

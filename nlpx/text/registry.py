@@ -1,0 +1,62 @@
+"""The tokenizers by name: train one, or load one from a directory."""
+
+import json
+import os
+from pathlib import Path
+
+from nlpx.errors import InputError, unknown
+from nlpx.text.bpe import BPETokenizer
+from nlpx.text.byte import ByteTokenizer
+from nlpx.text.char import CharTokenizer
+from nlpx.text.tokenizer import FILE_NAME, Tokenizer
+from nlpx.text.word import WordTokenizer
+
+_KINDS: dict[str, type[Tokenizer]] = {
+    cls.kind: cls for cls in (CharTokenizer, ByteTokenizer, WordTokenizer, BPETokenizer)
+}
+
+
+def train_tokenizer(kind: str, text: str, *, vocab_size: int = 8192, min_count: int = 2) -> Tokenizer:
+    """A tokenizer of the given kind whose vocabulary comes from `text`.
+
+    Arguments:
+        kind: "char", "byte", "word" or "bpe".
+        text: the training text.
+        vocab_size: most entries of a word or BPE vocabulary; the other kinds do not look at it.
+        min_count: a word, or a pair of tokens to merge, seen less often is left out; word and BPE only.
+    Raises InputError for an unknown kind, an empty text, or a vocabulary too small for its kind.
+    """
+    if kind not in _KINDS:
+        raise unknown("tokenizer", kind, _KINDS)
+    if not text:
+        raise InputError(f"the training text is empty; a {kind} tokenizer needs some text")
+    if min_count < 1:
+        raise InputError(f"min_count is {min_count}; the least is 1")
+    if kind == "char":
+        return CharTokenizer.train(text)
+    if kind == "byte":
+        return ByteTokenizer()
+    trained = WordTokenizer if kind == "word" else BPETokenizer
+    return trained.train(text, vocab_size=vocab_size, min_count=min_count)
+
+
+def load_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
+    """The tokenizer that `Tokenizer.save` wrote into `directory`.
+
+    A `tokenizer.json` of Hugging Face's, if it is a byte-level BPE such as GPT-2's, loads as kind "bpe".
+    Raises InputError if the file is missing or damaged.
+    """
+    path = Path(directory) / FILE_NAME
+    try:
+        content = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise InputError(f"no tokenizer at {path}; give the directory a tokenizer was saved in") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the tokenizer {path}: {error}") from error
+    try:
+        payload = json.loads(content)
+        return _KINDS[payload.get("kind", BPETokenizer.kind)].from_json(payload)
+    except InputError:  # a package is missing; nothing is wrong with the file
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(f"the tokenizer {path} is damaged ({error}); train it again") from error

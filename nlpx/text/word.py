@@ -1,0 +1,88 @@
+"""Words between white space as tokens, the convention of PTB and WikiText."""
+
+import collections
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int32
+from numpy.typing import ArrayLike
+
+from nlpx.errors import InputError
+from nlpx.text.tokenizer import Tokenizer, checked_ids
+
+UNKNOWN = "<unk>"
+LINE_END = "\n"
+
+
+class WordTokenizer(Tokenizer):
+    """One id a word; every line end is a token too, counted as PTB and WikiText count `<eos>`.
+
+    A word outside the vocabulary becomes `<unk>` (id 0), and so does a literal `<unk>` in the text.
+
+    Arguments:
+        words: the vocabulary after `<unk>` and the line end, in the order of the ids from 2 on.
+            Raises ValueError where it is not a list of distinct words.
+    """
+
+    kind = "word"
+
+    def __init__(self, words: Iterable[str]):
+        self.words = (UNKNOWN, LINE_END, *words)
+        self._ids = {word: index for index, word in enumerate(self.words)}
+        if len(self._ids) != len(self.words) or any(word.split() != [word] for word in self.words[2:]):
+            raise ValueError("the vocabulary must be distinct words without white space")
+
+    @classmethod
+    def train(cls, text: str, *, vocab_size: int, min_count: int) -> "WordTokenizer":
+        """The most frequent words of `text`, ties in alphabetical order.
+
+        Arguments:
+            vocab_size: most entries, `<unk>` and the line end among them; InputError if less than 3.
+            min_count: a word seen less often is left out.
+        """
+        if vocab_size < 3:
+            raise InputError(f"a word vocabulary needs at least 3 entries, not {vocab_size}; raise --vocab-size")
+        counts = collections.Counter(split_words(text))
+        del counts[UNKNOWN], counts[LINE_END]
+        kept = (word for word, count in counts.items() if count >= min_count)
+        return cls(sorted(kept, key=lambda word: (-counts[word], word))[: vocab_size - 2])
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.words)
+
+    def encode(self, text: str) -> Int32[np.ndarray, "t"]:
+        words = split_words(text)
+        lookup = self._ids.get
+        return np.fromiter((lookup(word, 0) for word in words), np.int32, len(words))
+
+    def decode(self, ids: ArrayLike) -> str:
+        """The words with single spaces between them, none beside a line end."""
+        joined = " ".join(self.words[index] for index in checked_ids(ids, self.vocab_size))
+        return joined.replace("\n ", "\n").replace(" \n", "\n")
+
+    def unknown_fraction(self, text: str) -> float:
+        """The share of the tokens of `text` that encode to `<unk>`; 0 for an empty text."""
+        ids = self.encode(text)
+        return float(np.mean(ids == 0)) if ids.size else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "words": list(self.words[2:])}
+
+    @classmethod
+    def from_json(cls, payload: dict[str, Any]) -> "WordTokenizer":
+        if not all(isinstance(word, str) for word in payload["words"]):
+            raise ValueError("a word is not a string")
+        return cls(payload["words"])
+
+
+def split_words(text: str) -> list[str]:
+    """The words of `text` with a "\\n" for each line end; no line end is added to a last line without one."""
+    *lines, last = text.split("\n")
+    words: list[str] = []
+    for line in lines:
+        words.extend(line.split())
+        words.append(LINE_END)
+    words.extend(last.split())
+    return words

@@ -1,0 +1,48 @@
+"""Language modelling as a task of the engine: predict each next token."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from nlpx import ops
+from nlpx.models import LanguageModel
+from nlpx.ops.array_types import Array, RowKeys
+from nlpx.train.step import TaskLoss
+
+
+@dataclass(frozen=True)
+class LanguageModelling:
+    """Batches hold `inputs`, `targets`, `mask` (b, t); of a stream also `start` (b,), True where a row begins anew.
+
+    Attributes:
+      carry_state: go on from the state of the batch before, through which no gradient flows (truncated
+        back-propagation through time, Williams and Peng 1990), except in rows that begin anew.
+    """
+
+    model: LanguageModel
+    carry_state: bool = False
+    label_smoothing: float = 0.0
+
+    def init(self, key: Array) -> Any:
+        return self.model.init(key, jnp.zeros((1, 1), jnp.int32))["params"]
+
+    def initial_carry(self, batch_size: int) -> Any:
+        """Zeros of the state's shapes: the first batch of a stream begins anew, so they are never read."""
+        if not self.carry_state:
+            return ()
+        variables = jax.eval_shape(self.model.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))
+        shapes = jax.eval_shape(lambda v: self.model.apply(v, batch_size, method="initial_state"), variables)
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+    def loss(self, params: Any, batch: dict[str, Array], carry: Any, dropout_keys: RowKeys | None) -> TaskLoss:
+        variables, state = {"params": params}, None
+        if self.carry_state:
+            fresh = self.model.apply(variables, batch["inputs"].shape[0], method="initial_state")
+            state = jax.tree.map(lambda new, old: ops.keep_real(batch["start"], new, old), fresh, carry)
+        logits, state = self.model.apply(variables, batch["inputs"], state=state, dropout_keys=dropout_keys)
+        # Label smoothing is a way to train; a validation loss without it can be compared.
+        smoothing = self.label_smoothing if dropout_keys is not None else 0.0
+        total, count = ops.cross_entropy(logits, batch["targets"], batch["mask"], label_smoothing=smoothing)
+        return TaskLoss(total, count, state if self.carry_state else ())

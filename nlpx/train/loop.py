@@ -1,0 +1,252 @@
+"""The loop around the step: data in, reports and checkpoints out, and nothing that makes the device wait.
+
+While the device works on one step the host prepares the next batch and reads the metrics of the step before. The data
+iterator, the sums not yet reported and the state are saved together, so a run killed at any instant and started again
+ends where it would have ended.
+"""
+
+import contextlib
+import math
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from nlpx.config import TrainConfig
+from nlpx.errors import InputError
+from nlpx.train.checkpoint import Checkpoints
+from nlpx.train.optimizer import make_optimizer, make_schedule
+from nlpx.train.report import DivergedError, Report
+from nlpx.train.sharding import make_mesh, parameter_shardings, rows_over_data
+from nlpx.train.step import Task, TrainState, init_state, make_eval_step, make_train_step
+
+HostBatch = Mapping[str, np.ndarray]
+
+
+class Batches(Protocol):
+    """An endless iterator of batches whose place can be saved and set (a Grain iterator)."""
+
+    def __next__(self) -> HostBatch: ...
+    def get_state(self) -> dict[str, Any]: ...
+    def set_state(self, state: dict[str, Any]) -> None: ...
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
+    """The user stopped the run; its state is saved."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a finished run reached."""
+
+    params: Any
+    """The last ones."""
+    parameters: int
+    steps: int
+    tokens: int
+    seconds: float
+    """Training, compilation and validation, over all pieces of the run."""
+    tokens_per_second: float
+    """In training, after the first reported interval, without validation."""
+    train_loss: float
+    """Mean of the last reported interval, nats."""
+    eval_loss: float
+    """Mean over the whole validation set at the last step, nats."""
+    metrics: dict[str, float]
+    devices: str
+
+
+@contextlib.contextmanager
+def catch_signals(signals: Iterable[int] = (signal.SIGINT, signal.SIGTERM)) -> Iterator[list[int]]:
+    """Collects signals in the list it gives, so that the loop can end after a whole step; the second one ends at once."""
+    received: list[int] = []
+
+    def handler(number, frame):
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    try:
+        before = {number: signal.signal(number, handler) for number in signals}
+    except ValueError:  # only the main thread may set handlers; elsewhere signals are its affair
+        before = {}
+    try:
+        yield received
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
+
+
+class Engine:
+    """A task compiled for a mesh: the initial state, the training step and evaluation."""
+
+    def __init__(self, task: Task, config: TrainConfig):
+        accumulation = config.grad_accumulation
+        if accumulation < 1 or config.batch_size % accumulation:
+            raise InputError(
+                f"--grad-accumulation {accumulation} does not divide --batch-size {config.batch_size}: choose a divisor"
+            )
+        self.mesh = make_mesh(config.mesh, config.batch_size // accumulation)
+        optimizer = make_optimizer(config)
+        init = partial(init_state, task, optimizer, config.seed, config.batch_size)
+        shapes: TrainState = jax.eval_shape(init)
+        self._rows = rows_over_data(self.mesh)
+        whole = NamedSharding(self.mesh, P())
+        shardings = TrainState(
+            step=whole,
+            params=parameter_shardings(shapes.params, self.mesh),
+            opt_state=parameter_shardings(shapes.opt_state, self.mesh, strict=False),
+            carry=jax.tree.map(lambda _: self._rows, shapes.carry),
+            key=whole,
+        )
+        self.parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes.params))
+        self._task, self._batch_size = task, config.batch_size
+        self.init = jax.jit(init, out_shardings=shardings)
+        self.train_step = jax.jit(
+            make_train_step(task, optimizer, self.mesh, grad_accumulation=accumulation),
+            donate_argnums=0,
+            out_shardings=(shardings, whole),
+        )
+        self._eval_step = jax.jit(make_eval_step(task, self.mesh), donate_argnums=2)
+
+    def put(self, batch: HostBatch) -> dict[str, jax.Array]:
+        """A batch onto the devices, its rows spread over them."""
+        return jax.device_put(dict(batch), self._rows)
+
+    def evaluate(self, params: Any, batches: Iterable[HostBatch]) -> tuple[float, int]:
+        """Mean loss in nats over all counted tokens of the batches, and their number."""
+        carry = jax.device_put(self._task.initial_carry(self._batch_size), self._rows)
+        results = []
+        for batch in batches:
+            sums, carry = self._eval_step(params, self.put(batch), carry)
+            results.append(sums)
+        total, count = np.sum(np.array(jax.device_get(results), np.float64), axis=0)
+        return float(total / count), int(count)
+
+    @property
+    def devices(self) -> str:
+        """How many devices of which kind, and along which axes."""
+        axes = ",".join(f"{axis}={size}" for axis, size in self.mesh.shape.items() if size > 1)
+        kind = self.mesh.devices.flat[0].device_kind
+        return f"{self.mesh.size} x {kind}" + (f" ({axes})" if axes else "")
+
+
+def train(
+    task: Task,
+    config: TrainConfig,
+    *,
+    workdir: Path,
+    batches: Batches,
+    evaluation: Callable[[], Iterable[HostBatch]],
+    describe: Callable[[float, int], dict[str, float]],
+) -> TrainResult:
+    """Trains from the latest checkpoint in `workdir`, or from the beginning, to the last step.
+
+    Args:
+      task: model and loss.
+      workdir: prepared by `workdir.prepare`; gets metrics, events and checkpoints.
+      batches: training batches, endless.
+      evaluation: gives the validation batches anew.
+      describe: from the mean validation loss and its tokens to further metrics.
+
+    Raises:
+      DivergedError: loss or gradient no longer finite; the checkpoints before stay.
+      Interrupted: SIGINT or SIGTERM; the state is saved.
+      ValueError: what cannot be had with this configuration.
+    """
+    for name in ("steps", "batch_size", "eval_every", "log_every"):
+        if getattr(config, name) < 1:
+            raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(config, name)}")
+    engine = Engine(task, config)
+    schedule = make_schedule(config)
+    checkpoints = Checkpoints(workdir)
+    state = engine.init()
+    restored = checkpoints.restore(state)
+    start, meta = 0, {}
+    if restored:
+        state, meta = restored.state, restored.meta
+        start = int(state.step)
+        batches.set_state(meta["data"])
+    report = Report(
+        workdir, steps=config.steps, log_every=config.log_every, resume_step=start, state=meta.get("report")
+    )
+    metrics = meta.get("metrics", {})
+    with contextlib.ExitStack() as stack:
+        stack.callback(checkpoints.close)
+        stack.callback(report.close)
+        received = stack.enter_context(catch_signals())
+        if restored:
+            for step in restored.damaged:
+                report.say(
+                    f"checkpoint {step} is damaged: moved to {workdir / 'damaged-checkpoints'}, "
+                    f"going on from the one before"
+                )
+            report.say(f"resuming at step {start} of {config.steps}")
+
+        pending: deque[tuple[int, Any]] = deque()
+
+        def read_back(keep: int) -> None:
+            while len(pending) > keep:
+                step, values = pending.popleft()
+                values = {name: float(value) for name, value in jax.device_get(values).items()}
+                report.step(step, **values, learning_rate=float(schedule(step - 1)))
+
+        def save(step: int, loss: float) -> None:
+            checkpoints.save(state, {"data": batches.get_state(), "report": report.state, "metrics": metrics}, loss)
+
+        clock = time.perf_counter()
+
+        def tick() -> float:
+            nonlocal clock
+            before, clock = clock, time.perf_counter()
+            return clock - before
+
+        try:
+            for step in range(start + 1, config.steps + 1):
+                state, values = engine.train_step(state, engine.put(next(batches)))
+                pending.append((step, values))
+                report.seconds(tick())
+                read_back(keep=1)
+                if step % config.eval_every == 0 or step == config.steps:
+                    read_back(keep=0)
+                    report.seconds(tick())
+                    loss, count = engine.evaluate(state.params, evaluation())
+                    metrics = describe(loss, count)
+                    report.evaluation(step, loss, metrics)
+                    report.state["eval_seconds"] = report.state.get("eval_seconds", 0.0) + tick()
+                    save(step, loss if math.isfinite(loss) else math.inf)
+                elif received:
+                    read_back(keep=0)
+                    save(step, math.inf)
+                if received and step < config.steps:
+                    checkpoints.wait()
+                    raise Interrupted(f"stopped at step {step}, saved; the same command goes on from there")
+        except DivergedError as error:
+            last = checkpoints.latest_step
+            kept = f"checkpoint {last} in {workdir} is kept" if last is not None else "there was no checkpoint yet"
+            raise DivergedError(
+                f"{error}: {kept}; try a lower --learning-rate, a lower --clip-norm or a longer --warmup"
+            ) from None
+        checkpoints.wait()
+        sums = report.state
+        return TrainResult(
+            params=state.params,
+            parameters=engine.parameters,
+            steps=config.steps,
+            tokens=int(sums["tokens"]),
+            seconds=sums["seconds"] + sums.get("eval_seconds", 0.0),
+            tokens_per_second=report.steady_tokens / max(report.steady_seconds, 1e-9),
+            train_loss=report.train_loss,
+            eval_loss=report.eval_loss,
+            metrics=metrics,
+            devices=engine.devices,
+        )

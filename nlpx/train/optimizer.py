@@ -1,0 +1,69 @@
+"""Learning-rate schedules and optimizers, from optax."""
+
+from collections.abc import Callable
+
+import jax
+import optax
+
+from nlpx.config import TrainConfig
+from nlpx.errors import InputError, unknown
+
+Schedule = Callable[[int], float]
+
+
+def make_schedule(config: TrainConfig) -> Schedule:
+    """The learning rate at each step: linear warm-up from zero, then what `config.schedule` says.
+
+    inverse_sqrt falls as sqrt(warmup / step) (Vaswani 2017, arXiv 1706.03762, section 5.3).
+
+    Raises:
+      ValueError: an unknown schedule, or a warm-up longer than the run.
+    """
+    peak, warmup = config.learning_rate, config.warmup
+    if not 0 <= warmup <= config.steps:
+        raise InputError(f"--warmup {warmup} does not fit into --steps {config.steps}: give at most as many")
+    after, end = config.steps - warmup, peak * config.final_fraction
+    decays = {
+        "constant": lambda: optax.constant_schedule(peak),
+        "linear": lambda: optax.linear_schedule(peak, end, max(after, 1)),
+        "cosine": lambda: optax.cosine_decay_schedule(peak, max(after, 1), alpha=config.final_fraction),
+        "inverse_sqrt": lambda: lambda step: peak * (max(warmup, 1) / (step + max(warmup, 1))) ** 0.5,
+    }
+    if config.schedule not in decays:
+        raise unknown("schedule", config.schedule, decays)
+    # The first update is step 0; a rate of exactly zero there would waste it.
+    rise = optax.linear_schedule(peak / (warmup + 1), peak, max(warmup, 1))
+    return optax.join_schedules([rise, decays[config.schedule]()], [warmup])
+
+
+def is_matrix(params: optax.Params) -> optax.Params:
+    """True for parameters that decay: those with two axes or more, but for stacked biases."""
+
+    def decays(path, leaf):
+        return leaf.ndim >= 2 and path[-1].key != "bias"
+
+    return jax.tree_util.tree_map_with_path(decays, params)
+
+
+def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
+    """Clipping by global norm (Pascanu 2013, arXiv 1211.5063), then the update rule, then the schedule.
+
+    Raises:
+      ValueError: an unknown optimizer or schedule, or a negative rate, decay or norm.
+    """
+    for name in ("learning_rate", "weight_decay", "clip_norm"):
+        if getattr(config, name) < 0:
+            raise InputError(f"--{name.replace('_', '-')} must not be negative, but is {getattr(config, name)}")
+    rules = {
+        "adamw": lambda: optax.scale_by_adam(config.beta1, config.beta2),
+        "sgd": lambda: optax.trace(config.beta1),
+        "adafactor": lambda: optax.chain(optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0)),
+    }
+    if config.optimizer not in rules:
+        raise unknown("optimizer", config.optimizer, rules)
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
+        rules[config.optimizer](),
+        optax.add_decayed_weights(config.weight_decay, mask=is_matrix) if config.weight_decay else optax.identity(),
+        optax.scale_by_learning_rate(make_schedule(config)),
+    )

@@ -1,0 +1,123 @@
+"""What a run tells while it goes: metrics.jsonl, TensorBoard events, and a progress bar or lines on the terminal."""
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from tensorboardX import SummaryWriter
+
+from nlpx.errors import InputError
+from nlpx.train.workdir import read_metrics, write_lines
+
+
+class DivergedError(InputError):
+    """The loss or the gradient is no longer a finite number."""
+
+
+class Report:
+    """Collects the metrics of every step and reports their sums once every `log_every` steps.
+
+    What it has collected since the last line is part of a checkpoint (`state`), so that a resumed run writes the lines
+    that an undisturbed one writes.
+    """
+
+    def __init__(self, workdir: Path, *, steps: int, log_every: int, resume_step: int, state: dict[str, float] | None):
+        self._steps, self._log_every = steps, log_every
+        self.state = state or {"loss": 0.0, "count": 0.0, "tokens": 0.0, "seconds": 0.0}
+        """Sums since the last line (loss, count), and over the whole run (tokens; seconds spent training)."""
+        kept = [record for record in read_metrics(workdir) if record["step"] <= resume_step]
+        write_lines(workdir / "metrics.jsonl", kept)
+        self._file = (workdir / "metrics.jsonl").open("a", encoding="utf-8")
+        self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=resume_step + 1)
+        self._console = Console(stderr=True)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[loss]} {task.fields[speed]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        self._progress = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
+        self._bar = self._progress.add_task("training", total=steps, completed=resume_step, loss="", speed="")
+        self._progress.start()
+        self._last_print = -math.inf
+        self._steady = False
+        self.train_loss = next((r["loss"] for r in reversed(kept) if r["split"] == "train"), math.nan)
+        self.eval_loss = next((r["loss"] for r in reversed(kept) if r["split"] == "validation"), math.inf)
+        self._interval_tokens, self._interval_seconds = 0.0, 0.0
+        self.steady_tokens, self.steady_seconds = 0.0, 0.0
+        """Tokens and seconds without the first interval, which compiles."""
+
+    def _emit(self, record: dict[str, Any]) -> None:
+        self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
+        for name, value in record.items():
+            if isinstance(value, float):
+                self._events.add_scalar(f"{record['split']}/{name}", value, record["step"])
+
+    def seconds(self, seconds: float) -> None:
+        """Time spent on training steps since the last call."""
+        self.state["seconds"] += seconds
+        self._interval_seconds += seconds
+
+    def step(self, step: int, loss: float, count: float, grad_norm: float, learning_rate: float) -> None:
+        """Takes the metrics of one step: the sum of its losses, its tokens, and the norm of its gradient.
+
+        Raises:
+          DivergedError: one of them is not finite.
+        """
+        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+            what = "loss" if not math.isfinite(loss) else "norm of the gradient"
+            raise DivergedError(f"the {what} is no longer finite at step {step}")
+        self.state["loss"] += loss
+        self.state["count"] += count
+        self.state["tokens"] += count
+        self._interval_tokens += count
+        if step % self._log_every and step != self._steps:
+            return
+        self.train_loss = self.state["loss"] / self.state["count"]
+        speed = self._interval_tokens / self._interval_seconds if self._interval_seconds else 0.0
+        if self._steady:
+            self.steady_tokens += self._interval_tokens
+            self.steady_seconds += self._interval_seconds
+        self._steady = True
+        self._interval_tokens, self._interval_seconds = 0.0, 0.0
+        self.state["loss"], self.state["count"] = 0.0, 0.0
+        self._emit(
+            {
+                "step": step,
+                "split": "train",
+                "loss": self.train_loss,
+                "grad_norm": grad_norm,
+                "learning_rate": learning_rate,
+                "tokens": self.state["tokens"],
+                "tokens_per_second": speed,
+            }
+        )
+        self._progress.update(
+            self._bar, completed=step, loss=f"loss {self.train_loss:.4f}", speed=f"{speed:,.0f} tokens/s"
+        )
+        if not self._console.is_terminal and time.monotonic() - self._last_print > 10:
+            self._last_print = time.monotonic()
+            self.say(f"step {step}/{self._steps}  loss {self.train_loss:.4f}  {speed:,.0f} tokens/s")
+
+    def evaluation(self, step: int, loss: float, metrics: dict[str, float]) -> None:
+        """Takes the validation loss (mean, nats) and what the task makes of it."""
+        self.eval_loss = loss
+        self._emit({"step": step, "split": "validation", "loss": loss, **metrics})
+        details = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        self.say(f"step {step}/{self._steps}  validation loss {loss:.4f}  {details}")
+
+    def say(self, message: str) -> None:
+        """A line for the user, above the progress bar."""
+        self._progress.console.print(message, highlight=False, markup=False, soft_wrap=True)
+
+    def close(self) -> None:
+        self._progress.stop()
+        self._events.close()
+        self._file.close()

@@ -1,0 +1,126 @@
+"""Meshes of devices, and the one table that says how parameters lie on them."""
+
+import math
+import os
+import re
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from nlpx.errors import InputError, unknown
+
+AXES = ("data", "model")
+
+RULES: tuple[tuple[str, P], ...] = (
+    # Heads and hidden features over `model` (Megatron-LM, arXiv 1909.08053): each block needs one sum over devices
+    # after attention and one after the feed-forward network.
+    (r"attention/qkv/kernel", P(None, None, "model", None)),
+    (r"attention/qkv/bias", P(None, "model", None)),
+    (r"attention/out/kernel", P("model", None, None)),
+    (r"feed_forward/up/kernel", P(None, "model")),
+    (r"feed_forward/up/bias", P("model")),
+    (r"feed_forward/down/kernel", P("model", None)),
+    # The rest is small, or read at every step of a recurrence, and lies whole on every device.
+    (r"(attention/out|feed_forward/down)/bias", P()),
+    (r"(attention_norm|feed_forward_norm|final_norm)/(scale|bias)", P()),
+    (r"embedding/(table|bias|kernel)", P()),
+    (r"position/table", P()),
+    (r"(stack_\d+|backbone)/(input_kernel|recurrent_kernel|bias|recurrent_bias|initial_state.*)", P()),
+)
+"""Pattern of a parameter's path, and its axes. The first that matches the end of the path holds."""
+
+
+def parse_mesh(spec: str) -> dict[str, int] | None:
+    """`data=4,model=2` as a dict; None for auto.
+
+    Raises:
+      ValueError: another form, an unknown axis, or a size below 1.
+    """
+    if spec == "auto":
+        return None
+    sizes = dict.fromkeys(AXES, 1)
+    for part in spec.split(","):
+        match = re.fullmatch(r"(\w+)=([1-9]\d*)", part.strip())
+        if not match:
+            raise InputError(f"--mesh {spec!r}: write auto, or axes with sizes as data=4,model=2")
+        if match[1] not in AXES:
+            raise unknown("mesh axis", match[1], AXES)
+        sizes[match[1]] = int(match[2])
+    return sizes
+
+
+def use_cpu_devices(spec: str) -> None:
+    """Lets JAX see as many CPU devices as the mesh asks for; one a core for auto. Entry points call this first.
+
+    It has to happen before JAX starts its backend, and changes nothing where there is an accelerator.
+    """
+    sizes = parse_mesh(spec)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    devices = math.prod(sizes.values()) if sizes else cores
+    jax.config.update("jax_num_cpu_devices", devices)
+    if devices > 1:
+        # XLA runs devices and the parts of their matrix products in one pool of threads, as many as cores. A device
+        # that waits for the others in a collective holds its thread, and with no thread left for their products all
+        # wait for ever. NPROC sets the pool's size.
+        os.environ.setdefault("NPROC", str(2 * max(devices, cores)))
+
+
+def make_mesh(spec: str, batch_size: int) -> Mesh:
+    """A mesh of devices with axes data and model. auto takes the most devices that divide the batch, along data.
+
+    Raises:
+      ValueError: more devices asked for than there are, or a batch that the data axis does not divide.
+    """
+    sizes = parse_mesh(spec)
+    available = jax.devices()
+    if sizes is None:
+        data = max(n for n in range(1, len(available) + 1) if batch_size % n == 0)
+        sizes = {"data": data, "model": 1}
+    wanted = math.prod(sizes.values())
+    if wanted > len(available):
+        raise InputError(f"--mesh {spec} needs {wanted} devices, but there are {len(available)}")
+    if batch_size % sizes["data"]:
+        raise InputError(
+            f"a batch part of {batch_size} rows cannot be spread over data={sizes['data']} devices: "
+            f"choose --batch-size a multiple of --grad-accumulation times that, or a smaller --mesh"
+        )
+    shape = tuple(sizes[axis] for axis in AXES)
+    return Mesh(np.array(available[:wanted]).reshape(shape), AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def _path(path: tuple[Any, ...]) -> str:
+    return "/".join(str(getattr(entry, "key", getattr(entry, "name", getattr(entry, "idx", entry)))) for entry in path)
+
+
+def parameter_shardings(tree: Any, mesh: Mesh, *, strict: bool = True) -> Any:
+    """How parameters lie on the mesh; with `strict` False, how an optimizer's state of them does.
+
+    What an optimizer keeps of a parameter has the parameter's path at its end, and lies as it does if it has its axes.
+    Counters and what it keeps in other shapes lie whole on every device.
+
+    Raises:
+      ValueError: a parameter that no rule covers, or an axis that the mesh does not divide.
+    """
+
+    def place(path, leaf):
+        name = _path(path)
+        spec = next((spec for pattern, spec in RULES if re.search(rf"(^|/){pattern}$", name)), None)
+        if spec is None and strict:
+            raise InputError(f"no sharding rule covers the parameter {name}: add one to nlpx.train.sharding.RULES")
+        fits = spec is not None and len(spec) in (0, leaf.ndim)
+        for axis, size in zip(spec or (), leaf.shape, strict=False):
+            if axis and size % mesh.shape[axis]:
+                if strict:
+                    raise InputError(f"{name} has an axis of {size}, which {axis}={mesh.shape[axis]} does not divide")
+                fits = False
+        return NamedSharding(mesh, spec if fits else P())
+
+    return jax.tree_util.tree_map_with_path(place, tree)
+
+
+def rows_over_data(mesh: Mesh) -> NamedSharding:
+    """The sharding of batches and carried states: rows spread over the data axis."""
+    return NamedSharding(mesh, P("data"))

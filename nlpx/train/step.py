@@ -1,0 +1,172 @@
+"""The one training step: pure, compiled once, the same for every task.
+
+    state, metrics = train_step(state, batch)
+
+A task is whatever has the methods of `Task`. The step sums gradients over tokens, not over means: the same batch gives
+the same update on any number of devices and in any number of parts.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh, PartitionSpec
+
+from nlpx.ops.array_types import Array, Float, Int, Key, RowKeys
+
+Batch = dict[str, Array]
+Metrics = dict[str, Array]
+
+
+class TaskLoss(NamedTuple):
+    """What a task makes of a batch."""
+
+    total: Float[Array, ""]
+    """Sum of the losses of all counted tokens, nats."""
+    count: Float[Array, ""]
+    """How many tokens were counted."""
+    carry: Any
+    """What the next batch of the stream needs, with the batch on every leading axis; () where nothing is carried."""
+
+
+class Task(Protocol):
+    """A model and its loss. The engine asks nothing else."""
+
+    def init(self, key: Key[Array, ""]) -> Any:
+        """The initial parameters."""
+
+    def initial_carry(self, batch_size: int) -> Any:
+        """What the first batch of a stream needs; () where nothing is carried."""
+
+    def loss(self, params: Any, batch: Batch, carry: Any, dropout_keys: RowKeys | None) -> TaskLoss:
+        """The loss of a batch; `dropout_keys` is None in evaluation."""
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """Everything a step changes, and the key that it does not: a run goes on bitwise from a saved one."""
+
+    step: Int[Array, ""]
+    params: Any
+    opt_state: Any
+    carry: Any
+    key: Key[Array, ""]
+
+
+def init_state(task: Task, optimizer: optax.GradientTransformation, seed: int, batch_size: int) -> TrainState:
+    """The state before the first step. Initialization and training draw from two keys of the seed."""
+    init_key, train_key = jax.random.split(jax.random.key(seed))
+    params = task.init(init_key)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state=optimizer.init(params),
+        carry=task.initial_carry(batch_size),
+        key=train_key,
+    )
+
+
+def split_rows(tree: Any, parts: int) -> Any:
+    """(b, ...) to (parts, b / parts, ...)."""
+    return jax.tree.map(lambda x: x.reshape(parts, x.shape[0] // parts, *x.shape[1:]), tree)
+
+
+def join_rows(tree: Any) -> Any:
+    """The inverse of `split_rows`."""
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
+
+
+def over_rows(function: Callable, mesh: Mesh) -> Callable:
+    """`function(params, rows, ...) -> (sums, carry)`, each device of the data axis running it on its own rows.
+
+    The sums are added up over the devices once, at the end, in a single collective. Left to itself, XLA would do it
+    for one parameter after the other, and for a recurrent kernel's gradient inside the loop over time. The model axis
+    is left to XLA.
+    """
+    rows = PartitionSpec("data")
+
+    def on_one_device(params, *arguments):
+        sums, carry = function(params, *arguments)
+        return jax.lax.psum(sums, "data"), carry
+
+    def spread(params, *arguments):
+        return jax.shard_map(
+            on_one_device,
+            mesh=mesh,
+            in_specs=(PartitionSpec(), *(rows for _ in arguments)),
+            out_specs=(PartitionSpec(), rows),
+            axis_names={"data"},
+            check_vma=False,
+        )(params, *arguments)
+
+    return spread
+
+
+def make_train_step(
+    task: Task, optimizer: optax.GradientTransformation, mesh: Mesh, *, grad_accumulation: int = 1
+) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+    """The pure step of a task; the caller compiles it.
+
+    Its metrics: `loss` (sum, nats), `count` (tokens) and `grad_norm` (before clipping).
+
+    Args:
+      mesh: devices, with axes data and model.
+      grad_accumulation: parts a batch is cut into, which must divide it. Gradients of the sums are added up and divided
+        by the count of the whole batch, so parts with fewer tokens weigh less, as they should.
+    """
+
+    def loss_of_part(params, batch, carry, keys):
+        result = task.loss(params, batch, carry, keys)
+        return result.total, result
+
+    gradient = jax.grad(loss_of_part, has_aux=True)
+
+    def sums_of_part(params, batch, carry, keys):
+        grads, result = gradient(params, batch, carry, keys)
+        return (grads, result.total, result.count), result.carry
+
+    def sums_of_batch(params, batch, carry, keys):
+        if grad_accumulation == 1:
+            return sums_of_part(params, batch, carry, keys)
+
+        def add_part(sums, part):
+            new, carry = sums_of_part(params, *part)
+            return jax.tree.map(jnp.add, sums, new), carry
+
+        parts = split_rows((batch, carry, keys), grad_accumulation)
+        shapes, _ = jax.eval_shape(sums_of_part, params, *jax.tree.map(lambda x: x[0], parts))
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        sums, carries = jax.lax.scan(add_part, zeros, parts)
+        return sums, join_rows(carries)
+
+    run = over_rows(sums_of_batch, mesh)
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        step_key = jax.random.fold_in(state.key, state.step)
+        rows = jax.tree.leaves(batch)[0].shape[0]
+        keys = jax.vmap(lambda row: jax.random.fold_in(step_key, row))(jnp.arange(rows))
+        (grads, total, count), carry = run(state.params, batch, state.carry, keys)
+        grads = jax.tree.map(lambda g: g / count, grads)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        metrics = {"loss": total, "count": count, "grad_norm": optax.global_norm(grads)}
+        state = state.replace(
+            step=state.step + 1,
+            params=optax.apply_updates(state.params, updates),
+            opt_state=opt_state,
+            carry=carry,
+        )
+        return state, metrics
+
+    return train_step
+
+
+def make_eval_step(task: Task, mesh: Mesh) -> Callable[[Any, Batch, Any], tuple[tuple[Array, Array], Any]]:
+    """`eval_step(params, batch, carry) -> ((loss sum, count), carry)`, without dropout; the caller compiles it."""
+
+    def eval_batch(params, batch, carry):
+        result = task.loss(params, batch, carry, None)
+        return (result.total, result.count), result.carry
+
+    return over_rows(eval_batch, mesh)

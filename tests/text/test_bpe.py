@@ -1,0 +1,109 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nlpx.errors import InputError
+from nlpx.text import BPETokenizer
+from nlpx.text.bpe import pieces
+
+GPT2 = Path(__file__).parents[3] / "shared/data/gpt2_bpe"
+TEXT = (
+    "It's the end of the line, and we'll say so.\n\n  The theory  of the other thing\r\n"
+    "is that a quick brown fox jumps over a lazy dog while nobody watches.\n"
+) * 20
+needs_gpt2 = pytest.mark.skipif(not GPT2.is_dir(), reason="GPT-2's files are not in ../shared/data")
+# Many kinds of white space and the pattern's special cases, which random Unicode seldom puts side by side.
+awkward = st.text(st.sampled_from("ab'sltve12.,!é中🙂 \n\r\t\x0b\x1c\x85\xa0\u1680\u180e\u2028\u3000")) | st.text()
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return BPETokenizer.train(TEXT, vocab_size=300, min_count=2)
+
+
+@pytest.fixture(scope="module")
+def gpt2():
+    return BPETokenizer.from_gpt2(GPT2 / "encoder.json", GPT2 / "vocab.bpe")
+
+
+@given(text=awkward)
+def test_round_trip_is_exact(tokenizer, text):
+    ids = tokenizer.encode(text)
+    assert ids.dtype == np.int32
+    assert ids.ndim == 1
+    assert tokenizer.decode(ids) == text
+
+
+def test_it_learns_and_is_deterministic(tokenizer):
+    assert tokenizer.vocab_size == 300
+    assert len(tokenizer.encode(TEXT)) < 0.6 * len(TEXT)
+    again = BPETokenizer.train(TEXT, vocab_size=300, min_count=2)
+    assert again.to_json() == tokenizer.to_json()
+
+
+@given(awkward, st.integers(1, 5))
+def test_pieces_are_the_text(text, size):
+    cut = list(pieces(text, size))
+    assert "".join(cut) == text
+    assert all(piece.startswith("\n") for piece in cut[1:])
+
+
+@needs_gpt2
+@settings(max_examples=300)
+@given(text=awkward, size=st.integers(1, 4))
+def test_encoding_in_pieces_is_encoding_at_once(gpt2, text, size):
+    at_once = gpt2._tokenizer.encode(text).ids
+    assert [i for piece in pieces(text, size) for i in gpt2._tokenizer.encode(piece).ids] == at_once
+    assert gpt2.encode(text).tolist() == at_once
+
+
+@needs_gpt2
+def test_gpt2_gives_the_known_ids(gpt2):
+    assert gpt2.vocab_size == 50257
+    assert gpt2.encode("Hello world").tolist() == [15496, 995]
+    assert gpt2.encode("The quick brown fox jumps over the lazy dog").tolist() == [
+        464, 2068, 7586, 21831, 18045, 625, 262, 16931, 3290,
+    ]  # fmt: skip
+    assert gpt2.encode("\n\n").tolist() == [628]
+    assert gpt2.decode([50256]) == "<|endoftext|>"
+
+
+def test_refusals(tokenizer, tmp_path):
+    with pytest.raises(InputError, match="256 bytes"):
+        BPETokenizer.train(TEXT, vocab_size=255, min_count=2)
+    with pytest.raises(InputError, match="at position 1 is not valid Unicode"):
+        tokenizer.encode("a\udcff")
+    with pytest.raises(InputError, match="id 300 is outside"):
+        tokenizer.decode([300])
+    with pytest.raises(InputError, match="no file"):
+        BPETokenizer.from_gpt2(tmp_path / "encoder.json", tmp_path / "vocab.bpe")
+    (tmp_path / "encoder.json").write_text("{")
+    (tmp_path / "vocab.bpe").write_text("#version: 0.2\n")
+    with pytest.raises(InputError, match="are not GPT-2's"):
+        BPETokenizer.from_gpt2(tmp_path / "encoder.json", tmp_path / "vocab.bpe")
+
+
+def test_a_sample_cut_within_a_character_decodes(tokenizer):
+    assert tokenizer.decode(tokenizer.encode("a🙂")[:-1]).startswith("a�")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_later_fork_is_silent_and_the_environment_is_kept():
+    program = (
+        "import os; from nlpx.text import BPETokenizer\n"
+        "t = BPETokenizer.train('a b a b' * 99, vocab_size=260, min_count=2); t.encode('a b')\n"
+        "assert 'TOKENIZERS_PARALLELISM' not in os.environ\n"
+        "pid = os.fork()\n"
+        "if pid: os.waitpid(pid, 0)\n"
+        "else: t.encode('a b'); os._exit(0)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "TOKENIZERS_PARALLELISM"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""

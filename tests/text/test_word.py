@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nlpx.errors import InputError
+from nlpx.text import WordTokenizer
+
+WIKITEXT = Path(__file__).parents[3] / "shared/data/wikitext-2"
+TEXT = "the cat saw the dog\nthe dog ran\n\nzebra cat ant ant <unk> <unk> <unk>"
+
+
+def train(text, vocab_size=100, min_count=1):
+    return WordTokenizer.train(text, vocab_size=vocab_size, min_count=min_count)
+
+
+def test_vocabulary_is_by_frequency_then_alphabet():
+    assert train(TEXT).words == ("<unk>", "\n", "the", "ant", "cat", "dog", "ran", "saw", "zebra")
+    assert train(TEXT, vocab_size=4).words == ("<unk>", "\n", "the", "ant")
+    assert train(TEXT, min_count=3).words == ("<unk>", "\n", "the")
+
+
+def test_line_ends_are_tokens_and_unknown_words_are_unk():
+    tokenizer = train(TEXT, vocab_size=5)
+    ids = tokenizer.encode("the  emu\tcat\n\n<unk> the")
+    assert ids.tolist() == [2, 0, 4, 1, 1, 0, 2]
+    assert tokenizer.decode(ids) == "the <unk> cat\n\n<unk> the"
+    assert tokenizer.unknown_fraction("the emu cat\n") == 0.25
+    assert tokenizer.unknown_fraction("") == 0.0
+
+
+@given(st.text(), st.lists(st.integers(0, 8)))
+def test_decoded_ids_encode_to_themselves(text, ids):
+    tokenizer = train(TEXT)
+    assert tokenizer.encode(tokenizer.decode(ids)).tolist() == ids
+    normal = train(text).decode(train(text).encode(text))
+    assert normal == "\n".join(" ".join(line.split()) for line in text.split("\n"))
+
+
+def test_too_small_a_vocabulary():
+    with pytest.raises(InputError, match="at least 3"):
+        train(TEXT, vocab_size=2)
+
+
+@pytest.mark.skipif(not WIKITEXT.is_dir(), reason="WikiText-2 is not in ../shared/data")
+def test_counts_of_wikitext_2_are_the_published_ones():
+    # Merity et al., arXiv:1609.07843: 2,088,628 training tokens and a vocabulary of 33,278, <eos> counted.
+    text = (WIKITEXT / "wiki.train.tokens").read_text(encoding="utf-8")
+    tokenizer = train(text, vocab_size=10**6)
+    assert tokenizer.vocab_size == 33278
+    assert len(tokenizer.encode(text)) == 2088628
+    assert len(tokenizer.encode((WIKITEXT / "wiki.test.tokens").read_text(encoding="utf-8"))) == 245569
