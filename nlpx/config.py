@@ -53,8 +53,7 @@ class TextConfig:
     seq_len: int = 256
     """Tokens in a training window; also how many positions a Transformer learns."""
     carry_state: bool = False
-    """Read the text as contiguous streams and carry the recurrent state from batch to batch, gradients stopped at
-    the boundary (truncated back-propagation through time), instead of random windows from a fresh state."""
+    """Read contiguous streams, the recurrent state carried from batch to batch without gradient (truncated BPTT)."""
     label_smoothing: float = 0.0
     """Weight of the uniform distribution in the training targets."""
 
@@ -71,8 +70,8 @@ class TrainConfig:
     """The highest of the schedule."""
     schedule: Literal["constant", "linear", "cosine", "inverse_sqrt"] = "cosine"
     """How the learning rate falls after the warm-up."""
-    warmup: int = 100
-    """Steps in which the learning rate rises linearly from zero."""
+    warmup: int | None = None
+    """Steps in which the learning rate rises linearly from zero; if not given, a tenth of the run, at most 100."""
     final_fraction: float = 0.1
     """Where linear and cosine end, as a part of --learning-rate."""
     optimizer: Literal["adamw", "sgd", "adafactor"] = "adamw"
@@ -94,8 +93,7 @@ class TrainConfig:
     mesh: str = "auto"
     """Devices, as data=4,model=2. auto: as many devices along data as divide the batch; on CPU one a core."""
     workdir: str | None = None
-    """Where the run writes; if not given, a folder under runs/ named after the flags. Started again with the same
-    flags it resumes."""
+    """Where the run writes, and goes on if started again; if not given, a folder under runs/ named by the flags."""
     eval_every: int = 500
     """Steps between two validations, each followed by a checkpoint."""
     log_every: int = 50

@@ -16,4 +16,5 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return InputError(f"unknown {kind} {name!r}{hint} (known: {', '.join(names)})")
+    listing = f" (known: {', '.join(names)})" if len(names) <= 12 else " (--help lists those known)"
+    return InputError(f"unknown {kind} {name!r}{hint}{listing}")

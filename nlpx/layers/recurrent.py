@@ -25,7 +25,7 @@ ELMAN_ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
 
 
 def blocks(initializer: Initializer, count: int) -> Initializer:
-    """Initializes `count` equal blocks of the last axis apart, so that the gates do not share one fan or one rotation."""
+    """Initializes `count` equal blocks of the last axis apart: each gate gets a fan and a rotation of its own."""
 
     def init(key, shape, dtype=jnp.float32):
         part = (*shape[:-1], shape[-1] // count)

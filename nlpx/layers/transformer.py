@@ -1,4 +1,4 @@
-"""The Transformer block and the stack of them (Vaswani 2017, arXiv 1706.03762; pre-norm: Xiong 2020, arXiv 2002.04745)."""
+"""The Transformer block and its stack (Vaswani 2017, arXiv 1706.03762; pre-norm: Xiong 2020, arXiv 2002.04745)."""
 
 import math
 from typing import Any

@@ -40,7 +40,7 @@ class Batches(Protocol):
     def set_state(self, state: dict[str, Any]) -> None: ...
 
 
-class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
+class Interrupted(KeyboardInterrupt):
     """The user stopped the run; its state is saved."""
 
 
@@ -67,7 +67,7 @@ class TrainResult:
 
 @contextlib.contextmanager
 def catch_signals(signals: Iterable[int] = (signal.SIGINT, signal.SIGTERM)) -> Iterator[list[int]]:
-    """Collects signals in the list it gives, so that the loop can end after a whole step; the second one ends at once."""
+    """Collects signals in a list, so that the loop can end after a whole step; the second one ends at once."""
     received: list[int] = []
 
     def handler(number, frame):
@@ -87,9 +87,16 @@ def catch_signals(signals: Iterable[int] = (signal.SIGINT, signal.SIGTERM)) -> I
 
 
 class Engine:
-    """A task compiled for a mesh: the initial state, the training step and evaluation."""
+    """A task compiled for a mesh: the initial state, the training step and evaluation.
+
+    Raises:
+      ValueError: what cannot be had with this model and configuration. Nothing has been written by then.
+    """
 
     def __init__(self, task: Task, config: TrainConfig):
+        for name in ("steps", "batch_size", "eval_every", "log_every"):
+            if getattr(config, name) < 1:
+                raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(config, name)}")
         accumulation = config.grad_accumulation
         if accumulation < 1 or config.batch_size % accumulation:
             raise InputError(
@@ -109,7 +116,9 @@ class Engine:
             key=whole,
         )
         self.parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes.params))
-        self._task, self._batch_size = task, config.batch_size
+        self.config = config
+        self.schedule = make_schedule(config)
+        self._task = task
         self.init = jax.jit(init, out_shardings=shardings)
         self.train_step = jax.jit(
             make_train_step(task, optimizer, self.mesh, grad_accumulation=accumulation),
@@ -124,7 +133,7 @@ class Engine:
 
     def evaluate(self, params: Any, batches: Iterable[HostBatch]) -> tuple[float, int]:
         """Mean loss in nats over all counted tokens of the batches, and their number."""
-        carry = jax.device_put(self._task.initial_carry(self._batch_size), self._rows)
+        carry = jax.device_put(self._task.initial_carry(self.config.batch_size), self._rows)
         results = []
         for batch in batches:
             sums, carry = self._eval_step(params, self.put(batch), carry)
@@ -141,8 +150,7 @@ class Engine:
 
 
 def train(
-    task: Task,
-    config: TrainConfig,
+    engine: Engine,
     *,
     workdir: Path,
     batches: Batches,
@@ -152,7 +160,7 @@ def train(
     """Trains from the latest checkpoint in `workdir`, or from the beginning, to the last step.
 
     Args:
-      task: model and loss.
+      engine: the compiled task.
       workdir: prepared by `workdir.prepare`; gets metrics, events and checkpoints.
       batches: training batches, endless.
       evaluation: gives the validation batches anew.
@@ -161,13 +169,9 @@ def train(
     Raises:
       DivergedError: loss or gradient no longer finite; the checkpoints before stay.
       Interrupted: SIGINT or SIGTERM; the state is saved.
-      ValueError: what cannot be had with this configuration.
+      ValueError: there are checkpoints, but none can be read.
     """
-    for name in ("steps", "batch_size", "eval_every", "log_every"):
-        if getattr(config, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(config, name)}")
-    engine = Engine(task, config)
-    schedule = make_schedule(config)
+    config = engine.config
     checkpoints = Checkpoints(workdir)
     state = engine.init()
     restored = checkpoints.restore(state)
@@ -198,7 +202,7 @@ def train(
             while len(pending) > keep:
                 step, values = pending.popleft()
                 values = {name: float(value) for name, value in jax.device_get(values).items()}
-                report.step(step, **values, learning_rate=float(schedule(step - 1)))
+                report.step(step, **values, learning_rate=float(engine.schedule(step - 1)))
 
         def save(step: int, loss: float) -> None:
             checkpoints.save(state, {"data": batches.get_state(), "report": report.state, "metrics": metrics}, loss)
@@ -214,15 +218,15 @@ def train(
             for step in range(start + 1, config.steps + 1):
                 state, values = engine.train_step(state, engine.put(next(batches)))
                 pending.append((step, values))
-                report.seconds(tick())
-                read_back(keep=1)
+                read_back(keep=0 if step == start + 1 else 1)
+                report.seconds(tick(), compiling=step == start + 1)
                 if step % config.eval_every == 0 or step == config.steps:
                     read_back(keep=0)
                     report.seconds(tick())
                     loss, count = engine.evaluate(state.params, evaluation())
                     metrics = describe(loss, count)
                     report.evaluation(step, loss, metrics)
-                    report.state["eval_seconds"] = report.state.get("eval_seconds", 0.0) + tick()
+                    report.state["eval_seconds"] += tick()
                     save(step, loss if math.isfinite(loss) else math.inf)
                 elif received:
                     read_back(keep=0)
@@ -243,8 +247,8 @@ def train(
             parameters=engine.parameters,
             steps=config.steps,
             tokens=int(sums["tokens"]),
-            seconds=sums["seconds"] + sums.get("eval_seconds", 0.0),
-            tokens_per_second=report.steady_tokens / max(report.steady_seconds, 1e-9),
+            seconds=sums["seconds"] + sums["eval_seconds"],
+            tokens_per_second=sums["steady_tokens"] / sums["steady_seconds"] if sums["steady_seconds"] else math.nan,
             train_loss=report.train_loss,
             eval_loss=report.eval_loss,
             metrics=metrics,

@@ -19,7 +19,8 @@ def make_schedule(config: TrainConfig) -> Schedule:
     Raises:
       ValueError: an unknown schedule, or a warm-up longer than the run.
     """
-    peak, warmup = config.learning_rate, config.warmup
+    peak = config.learning_rate
+    warmup = min(config.steps // 10, 100) if config.warmup is None else config.warmup
     if not 0 <= warmup <= config.steps:
         raise InputError(f"--warmup {warmup} does not fit into --steps {config.steps}: give at most as many")
     after, end = config.steps - warmup, peak * config.final_fraction

@@ -27,8 +27,10 @@ class Report:
 
     def __init__(self, workdir: Path, *, steps: int, log_every: int, resume_step: int, state: dict[str, float] | None):
         self._steps, self._log_every = steps, log_every
-        self.state = state or {"loss": 0.0, "count": 0.0, "tokens": 0.0, "seconds": 0.0}
-        """Sums since the last line (loss, count), and over the whole run (tokens; seconds spent training)."""
+        sums = ("loss", "count", "tokens", "seconds", "eval_seconds", "steady_tokens", "steady_seconds")
+        self.state = {**dict.fromkeys(sums, 0.0), **(state or {})}
+        """Sums since the last line (loss, count), and over the whole run: tokens, seconds of training and validation,
+        and tokens and seconds of training without the first step after each start, which compiles."""
         kept = [record for record in read_metrics(workdir) if record["step"] <= resume_step]
         write_lines(workdir / "metrics.jsonl", kept)
         self._file = (workdir / "metrics.jsonl").open("a", encoding="utf-8")
@@ -46,12 +48,10 @@ class Report:
         self._bar = self._progress.add_task("training", total=steps, completed=resume_step, loss="", speed="")
         self._progress.start()
         self._last_print = -math.inf
-        self._steady = False
+        self._first_step = resume_step + 1
         self.train_loss = next((r["loss"] for r in reversed(kept) if r["split"] == "train"), math.nan)
         self.eval_loss = next((r["loss"] for r in reversed(kept) if r["split"] == "validation"), math.inf)
         self._interval_tokens, self._interval_seconds = 0.0, 0.0
-        self.steady_tokens, self.steady_seconds = 0.0, 0.0
-        """Tokens and seconds without the first interval, which compiles."""
 
     def _emit(self, record: dict[str, Any]) -> None:
         self._file.write(json.dumps(record) + "\n")
@@ -60,10 +60,11 @@ class Report:
             if isinstance(value, float):
                 self._events.add_scalar(f"{record['split']}/{name}", value, record["step"])
 
-    def seconds(self, seconds: float) -> None:
+    def seconds(self, seconds: float, *, compiling: bool = False) -> None:
         """Time spent on training steps since the last call."""
         self.state["seconds"] += seconds
-        self._interval_seconds += seconds
+        if not compiling:
+            self._interval_seconds += seconds
 
     def step(self, step: int, loss: float, count: float, grad_norm: float, learning_rate: float) -> None:
         """Takes the metrics of one step: the sum of its losses, its tokens, and the norm of its gradient.
@@ -77,15 +78,14 @@ class Report:
         self.state["loss"] += loss
         self.state["count"] += count
         self.state["tokens"] += count
-        self._interval_tokens += count
+        if step != self._first_step:
+            self._interval_tokens += count
         if step % self._log_every and step != self._steps:
             return
         self.train_loss = self.state["loss"] / self.state["count"]
         speed = self._interval_tokens / self._interval_seconds if self._interval_seconds else 0.0
-        if self._steady:
-            self.steady_tokens += self._interval_tokens
-            self.steady_seconds += self._interval_seconds
-        self._steady = True
+        self.state["steady_tokens"] += self._interval_tokens
+        self.state["steady_seconds"] += self._interval_seconds
         self._interval_tokens, self._interval_seconds = 0.0, 0.0
         self.state["loss"], self.state["count"] = 0.0, 0.0
         self._emit(
@@ -95,7 +95,8 @@ class Report:
                 "loss": self.train_loss,
                 "grad_norm": grad_norm,
                 "learning_rate": learning_rate,
-                "tokens": self.state["tokens"],
+                "tokens": int(self.state["tokens"]),
+                "seconds": self.state["seconds"],
                 "tokens_per_second": speed,
             }
         )
@@ -109,7 +110,7 @@ class Report:
     def evaluation(self, step: int, loss: float, metrics: dict[str, float]) -> None:
         """Takes the validation loss (mean, nats) and what the task makes of it."""
         self.eval_loss = loss
-        self._emit({"step": step, "split": "validation", "loss": loss, **metrics})
+        self._emit({"step": step, "split": "validation", "loss": loss, **metrics, "seconds": self.state["seconds"]})
         details = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         self.say(f"step {step}/{self._steps}  validation loss {loss:.4f}  {details}")
 

@@ -40,11 +40,11 @@ def read_json(path: Path) -> dict[str, Any]:
         raise InputError(f"cannot read {path}: {error}") from None
 
 
-def prepare(workdir: Path, config: Mapping[str, Any]) -> None:
-    """Makes the folder of a new run, or checks that the one there is of the same run.
+def check(workdir: Path, config: Mapping[str, Any]) -> None:
+    """Checks, writing nothing, that a run of this configuration may begin or go on in the folder.
 
     Raises:
-      ValueError: it cannot be written, holds something else, or a run of another configuration (names the fields).
+      ValueError: it holds something else, or a run of another configuration (names the fields).
     """
     path = workdir / "config.json"
     if path.exists():
@@ -56,14 +56,22 @@ def prepare(workdir: Path, config: Mapping[str, Any]) -> None:
             raise InputError(
                 f"{workdir} holds a run of another configuration ({differences}): choose another --workdir"
             )
-        if not os.access(workdir, os.W_OK):
-            raise InputError(f"cannot write into {workdir}: permission denied; choose another --workdir")
-        return
+    elif workdir.exists() and not workdir.is_dir():
+        raise InputError(f"{workdir} is not a folder: choose another --workdir")
+    elif workdir.exists() and any(workdir.iterdir()):
+        raise InputError(f"{workdir} is not empty and holds no run: choose another --workdir")
+
+
+def prepare(workdir: Path, config: Mapping[str, Any]) -> None:
+    """Makes the folder of a new run, or makes sure that the one there is of the same run and can be written.
+
+    Raises:
+      ValueError: as `check`, or it cannot be written.
+    """
+    check(workdir, config)
     try:
-        if workdir.exists() and any(workdir.iterdir()):
-            raise InputError(f"{workdir} is not empty and holds no run: choose another --workdir")
         workdir.mkdir(parents=True, exist_ok=True)
-        write_json(path, dict(config))
+        write_json(workdir / "config.json", dict(config))
     except OSError as error:
         raise InputError(f"cannot write into {workdir}: {error.strerror}; choose another --workdir") from None
 

@@ -1,0 +1,66 @@
+"""What every entry point does around its own work: parse flags first, import the heavy things after, end clearly.
+
+Exit codes: 0 done, 2 the user's input cannot be used (one line says what and the remedy), 130 stopped by the user.
+"""
+
+import dataclasses
+import sys
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import tyro
+
+from nlpx.errors import InputError, unknown
+
+Config = TypeVar("Config")
+
+
+def flags_of(config: type) -> dict[str, Any]:
+    """Every flag of a dataclass and those nested in it, with its type."""
+    flags: dict[str, Any] = {}
+    for name, kind in typing.get_type_hints(config).items():
+        if dataclasses.is_dataclass(kind):
+            flags |= flags_of(kind)
+        else:
+            flags[f"--{name.replace('_', '-')}"] = kind
+            if kind is bool:
+                flags[f"--no-{name.replace('_', '-')}"] = kind
+    return flags
+
+
+def check_names(config: type, arguments: Sequence[str]) -> None:
+    """Raises InputError for an unknown flag, or an unknown name as the value of a flag, suggesting the nearest."""
+    flags = {"--help": None, **flags_of(config)}
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if not argument.startswith("--"):
+            continue
+        flag, separator, value = argument.partition("=")
+        if flag.replace("_", "-") not in flags:
+            raise unknown("flag", flag, flags)
+        kind = flags[flag.replace("_", "-")]
+        choices = [name for part in (kind, *typing.get_args(kind)) for name in typing.get_args(part)]
+        choices = [name for name in choices if isinstance(name, str)]
+        value = value if separator else following
+        if choices and value not in (*choices, "None"):
+            raise unknown(flag.removeprefix("--"), value, choices)
+
+
+def run(main: Callable[[Config], Any], config: type[Config], doc: str | None) -> None:
+    """Parses the flags of `config` (a frozen dataclass; nested ones are groups of flat flags) and calls `main`."""
+    module = sys.modules["__main__"].__spec__
+    try:
+        check_names(config, sys.argv[1:])
+        flags = tyro.cli(
+            config,
+            prog=f"python -m {module.name}" if module else None,
+            description=doc,
+            config=(tyro.conf.OmitArgPrefixes,),
+        )
+        main(flags)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt as stop:
+        print(str(stop) or "stopped", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,61 @@
+"""Choosing the next token from logits: greedily, or by chance within what temperature, top-k and top-p leave."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from nlpx.errors import InputError
+from nlpx.ops.array_types import Array, Float, Int, RowKeys
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to choose. The defaults sample from the model's own distribution.
+
+    Attributes:
+      temperature: divides the logits; 0 takes the most probable token.
+      top_k: choose among the k most probable tokens only; 0 among all (Fan 2018, arXiv 1805.04833).
+      top_p: choose among the fewest tokens whose probabilities, after temperature and top-k, reach p; 1 among all
+        (nucleus sampling, Holtzman 2020, arXiv 1904.09751).
+
+    Raises:
+      ValueError: a value outside its range.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+    def __post_init__(self):
+        if not self.temperature >= 0:
+            raise InputError(f"--temperature must be 0 (greedy) or more, not {self.temperature}")
+        if self.top_k < 0:
+            raise InputError(f"--top-k must be 0 (off) or more, not {self.top_k}")
+        if not 0 < self.top_p <= 1:
+            raise InputError(f"--top-p must be above 0 and at most 1 (off), not {self.top_p}")
+
+
+def filter_logits(logits: Float[Array, "b v"], sampling: Sampling) -> Float[Array, "b v"]:
+    """Logits after temperature, with those that top-k and top-p leave out at minus infinity.
+
+    Of tokens that tie at the border of top-k, all stay. The most probable token always stays.
+    """
+    logits = logits.astype(jnp.float32) / sampling.temperature
+    if 0 < sampling.top_k < logits.shape[-1]:
+        border = jax.lax.top_k(logits, sampling.top_k)[0][:, -1:]
+        logits = jnp.where(logits < border, -jnp.inf, logits)
+    if sampling.top_p < 1:
+        descending = jnp.sort(logits, axis=-1, descending=True)
+        probabilities = jax.nn.softmax(descending, axis=-1)
+        before = jnp.cumsum(probabilities, axis=-1) - probabilities  # the mass of all more probable tokens
+        border = jnp.min(jnp.where(before < sampling.top_p, descending, jnp.inf), axis=-1, keepdims=True)
+        logits = jnp.where(logits < border, -jnp.inf, logits)
+    return logits
+
+
+def choose(logits: Float[Array, "b v"], keys: RowKeys, sampling: Sampling) -> Int[Array, " b"]:
+    """The next token of each row; each draws from its own key."""
+    if sampling.temperature == 0:
+        return jnp.argmax(logits, axis=-1).astype(jnp.int32)
+    return jax.vmap(jax.random.categorical)(keys, filter_logits(logits, sampling)).astype(jnp.int32)

@@ -1,0 +1,47 @@
+"""What all tests share: checked annotations, parity with PyTorch where it is installed, and repeatable examples."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import hypothesis
+import jaxtyping
+import pytest
+
+sys.path.append(str(Path(__file__).parent))  # for `laws`, what tests of several folders share
+
+# Before the first of these is imported: every call in the tests then checks shapes and types.
+ROOMS = ("ops", "layers", "models", "text", "data", "train", "decode")
+jaxtyping.install_import_hook([f"nlpx.{room}" for room in ROOMS], "beartype.beartype")
+
+hypothesis.settings.register_profile("nlpx", deadline=None, derandomize=True, max_examples=30)
+hypothesis.settings.load_profile("nlpx")
+
+NO_TORCH = "PyTorch is not installed; `make test PARITY=1` installs it and runs them"
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("parity") and importlib.util.find_spec("torch") is None:
+        stop = pytest.fail if os.environ.get("NLPX_PARITY") == "1" else pytest.skip
+        stop(NO_TORCH)
+
+
+def pytest_terminal_summary(terminalreporter):
+    skipped = [r for r in terminalreporter.getreports("skipped") if NO_TORCH in str(r.longrepr)]
+    if skipped:
+        terminalreporter.write_line(f"{len(skipped)} parity tests skipped: {NO_TORCH}.")
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture
+def x64():
+    """float64 in this test alone."""
+    import jax
+
+    with jax.enable_x64(True):
+        yield
