@@ -157,7 +157,7 @@ def load(workdir: Path, *, best: bool = True) -> Trained:
     tokenizer = load_tokenizer(workdir)
     model = make_model(fields, tokenizer.vocab_size)
     like = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
-    checkpoints = Checkpoints(workdir)
+    checkpoints = Checkpoints(workdir, read_only=True)
     params, step, damaged = checkpoints.restore_params(like, best=best)
     checkpoints.close()
     for each in damaged:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hypothesis
 import jaxtyping
+import numpy as np
 import pytest
 
 sys.path.append(str(Path(__file__).parent))  # for `laws`, what tests of several folders share
@@ -35,7 +36,7 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture
 def torch():
-    return pytest.importorskip("torch")
+    return importlib.import_module("torch")
 
 
 @pytest.fixture
@@ -45,3 +46,27 @@ def x64():
 
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def torch_rows():
+    """A mask (3, 6) under which every query of PyTorch's attention sees a key: it gives NaN otherwise."""
+    return np.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0], [1, 0, 1, 1, 0, 1]], bool)
+
+
+@pytest.fixture
+def torch_attention():
+    """`parameters(module, heads, "data" or "grad")`: PyTorch's MultiheadAttention as our parameters."""
+
+    def parameters(module, heads, take):
+        qkv, qkv_bias, out, bias = (
+            getattr(p, take).numpy()
+            for p in (module.in_proj_weight, module.in_proj_bias, module.out_proj.weight, module.out_proj.bias)
+        )
+        d, k = len(bias), len(bias) // heads
+        return {
+            "qkv": {"kernel": qkv.T.reshape(d, 3, heads, k), "bias": qkv_bias.reshape(3, heads, k)},
+            "out": {"kernel": out.T.reshape(heads, k, d), "bias": bias},
+        }
+
+    return parameters

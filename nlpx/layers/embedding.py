@@ -15,6 +15,9 @@ POSITIONS = ("none", "sinusoidal", "learned")
 class TokenEmbedding(nn.Module):
     """A vector a token, and logits from vectors.
 
+    The table begins with a variance of 1 / width, and vectors leave it multiplied by sqrt(width) (Vaswani 2017,
+    section 3.4): so both what the first layer reads and, tied, the logits begin at the size of one.
+
     Attributes:
       tied: the logits use the same table as the embedding (Press and Wolf 2017, arXiv 1608.05859); otherwise a
         dense layer of their own. Either way they have a bias.
@@ -25,10 +28,10 @@ class TokenEmbedding(nn.Module):
     tied: bool = True
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
-    embedding_init: nn.initializers.Initializer = nn.initializers.normal(0.02)
 
     def setup(self):
-        self.table = self.param("table", self.embedding_init, (self.vocab_size, self.width), self.param_dtype)
+        init = nn.initializers.normal(self.width**-0.5)
+        self.table = self.param("table", init, (self.vocab_size, self.width), self.param_dtype)
         self.bias = self.param("bias", nn.initializers.zeros, (self.vocab_size,), self.param_dtype)
         if not self.tied:
             self.kernel = self.param(
@@ -37,7 +40,7 @@ class TokenEmbedding(nn.Module):
 
     def __call__(self, tokens: Int[Array, "b t"]) -> Float[Array, "b t d"]:
         """The tokens' vectors."""
-        return jnp.take(self.table, tokens, axis=0).astype(self.dtype)
+        return (jnp.take(self.table, tokens, axis=0) * self.width**0.5).astype(self.dtype)
 
     def logits(self, x: Float[Array, "b t d"]) -> Float[Array, "b t v"]:
         """Unnormalized log-probabilities over the vocabulary."""

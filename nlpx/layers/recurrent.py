@@ -7,7 +7,7 @@
 A state of None means the beginning of the sequence. All parameters are plain arrays in PyTorch's gate order.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -20,8 +20,6 @@ from nlpx.layers.dropout import Dropout
 from nlpx.ops.array_types import Array, Float, Mask, RowKeys
 
 Initializer = Callable[..., Array]
-
-ELMAN_ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
 
 
 def blocks(initializer: Initializer, count: int) -> Initializer:
@@ -87,8 +85,6 @@ class Elman(RecurrentLayer):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t d"], *, state: Any = None, mask: Mask | None = None):
-        if self.activation not in ELMAN_ACTIVATIONS:
-            raise unknown("Elman activation", self.activation, ELMAN_ACTIVATIONS)
         input_kernel, recurrent_kernel = self.kernels(x.shape[-1], 1)
         bias = self.param("bias", nn.initializers.zeros, (self.width,), self.param_dtype)
         state = self.initial_state(x.shape[0]) if state is None else state
@@ -99,7 +95,7 @@ class Elman(RecurrentLayer):
             bias.astype(self.dtype),
             state,
             mask,
-            activation=ELMAN_ACTIVATIONS[self.activation],
+            activation=self.activation,
         )
 
 
@@ -163,7 +159,7 @@ class RNN(nn.Module):
     initial: str = "zeros"
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
-    cell_options: dict[str, Any] | None = None
+    cell_options: Mapping[str, Any] | None = None
 
     def setup(self):
         if self.cell not in CELLS:

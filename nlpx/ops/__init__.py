@@ -4,7 +4,7 @@ from nlpx.ops.attention import KVCache, cached_attention, dot_product_attention,
 from nlpx.ops.dropout import dropout
 from nlpx.ops.losses import cross_entropy
 from nlpx.ops.positions import sinusoidal, token_positions
-from nlpx.ops.recurrence import LSTMState, elman, gru, keep_real, lstm, masked_scan
+from nlpx.ops.recurrence import LSTMState, elman, gru, keep_real, lstm
 
 __all__ = [
     "KVCache",
@@ -18,7 +18,6 @@ __all__ = [
     "gru",
     "keep_real",
     "lstm",
-    "masked_scan",
     "sinusoidal",
     "token_positions",
 ]

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from nlpx.errors import InputError
 from nlpx.ops.array_types import Array, Float, RowKeys
 
 
@@ -20,7 +21,7 @@ def dropout(x: Float[Array, "b *rest"], rate: float, keys: RowKeys | None, layer
       ValueError: rate is not in [0, 1).
     """
     if not 0 <= rate < 1:
-        raise ValueError(f"dropout rate must be in [0, 1), not {rate}")
+        raise InputError(f"dropout rate must be in [0, 1), not {rate}")
     if keys is None or rate == 0:
         return x
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from nlpx.errors import InputError
 from nlpx.ops.array_types import Array, Float, Int, Mask
 
 
@@ -22,7 +23,7 @@ def cross_entropy(
       ValueError: label_smoothing is not in [0, 1).
     """
     if not 0 <= label_smoothing < 1:
-        raise ValueError(f"label_smoothing must be in [0, 1), not {label_smoothing}")
+        raise InputError(f"label_smoothing must be in [0, 1), not {label_smoothing}")
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     log_normalizer = jax.nn.logsumexp(logits, axis=-1)
     at_target = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]

@@ -1,5 +1,6 @@
 """Checkpoints of a run through Orbax: asynchronous, the latest two and the best, verified when read back."""
 
+import copy
 import logging
 import zlib
 from pathlib import Path
@@ -48,12 +49,14 @@ def _abstract(tree: Any) -> Any:
 class Checkpoints:
     """The folder `checkpoints/` of a workdir. Keeps the latest two, so that one damaged loses little, and the best."""
 
-    def __init__(self, workdir: Path):
+    def __init__(self, workdir: Path, *, read_only: bool = False):
         policies = ocp.checkpoint_managers
         self._workdir = workdir
         self._manager = ocp.CheckpointManager(
             (workdir / "checkpoints").absolute(),
             options=ocp.CheckpointManagerOptions(
+                create=not read_only,
+                read_only=read_only,
                 best_fn=lambda metrics: metrics["loss"],
                 best_mode="min",
                 preservation_policy=policies.AnyPreservationPolicy(
@@ -72,7 +75,8 @@ class Checkpoints:
     def save(self, state: TrainState, meta: dict[str, Any], loss: float) -> None:
         """Begins to save; returns as soon as the state is copied. `loss` decides which checkpoint is the best."""
         params, rest = _split(state)
-        meta = {**meta, "checksum": {"params": checksum(params), "rest": checksum(rest)}}
+        # Storage writes `meta` later, when the caller may have changed what it holds.
+        meta = {**copy.deepcopy(meta), "checksum": {"params": checksum(params), "rest": checksum(rest)}}
         self._manager.save(
             int(state.step),
             args=ocp.args.Composite(

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from nlpx import ops
+from nlpx.errors import InputError
 from nlpx.models import LanguageModel
 from nlpx.ops.array_types import Array, RowKeys
 from nlpx.train.step import TaskLoss
@@ -19,11 +20,19 @@ class LanguageModelling:
     Attributes:
       carry_state: go on from the state of the batch before, through which no gradient flows (truncated
         back-propagation through time, Williams and Peng 1990), except in rows that begin anew.
+      label_smoothing: weight of the uniform distribution in the training targets, in [0, 1).
+
+    Raises:
+      ValueError: label_smoothing outside its range.
     """
 
     model: LanguageModel
     carry_state: bool = False
     label_smoothing: float = 0.0
+
+    def __post_init__(self):
+        if not 0 <= self.label_smoothing < 1:  # the loss would say so too, but only when the run has begun
+            raise InputError(f"--label-smoothing must be at least 0 and below 1, not {self.label_smoothing}")
 
     def init(self, key: Array) -> Any:
         return self.model.init(key, jnp.zeros((1, 1), jnp.int32))["params"]

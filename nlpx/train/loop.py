@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -32,6 +32,7 @@ from nlpx.train.step import Task, TrainState, init_state, make_eval_step, make_t
 HostBatch = Mapping[str, np.ndarray]
 
 
+@runtime_checkable
 class Batches(Protocol):
     """An endless iterator of batches whose place can be saved and set (a Grain iterator)."""
 
@@ -139,7 +140,7 @@ class Engine:
             sums, carry = self._eval_step(params, self.put(batch), carry)
             results.append(sums)
         total, count = np.sum(np.array(jax.device_get(results), np.float64), axis=0)
-        return float(total / count), int(count)
+        return float(total / count) if count else math.nan, int(count)
 
     @property
     def devices(self) -> str:
@@ -194,7 +195,8 @@ def train(
                     f"checkpoint {step} is damaged: moved to {workdir / 'damaged-checkpoints'}, "
                     f"going on from the one before"
                 )
-            report.say(f"resuming at step {start} of {config.steps}")
+            done = start == config.steps
+            report.say("all steps are done already" if done else f"resuming at step {start} of {config.steps}")
 
         pending: deque[tuple[int, Any]] = deque()
 
@@ -224,10 +226,12 @@ def train(
                     read_back(keep=0)
                     report.seconds(tick())
                     loss, count = engine.evaluate(state.params, evaluation())
+                    if not math.isfinite(loss):
+                        raise DivergedError(f"the validation loss is no longer finite at step {step}")
                     metrics = describe(loss, count)
                     report.evaluation(step, loss, metrics)
                     report.state["eval_seconds"] += tick()
-                    save(step, loss if math.isfinite(loss) else math.inf)
+                    save(step, loss)
                 elif received:
                     read_back(keep=0)
                     save(step, math.inf)

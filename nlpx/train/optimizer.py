@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from nlpx.config import TrainConfig
@@ -28,7 +29,7 @@ def make_schedule(config: TrainConfig) -> Schedule:
         "constant": lambda: optax.constant_schedule(peak),
         "linear": lambda: optax.linear_schedule(peak, end, max(after, 1)),
         "cosine": lambda: optax.cosine_decay_schedule(peak, max(after, 1), alpha=config.final_fraction),
-        "inverse_sqrt": lambda: lambda step: peak * (max(warmup, 1) / (step + max(warmup, 1))) ** 0.5,
+        "inverse_sqrt": lambda: lambda step: peak * (1 + jnp.maximum(step, 0) / max(warmup, 1)) ** -0.5,
     }
     if config.schedule not in decays:
         raise unknown("schedule", config.schedule, decays)

@@ -37,30 +37,35 @@ def parse_mesh(spec: str) -> dict[str, int] | None:
     """`data=4,model=2` as a dict; None for auto.
 
     Raises:
-      ValueError: another form, an unknown axis, or a size below 1.
+      ValueError: another form, an unknown axis or one given twice, or a size below 1.
     """
     if spec == "auto":
         return None
-    sizes = dict.fromkeys(AXES, 1)
+    sizes: dict[str, int] = {}
     for part in spec.split(","):
         match = re.fullmatch(r"(\w+)=([1-9]\d*)", part.strip())
         if not match:
             raise InputError(f"--mesh {spec!r}: write auto, or axes with sizes as data=4,model=2")
         if match[1] not in AXES:
             raise unknown("mesh axis", match[1], AXES)
+        if match[1] in sizes:
+            raise InputError(f"--mesh {spec!r} gives the axis {match[1]} twice")
         sizes[match[1]] = int(match[2])
-    return sizes
+    return {axis: sizes.get(axis, 1) for axis in AXES}
 
 
 def use_cpu_devices(spec: str) -> None:
     """Lets JAX see as many CPU devices as the mesh asks for; one a core for auto. Entry points call this first.
 
-    It has to happen before JAX starts its backend, and changes nothing where there is an accelerator.
+    It has to happen before JAX starts its backend, and changes nothing afterwards or where there is an accelerator.
     """
     sizes = parse_mesh(spec)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     devices = math.prod(sizes.values()) if sizes else cores
-    jax.config.update("jax_num_cpu_devices", devices)
+    try:
+        jax.config.update("jax_num_cpu_devices", devices)
+    except RuntimeError:  # JAX runs already, as in a notebook; make_mesh says if its devices are too few
+        return
     if devices > 1:
         # XLA runs devices and the parts of their matrix products in one pool of threads, as many as cores. A device
         # that waits for the others in a collective holds its thread, and with no thread left for their products all

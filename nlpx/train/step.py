@@ -7,7 +7,7 @@ the same update on any number of devices and in any number of parts.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import flax.struct
 import jax
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, PartitionSpec
 
-from nlpx.ops.array_types import Array, Float, Int, Key, RowKeys
+from nlpx.ops.array_types import Array, Float, Key, RowKeys
 
 Batch = dict[str, Array]
 Metrics = dict[str, Array]
@@ -32,6 +32,7 @@ class TaskLoss(NamedTuple):
     """What the next batch of the stream needs, with the batch on every leading axis; () where nothing is carried."""
 
 
+@runtime_checkable
 class Task(Protocol):
     """A model and its loss. The engine asks nothing else."""
 
@@ -46,13 +47,17 @@ class Task(Protocol):
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """Everything a step changes, and the key that it does not: a run goes on bitwise from a saved one."""
+    """Everything a step changes, and the key that it does not: a run goes on bitwise from a saved one.
 
-    step: Int[Array, ""]
+    `step` is an int32 scalar and `key` a random key; their types are not declared, since JAX also makes this tree of
+    shapes and of shardings.
+    """
+
+    step: Any
     params: Any
     opt_state: Any
     carry: Any
-    key: Key[Array, ""]
+    key: Any
 
 
 def init_state(task: Task, optimizer: optax.GradientTransformation, seed: int, batch_size: int) -> TrainState:
@@ -150,7 +155,7 @@ def make_train_step(
         (grads, total, count), carry = run(state.params, batch, state.carry, keys)
         grads = jax.tree.map(lambda g: g / count, grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        metrics = {"loss": total, "count": count, "grad_norm": optax.global_norm(grads)}
+        metrics = {"loss": total, "count": count, "grad_norm": optax.tree.norm(grads)}
         state = state.replace(
             step=state.step + 1,
             params=optax.apply_updates(state.params, updates),

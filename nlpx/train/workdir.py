@@ -44,21 +44,24 @@ def check(workdir: Path, config: Mapping[str, Any]) -> None:
     """Checks, writing nothing, that a run of this configuration may begin or go on in the folder.
 
     Raises:
-      ValueError: it holds something else, or a run of another configuration (names the fields).
+      ValueError: it holds something else or a run of another configuration (names the fields), or is no folder.
     """
-    path = workdir / "config.json"
-    if path.exists():
+    try:
+        names = [path.name for path in workdir.iterdir()]
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"cannot use {workdir} as a folder: {error.strerror}; choose another --workdir") from None
+    if "config.json" in names:
         # Through JSON and back, so that tuples and the like compare as they were written.
-        wanted, found = json.loads(json.dumps(dict(config))), read_json(path)
+        wanted, found = json.loads(json.dumps(dict(config))), read_json(workdir / "config.json")
         fields = [name for name in {**found, **wanted} if found.get(name) != wanted.get(name)]
         if fields:
             differences = ", ".join(f"{name} {found.get(name)!r} there, {wanted.get(name)!r} now" for name in fields)
             raise InputError(
                 f"{workdir} holds a run of another configuration ({differences}): choose another --workdir"
             )
-    elif workdir.exists() and not workdir.is_dir():
-        raise InputError(f"{workdir} is not a folder: choose another --workdir")
-    elif workdir.exists() and any(workdir.iterdir()):
+    elif names:
         raise InputError(f"{workdir} is not empty and holds no run: choose another --workdir")
 
 

@@ -1,0 +1,102 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nlpx.decode import Sampling, choose, filter_logits
+from nlpx.errors import InputError
+
+VOCAB = 9
+
+
+def kept(logits, temperature, top_k, top_p):
+    """Which tokens may be drawn, one row, the slow way: equals at a border stay or leave together."""
+    scaled = logits.astype(np.float64) / temperature
+    levels = sorted(set(scaled.tolist()), reverse=True)
+    if top_k:
+        taken = 0
+        for count, level in enumerate(levels, start=1):
+            taken += int((scaled == level).sum())
+            if taken >= top_k:
+                levels = levels[:count]
+                break
+    stays = np.isin(scaled, levels)
+    weights = np.where(stays, np.exp(scaled - scaled.max()), 0)
+    weights /= weights.sum()
+    mass = 0.0
+    for count, level in enumerate(levels, start=1):
+        mass += weights[scaled == level].sum()
+        if mass >= top_p:
+            levels = levels[:count]
+            break
+    return np.isin(scaled, levels)
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    ties=st.booleans(),
+    temperature=st.sampled_from([0.1, 0.7, 1.0, 3.0]),
+    top_k=st.integers(0, VOCAB + 2),
+    top_p=st.sampled_from([0.013, 0.317, 0.613, 0.909, 0.987, 1.0]),
+)
+def test_filtering_is_that_of_a_slow_reference(seed, ties, temperature, top_k, top_p):
+    logits = np.random.default_rng(seed).normal(0, 2, (4, VOCAB)).astype(np.float32)
+    if ties:
+        logits = np.round(logits)
+    filtered = np.asarray(filter_logits(jnp.asarray(logits), Sampling(temperature, top_k, top_p)))
+    for row, result in zip(logits, filtered, strict=True):
+        stays = kept(row, temperature, top_k, top_p)
+        np.testing.assert_array_equal(np.isfinite(result), stays)
+        np.testing.assert_allclose(result[stays], row[stays] / np.float32(temperature), rtol=1e-6)
+
+
+@given(seed=st.integers(0, 10_000))
+def test_temperature_zero_takes_the_likeliest(seed):
+    logits = np.random.default_rng(seed).normal(size=(5, VOCAB)).astype(np.float32)
+    keys = jax.random.split(jax.random.key(seed), 5)
+    for sampling in (Sampling(0.0), Sampling(0.0, top_k=3, top_p=0.5), Sampling(top_k=1), Sampling(top_p=1e-6)):
+        np.testing.assert_array_equal(choose(jnp.asarray(logits), keys, sampling), logits.argmax(axis=1))
+
+
+@pytest.mark.parametrize(
+    "sampling", [Sampling(), Sampling(0.5), Sampling(2.0), Sampling(top_k=3), Sampling(1.5, 5, 0.8)], ids=str
+)
+def test_tokens_come_as_often_as_their_probability_says(sampling):
+    """Pearson's chi-square over 20,000 draws stays below what chance exceeds once in a million."""
+    draws = 20_000
+    logits = np.random.default_rng(1).normal(0, 1, VOCAB).astype(np.float32)
+    stays = kept(logits, sampling.temperature, sampling.top_k, sampling.top_p)
+    expected = np.where(stays, np.exp(logits.astype(np.float64) / sampling.temperature), 0)
+    expected *= draws / expected.sum()
+    keys = jax.random.split(jax.random.key(7), draws)
+    tokens = choose(jnp.broadcast_to(logits, (draws, VOCAB)), keys, sampling)
+    counts = np.bincount(tokens, minlength=VOCAB)
+    assert not counts[~stays].any()
+    chi_square = ((counts - expected)[stays] ** 2 / expected[stays]).sum()
+    assert chi_square < {2: 27.6, 3: 30.7, 4: 33.4, 8: 42.7}[int(stays.sum()) - 1]
+
+
+def test_the_key_decides():
+    logits = jnp.zeros((64, VOCAB))
+    first, again, other = (choose(logits, jax.random.split(jax.random.key(k), 64), Sampling()) for k in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    assert len(np.unique(first)) == VOCAB  # rows draw apart
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"temperature": -0.1}, "--temperature"),
+        ({"temperature": float("nan")}, "--temperature"),
+        ({"top_k": -1}, "--top-k"),
+        ({"top_p": 0.0}, "--top-p"),
+        ({"top_p": 1.1}, "--top-p"),
+        ({"top_p": float("nan")}, "--top-p"),
+    ],
+)
+def test_bad_values_are_named(options, named):
+    with pytest.raises(InputError, match=named):
+        Sampling(**options)

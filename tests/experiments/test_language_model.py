@@ -1,0 +1,103 @@
+import gzip
+import json
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import language_model
+
+PNG = b"\x89PNG\r\n\x1a\n"
+RUNS = {
+    "elman": ["--arch=elman", "--tokenizer=word"],
+    "lstm": ["--arch=lstm", "--tokenizer=char", "--carry-state", "--initial=learned"],
+    "gru": ["--arch=gru", "--tokenizer=byte", "--no-tied"],
+    "transformer": ["--arch=transformer", "--tokenizer=bpe", "--vocab-size=300", "--dropout=0.1"],
+}
+
+
+@pytest.fixture(params=RUNS)
+def run(request, command, small, text, tmp_path):
+    """A finished run from a gzipped file: its architecture and its workdir."""
+    with gzip.open(tmp_path / "text.txt.gz", "wt", encoding="utf-8") as file:
+        file.write(text)
+    data = [f"--data=file:{tmp_path / 'text.txt.gz'}", f"--workdir={tmp_path / 'run'}"]
+    assert command(language_model, [*small, *RUNS[request.param], *data]) == 0
+    return request.param, tmp_path / "run"
+
+
+def mean_loss(trained, tokens, stretch):
+    """Mean loss in nats of all tokens but the first, each stretch of targets read from nothing, in one piece."""
+    total = 0.0
+    for start in range(0, len(tokens) - 1, stretch):
+        part = tokens[start : start + stretch + 1]
+        logits, _ = trained.model.apply({"params": trained.params}, jnp.asarray(part[None, :-1]))
+        logits = np.asarray(logits[0], np.float64)
+        total += (np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(part) - 1), part[1:]]).sum()
+    return total / (len(tokens) - 1)
+
+
+def test_a_run_from_end_to_end(run, text):
+    arch, workdir = run
+    summary = json.loads((workdir / "summary.json").read_text())
+    assert set(summary) == {
+        "experiment", "arch", "parameters", "steps", "tokens", "seconds", "tokens_per_second", "train_loss",
+        "eval_loss", "metrics", "data", "devices", "workdir",
+    }  # fmt: skip
+    assert (summary["experiment"], summary["arch"], summary["steps"]) == ("language_model", arch, 12)
+    assert summary["tokens"] == 12 * 8 * 16
+    assert summary["seconds"] > 0
+    assert summary["tokens_per_second"] > 0
+    assert summary["devices"].startswith("1 x ")
+    config = json.loads((workdir / "config.json").read_text())
+    assert config.items() >= {"arch": arch, "steps": 12, "seed": 0, "seq_len": 16}.items()
+    assert config["data_sha256"] == summary["data"]["sha256"]
+    for name in ("loss_by_step", "loss_by_seconds"):
+        assert (workdir / "plots" / f"{name}.png").read_bytes().startswith(PNG)
+    assert list((workdir / "tensorboard").glob("events.out.tfevents.*"))
+
+    records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert [(r["step"], r["split"]) for r in records] == [
+        (5, "train"), (6, "validation"), (10, "train"), (12, "train"), (12, "validation"),
+    ]  # fmt: skip
+    train = {"step", "split", "loss", "grad_norm", "learning_rate", "tokens", "seconds", "tokens_per_second"}
+    assert set(records[0]) == train
+    assert set(records[1]) == {"step", "split", "loss", "bits_per_character", "perplexity", "seconds"}
+    assert summary["train_loss"] == records[-2]["loss"]
+    assert summary["eval_loss"] == records[-1]["loss"] < records[1]["loss"]
+
+    # Everything again from the files alone.
+    trained = language_model.load(workdir, best=False)
+    assert trained.step == 12
+    assert sum(leaf.size for leaf in jax.tree.leaves(trained.params)) == summary["parameters"]
+    cut = int(len(text) * 0.9)
+    tokens = trained.tokenizer.encode(text[cut:])
+    assert (summary["data"]["train"], summary["data"]["eval"]) == (len(trained.tokenizer.encode(text[:cut])), len(tokens))
+    carried = "--carry-state" in RUNS[arch]
+    expected = mean_loss(trained, tokens, -(-(len(tokens) - 1) // 8) if carried else 16)
+    assert summary["eval_loss"] == pytest.approx(expected, rel=1e-5)
+    metrics = summary["metrics"]
+    assert metrics["perplexity"] == pytest.approx(math.exp(expected), rel=1e-4)
+    scored = len(text[cut:]) - len(trained.tokenizer.decode(tokens[:1]))
+    bits = metrics["bits_per_character"] * scored
+    assert bits == pytest.approx(expected * (len(tokens) - 1) / math.log(2), rel=1e-5)
+
+
+def test_without_a_workdir_the_flags_decide_the_folder(command, small, text_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    flags = [*small, "--arch=elman", f"--data=file:{text_file}", "--steps=1"]
+    assert command(language_model, flags) == 0
+    assert command(language_model, flags) == 0
+    assert "all steps are done already" in capsys.readouterr().err
+    assert command(language_model, [*flags, "--seed=1"]) == 0
+    folders = sorted((tmp_path / "runs" / "language_model").iterdir())
+    assert len(folders) == 2
+    assert all(folder.name.startswith("elman-") and (folder / "summary.json").exists() for folder in folders)
+
+
+def test_the_best_checkpoint_is_that_of_the_lowest_validation_loss(trained):
+    records = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    best = min((r for r in records if r["split"] == "validation"), key=lambda r: r["loss"])
+    assert language_model.load(trained).step == best["step"]

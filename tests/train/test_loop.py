@@ -1,0 +1,232 @@
+"""The resume law, on real runs: processes that are killed, and what is on disk after them."""
+
+import functools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import cli, language_model
+from nlpx.train import DivergedError, train
+from nlpx.train.workdir import read_metrics
+
+RUN = ["--layers=1", "--width=32", "--seq-len=16", "--batch-size=16", "--dropout=0.1"]
+RUN += ["--steps=300", "--eval-every=60", "--log-every=7"]
+RUNS = {
+    "lstm": [*RUN, "--arch", "lstm", "--carry-state", "--initial", "learned", "--mesh", "data=2"],
+    "transformer": [*RUN, "--arch", "transformer", "--heads", "2", "--grad-accumulation", "2", "--mesh", "data=1"],
+}
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    rng = random.Random(0)
+    path.write_text("".join(rng.choice("abcdefgh  \n") for _ in range(8000)))
+    return path
+
+
+class Run:
+    """A run of the language model in a process of its own."""
+
+    def __init__(self, text, workdir, flags):
+        self.workdir = workdir
+        self.command = [sys.executable, "-m", "experiments.language_model", *flags]
+        self.command += ["--data", f"file:{text}", "--workdir", str(workdir)]
+        self.environment = {name: value for name, value in os.environ.items() if name != "NPROC"}
+
+    def start(self):
+        return subprocess.Popen(
+            self.command, cwd=ROOT, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    def to_the_end(self):
+        process = self.start()
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+        return errors
+
+    def signal_at(self, moment, number):
+        """Starts, sends the signal at the moment, and returns the exit code and what was written on stderr.
+
+        The process is frozen while the moment is checked, so that it cannot have passed when the signal arrives.
+        """
+        process = self.start()
+        while process.poll() is None:
+            if moment(self):
+                process.send_signal(signal.SIGSTOP)
+                hit = moment(self)
+                if hit:
+                    process.send_signal(number)
+                process.send_signal(signal.SIGCONT)
+                if hit:
+                    _, errors = process.communicate(timeout=300)
+                    return process.returncode, errors
+            time.sleep(0.0005)
+        pytest.fail(f"the run ended before {moment.__name__}: {process.communicate()}")
+
+    @property
+    def checkpoints(self):
+        folder = self.workdir / "checkpoints"
+        return sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal())
+
+    @property
+    def saving(self):
+        return any((self.workdir / "checkpoints").glob("*.orbax-checkpoint-tmp*"))
+
+    @property
+    def last(self):
+        records = read_metrics(self.workdir)
+        return (records[-1]["step"], records[-1]["split"]) if records else (0, "")
+
+    def outcome(self):
+        """All losses and the final parameters; not the times, which differ."""
+        records = read_metrics(self.workdir)
+        losses = [{k: v for k, v in r.items() if k not in ("seconds", "tokens_per_second")} for r in records]
+        trained = language_model.load(self.workdir, best=False)
+        summary = json.loads((self.workdir / "summary.json").read_text())
+        return losses, jax.device_get(trained.params), (trained.step, summary["tokens"], summary["metrics"])
+
+
+def before_any_checkpoint(run):
+    return run.last[1] == "train" and not run.checkpoints
+
+
+def in_mid_interval(run):
+    step, split = run.last
+    return split == "train" and bool(run.checkpoints) and step > run.checkpoints[-1]
+
+
+def while_a_checkpoint_is_saved(run):
+    return run.saving and bool(run.checkpoints)
+
+
+def right_after_a_validation(run):
+    return run.last[1] == "validation"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(text, tmp_path_factory):
+    """The outcome of a run that nothing happened to."""
+
+    @functools.cache
+    def outcome(arch):
+        run = Run(text, tmp_path_factory.mktemp("undisturbed") / arch, RUNS[arch])
+        run.to_the_end()
+        return run.outcome()
+
+    return outcome
+
+
+def assert_same(outcome, expected):
+    (losses, params, rest), (expected_losses, expected_params, expected_rest) = outcome, expected
+    assert losses == expected_losses
+    assert rest == expected_rest
+    jax.tree.map(np.testing.assert_array_equal, params, expected_params)
+
+
+MOMENTS = (in_mid_interval, while_a_checkpoint_is_saved, right_after_a_validation)
+
+
+@pytest.mark.parametrize(("arch", "moments"), [("lstm", (before_any_checkpoint, *MOMENTS)), ("transformer", MOMENTS)])
+def test_a_run_killed_at_any_moment_ends_where_the_undisturbed_one_ends(text, undisturbed, tmp_path, arch, moments):
+    run = Run(text, tmp_path / "run", RUNS[arch])
+    for moment in moments:
+        code, _ = run.signal_at(moment, signal.SIGKILL)
+        assert code == -signal.SIGKILL
+    errors = run.to_the_end()
+    assert "resuming at step" in errors
+    assert_same(run.outcome(), undisturbed(arch))
+
+
+def test_stopped_by_hand_damaged_and_started_again_it_ends_the_same(text, undisturbed, tmp_path):
+    run = Run(text, tmp_path / "run", RUNS["transformer"])
+    code, errors = run.signal_at(before_any_checkpoint, signal.SIGINT)
+    stopped = run.checkpoints[-1]
+    assert code == 130
+    assert errors.splitlines()[-1] == f"stopped at step {stopped}, saved; the same command goes on from there"
+    code, errors = run.signal_at(in_mid_interval, signal.SIGTERM)
+    assert code == 130
+    assert f"resuming at step {stopped} of 300" in errors
+
+    damaged = run.checkpoints[-1]
+    files = [path for path in (run.workdir / "checkpoints" / str(damaged)).rglob("*") if path.is_file()]
+    largest = max(files, key=lambda path: path.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
+    errors = run.to_the_end()
+    assert f"checkpoint {damaged} is damaged" in errors
+    assert (run.workdir / "damaged-checkpoints" / str(damaged)).is_dir()
+    assert_same(run.outcome(), undisturbed("transformer"))
+
+    def contents():
+        folders = ("checkpoints", "metrics.jsonl", "summary.json", "config.json", "tokenizer.json")
+        paths = [path for name in folders for path in [run.workdir / name, *(run.workdir / name).rglob("*")]]
+        return {path: path.read_bytes() for path in paths if path.is_file()}
+
+    before = contents()
+    assert "all steps are done already" in run.to_the_end()
+    assert contents() == before
+
+
+def test_a_diverged_run_says_so_and_keeps_its_last_good_checkpoint(text, tmp_path, monkeypatch, capsys):
+    flags = "--arch elman --optimizer sgd --clip-norm 0 --learning-rate 1e18 --warmup 100 --eval-every 1 --mesh data=1"
+    command = Run(text, tmp_path / "run", [*RUN, *flags.split()]).command
+    monkeypatch.setattr(sys, "argv", command[2:])
+    with pytest.raises(SystemExit) as stop:
+        cli.run(language_model.main, language_model.Config, None)
+    assert stop.value.code == 2
+    (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    records = read_metrics(tmp_path / "run")
+    good = max(record["step"] for record in records if record["split"] == "validation")
+    assert "no longer finite at step" in error
+    assert f"checkpoint {good} in {tmp_path / 'run'} is kept" in error
+    assert all(np.isfinite(record["loss"]) for record in records)
+    trained = language_model.load(tmp_path / "run", best=False)
+    assert trained.step == good
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(trained.params)))
+
+
+class Batches:
+    """The same batch for ever."""
+
+    def __init__(self, batch):
+        self.batch = batch
+
+    def __next__(self):
+        return self.batch
+
+    def get_state(self):
+        return {}
+
+    def set_state(self, state):
+        pass
+
+
+def test_a_validation_loss_that_is_no_number_is_not_saved(make_engine, make_batches, tmp_path):
+    batch = make_batches(1)[0]
+    masks = iter([batch["mask"], batch["mask"] & False])
+    with pytest.raises(DivergedError, match=r"validation loss .* at step 4: checkpoint 2 in .* is kept"):
+        train(
+            make_engine(steps=6, eval_every=2),
+            workdir=tmp_path,
+            batches=Batches(batch),
+            evaluation=lambda: [{**batch, "mask": next(masks)}],
+            describe=lambda loss, tokens: {},
+        )
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["2"]
+    assert [record["step"] for record in read_metrics(tmp_path)] == [2]
+
+
+@pytest.mark.parametrize("name", ["steps", "batch_size", "eval_every", "log_every", "grad_accumulation"])
+def test_counts_below_one_are_named(make_engine, name):
+    with pytest.raises(ValueError, match=f"--{name.replace('_', '-')} .*0"):
+        make_engine(**{name: 0})

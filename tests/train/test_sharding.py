@@ -1,0 +1,157 @@
+import itertools
+import re
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from nlpx.errors import InputError
+from nlpx.models import LanguageModel
+from nlpx.train.sharding import RULES, make_mesh, parameter_shardings, parse_mesh, use_cpu_devices
+
+MODELS = [
+    {"arch": arch, "tied": tied, "positions": positions, **more}
+    for tied, positions in itertools.product((True, False), ("none", "sinusoidal", "learned"))
+    for arch, more in [
+        ("elman", {"initial": "zeros"}),
+        ("lstm", {"initial": "learned"}),
+        ("gru", {"initial": "learned"}),
+        ("transformer", {"norm": "pre"}),
+        ("transformer", {"norm": "post"}),
+    ]
+]
+
+
+def parameters(**options):
+    model = LanguageModel(11, **{"layers": 2, "width": 8, "heads": 2, "max_length": 6, **options})
+    return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "sizes"),
+    [
+        ("auto", None),
+        ("data=4", {"data": 4, "model": 1}),
+        ("model=2", {"data": 1, "model": 2}),
+        ("data=4,model=2", {"data": 4, "model": 2}),
+        ("model=2, data=10", {"data": 10, "model": 2}),
+    ],
+)
+def test_a_mesh_is_axes_with_sizes(spec, sizes):
+    assert parse_mesh(spec) == sizes
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        ("", "''"),
+        ("8", "'8'"),
+        ("data", "'data'"),
+        ("data=", "'data='"),
+        ("data=0", "'data=0'"),
+        ("data=-1", "'data=-1'"),
+        ("data=1.5", "'data=1.5'"),
+        ("data=2;model=2", "'data=2;model=2'"),
+        ("data=2,", "'data=2,'"),
+        ("data=2,data=4", "the axis data twice"),
+        ("modle=2", "did you mean 'model'"),
+    ],
+)
+def test_what_is_no_mesh_is_named(spec, named):
+    with pytest.raises(InputError, match=re.escape(named)):
+        parse_mesh(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "batch", "shape"),
+    [
+        ("data=2,model=2", 6, (2, 2)),
+        ("model=4", 3, (1, 4)),
+        ("auto", 8, (8, 1)),
+        ("auto", 12, (6, 1)),
+        ("auto", 11, (1, 1)),
+        ("auto", 1, (1, 1)),
+    ],
+)
+def test_auto_takes_the_most_devices_that_divide_the_batch(spec, batch, shape):
+    assert make_mesh(spec, batch).devices.shape == shape
+
+
+@pytest.mark.parametrize(
+    ("spec", "batch", "named"),
+    [("data=64", 64, "needs 64 devices, but there are 8"), ("data=4", 6, "6 rows cannot be spread over data=4")],
+)
+def test_a_mesh_that_cannot_be_had_is_refused(spec, batch, named):
+    with pytest.raises(InputError, match=named):
+        make_mesh(spec, batch)
+
+
+def test_every_parameter_is_covered_and_every_rule_needed():
+    mesh = make_mesh("data=4,model=2", 8)
+    unused = {pattern for pattern, _ in RULES}
+    for options in MODELS:
+        params = parameters(**options)
+        shardings = parameter_shardings(params, mesh)
+        assert jax.tree.structure(shardings) == jax.tree.structure(params)
+        for path, _ in jax.tree_util.tree_leaves_with_path(params):
+            name = "/".join(str(getattr(entry, "key", getattr(entry, "name", entry))) for entry in path)
+            unused -= {pattern for pattern, _ in RULES if re.search(pattern, name)}
+    assert not unused
+
+
+def test_heads_and_hidden_features_lie_over_the_model_axis():
+    block = parameter_shardings(parameters(arch="transformer"), make_mesh("model=2", 1))["backbone"]["stack_1"]
+    specs = {
+        "qkv": (P(None, None, "model", None), P(None, "model", None)),
+        "out": (P("model", None, None), P()),
+        "up": (P(None, "model"), P("model")),
+        "down": (P("model", None), P()),
+    }
+    for name, (kernel, bias) in specs.items():
+        part = block["attention" if name in ("qkv", "out") else "feed_forward"][name]
+        assert (part["kernel"].spec, part["bias"].spec) == (kernel, bias)
+
+
+def test_a_parameter_without_a_rule_is_named():
+    params = {**parameters(arch="lstm"), "adapter": {"kernel": jnp.zeros((2, 2))}}
+    with pytest.raises(InputError, match="adapter/kernel"):
+        parameter_shardings(params, make_mesh("data=1", 1))
+
+
+def test_an_axis_that_the_mesh_does_not_divide_is_named():
+    params = parameters(arch="transformer", width=9, heads=3)
+    with pytest.raises(InputError, match=r"attention/\w+/\w+ has an axis of 3, which model=2"):
+        parameter_shardings(params, make_mesh("model=2", 1))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
+def test_the_optimizer_lies_as_the_parameters_do(make_engine, make_batches, optimizer):
+    """Also where it keeps rows and columns of a matrix: 128 features are enough for adafactor to factor."""
+    engine = make_engine("transformer", model={"width": 128, "layers": 1}, optimizer=optimizer, mesh="data=2,model=2")
+    state, _ = engine.train_step(engine.init(), engine.put(make_batches(1)[0]))
+    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(state.params))
+    kernel = state.params["backbone"]["stack_0"]["feed_forward"]["up"]["kernel"]
+    assert kernel.sharding.shard_shape(kernel.shape) == (128, 256)
+    if optimizer == "adamw":
+        mean = state.opt_state[1].mu["backbone"]["stack_0"]["feed_forward"]["up"]["kernel"]
+        assert mean.sharding.shard_shape(mean.shape) == (128, 256)
+
+
+def test_cpu_devices_are_there_when_asked_for_before_jax_starts():
+    code = """
+import os
+from nlpx.train.sharding import use_cpu_devices
+use_cpu_devices("data=4,model=2")
+import jax
+assert jax.device_count() == 8, jax.devices()
+assert int(os.environ["NPROC"]) > 8
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_asking_later_changes_nothing():
+    use_cpu_devices("data=2")
+    assert jax.device_count() == 8

@@ -1,0 +1,148 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from nlpx.models import LanguageModel
+
+WAYS = [("data=2", 1), ("data=4", 1), ("data=8", 1), ("data=4,model=2", 1), ("data=1", 2), ("data=1", 4)]
+TASKS = {  # arch, whether it carries its state, and the meshes and accumulations to try besides data=1 and 1
+    "lstm": ("lstm", False, WAYS),
+    "transformer": ("transformer", False, WAYS),
+    "lstm-carried": ("lstm", True, [("data=8", 1), ("data=2", 4)]),
+    "gru-carried": ("gru", True, [("data=2,model=2", 2)]),
+    "elman-carried": ("elman", True, [("data=4", 2)]),
+}
+
+
+def run(engine, batches):
+    """The state after the batches, and the metrics of each: mean loss, tokens and gradient norm."""
+    state, metrics = engine.init(), []
+    for batch in batches:
+        state, values = engine.train_step(state, engine.put(batch))
+        metrics.append((values["loss"] / values["count"], values["count"], values["grad_norm"]))
+    return state, np.array(metrics)
+
+
+@pytest.fixture(scope="module")
+def curves(make_engine, make_batches):
+    """The metrics of 20 steps of a task, with dropout and clipping, on a mesh."""
+
+    @functools.cache
+    def curve(name, mesh="data=1", grad_accumulation=1, seed=0):
+        arch, carry_state, _ = TASKS[name]
+        engine = make_engine(
+            arch,
+            carry_state=carry_state,
+            model={"dropout": 0.1, "initial": "learned"},
+            optimizer="adamw",
+            beta1=0.9,
+            learning_rate=0.01,
+            weight_decay=0.1,
+            clip_norm=0.1,
+            mesh=mesh,
+            grad_accumulation=grad_accumulation,
+            seed=seed,
+        )
+        return run(engine, make_batches(20, stream=carry_state))[1]
+
+    return curve
+
+
+@pytest.mark.parametrize(
+    ("name", "mesh", "accumulation"),
+    [(name, mesh, parts) for name, (_, _, ways) in TASKS.items() for mesh, parts in ways],
+)
+def test_devices_and_accumulation_change_nothing(curves, name, mesh, accumulation):
+    expected = curves(name)
+    np.testing.assert_allclose(curves(name, mesh, accumulation), expected, rtol=1e-4)
+    assert (expected[:, 2] > 0.1).all()  # all gradients are clipped
+    assert expected[-1, 0] < expected[0, 0]
+
+
+def test_the_seed_alone_decides(curves, make_engine, make_batches):
+    again = curves.__wrapped__("lstm")
+    np.testing.assert_array_equal(again, curves("lstm"))
+    assert (curves("lstm", seed=1)[:, 0] != again[:, 0]).all()
+
+
+@pytest.mark.parametrize(
+    ("arch", "mesh", "accumulation"), [("elman", "data=1", 1), ("lstm", "data=4", 2), ("gru", "data=2", 1)]
+)
+def test_the_carried_state_is_a_constant_and_is_reset_at_a_start(make_engine, make_batches, arch, mesh, accumulation):
+    """Two steps against plain gradient descent written out: values of the first window reach the second, gradients
+    do not, and rows that begin anew have the (learned) initial state, through which gradients do flow."""
+    options = {"initial": "learned"}
+    engine = make_engine(arch, carry_state=True, model=options, mesh=mesh, grad_accumulation=accumulation)
+    first, second = make_batches(2, stream=True)
+    model = LanguageModel(11, arch, layers=2, width=8, **options)
+
+    def loss(params, batch, carried, start):
+        batch = jax.tree.map(jnp.asarray, batch)
+        fresh = model.apply({"params": params}, 16, method="initial_state")
+
+        def choose(new, old):
+            return jnp.where(start.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+        state = jax.tree.map(choose, fresh, carried)
+        logits, state = model.apply({"params": params}, batch["inputs"], state=state)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["targets"])
+        return jnp.sum(losses * batch["mask"]) / batch["mask"].sum(), state
+
+    def descend(params, batch, carried, start):
+        grads, carried = jax.grad(loss, has_aux=True)(params, batch, carried, start)
+        return jax.tree.map(lambda p, g: p - 0.1 * g, params, grads), carried
+
+    params = jax.device_get(engine.init().params)
+    params, carried = descend(params, first, engine.init().carry, first["start"])
+    expected, last = descend(params, second, carried, second["start"])
+    state, _ = run(engine, [first, second])
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+    jax.tree.map(close, state.params, expected)
+    jax.tree.map(close, state.carry, last)
+    # That the starts matter at this tolerance:
+    for start in (np.zeros(16, bool), np.ones(16, bool)):
+        other, _ = descend(params, second, carried, start)
+        assert max(np.abs(a - b).max() for a, b in zip(*map(jax.tree.leaves, (other, expected)), strict=True)) > 3e-5
+
+
+@pytest.mark.parametrize("arch", ["lstm", "transformer"])
+def test_bfloat16_computes_but_parameters_stay_float32(make_engine, make_batches, arch):
+    batches = make_batches(3)
+    options = {"optimizer": "adamw", "beta1": 0.9, "learning_rate": 0.01}
+    state, metrics = run(make_engine(arch, dtype="bfloat16", **options), batches)
+    _, reference = run(make_engine(arch, **options), batches)
+    floats = [x for x in jax.tree.leaves((state.params, state.opt_state)) if jnp.issubdtype(x.dtype, jnp.floating)]
+    assert {leaf.dtype for leaf in floats} == {jnp.float32.dtype}
+    np.testing.assert_allclose(metrics[:, 0], reference[:, 0], rtol=2e-2)
+    assert (metrics[:, 0] != reference[:, 0]).any()
+
+
+@pytest.mark.parametrize(("arch", "carry_state"), [("lstm", True), ("transformer", False)])
+def test_evaluation_is_the_mean_over_all_tokens(make_engine, make_batches, arch, carry_state):
+    """Neither dropout nor label smoothing enters it, nor the way the tokens are spread over batches and devices."""
+    batches = make_batches(3, stream=carry_state)
+    batches[1]["mask"][2:] = False
+    model = LanguageModel(11, arch, layers=2, width=8, heads=2, max_length=6)
+    results = []
+    for mesh in ("data=1", "data=8"):
+        engine = make_engine(arch, carry_state=carry_state, model={"dropout": 0.5}, label_smoothing=0.5, mesh=mesh)
+        params = engine.init().params
+        results.append(engine.evaluate(params, batches))
+    total, state = 0.0, model.apply({"params": params}, 16, method="initial_state") if carry_state else None
+    beginning = state
+    for batch in batches:
+        if carry_state:  # whole rows of the state, which is some (b,) and (b, k) arrays
+            rows = jnp.asarray(batch["start"])
+            state = jax.tree.map(lambda new, old, rows=rows: jax.vmap(jnp.where)(rows, new, old), beginning, state)
+        logits, after = model.apply({"params": params}, jnp.asarray(batch["inputs"]), state=state)
+        state = after if carry_state else None
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["targets"])
+        total += float(np.sum(np.asarray(losses, np.float64)[batch["mask"]]))
+    count = sum(int(batch["mask"].sum()) for batch in batches)
+    for loss, tokens in results:
+        assert tokens == count
+        assert loss == pytest.approx(total / count, rel=1e-6)

@@ -1,0 +1,92 @@
+import json
+import re
+
+import pytest
+
+from nlpx.errors import InputError
+from nlpx.train import workdir as folder
+
+CONFIG = {"arch": "lstm", "width": 8, "data": ("a", "b"), "hidden": None}
+
+
+def test_a_new_folder_is_made_and_the_same_run_may_go_on(tmp_path):
+    workdir = tmp_path / "deep" / "run"
+    folder.check(workdir, CONFIG)
+    assert not workdir.exists()
+    for _ in range(2):
+        folder.prepare(workdir, CONFIG)
+    assert folder.read_json(workdir / "config.json") == {**CONFIG, "data": ["a", "b"]}
+    assert [path.name for path in workdir.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"width": 9}, ["width 8 there, 9 now"]),
+        ({"width": 9, "arch": "gru"}, ["width 8 there, 9 now", "arch 'lstm' there, 'gru' now"]),
+        ({"new": 1}, ["new None there, 1 now"]),
+    ],
+)
+def test_a_run_of_another_configuration_is_refused(tmp_path, change, named):
+    folder.prepare(tmp_path / "run", CONFIG)
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    for refuse in (folder.check, folder.prepare):
+        with pytest.raises(InputError, match="another configuration") as error:
+            refuse(tmp_path / "run", {**CONFIG, **change})
+        assert all(name in str(error.value) for name in named)
+        assert str(error.value).count(" there, ") == len(named)
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="is not empty and holds no run"):
+        folder.prepare(tmp_path, CONFIG)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("name", ["file", "file/below", "x" * 300])
+def test_what_cannot_be_a_folder_is_refused(tmp_path, name):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="choose another --workdir"):
+        folder.prepare(tmp_path / name, CONFIG)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b'{"a": 1'])
+def test_a_damaged_file_is_named(tmp_path, content):
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=re.escape(f"cannot read {path}")):
+        folder.read_json(path)
+    with pytest.raises(InputError, match=r"holds no run: it has no summary\.json"):
+        folder.read_json(tmp_path / "summary.json")
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "summary.json"
+    folder.write_json(path, {"old": 1})
+    with pytest.raises(TypeError):
+        folder.write_json(path, {"new": object()})
+    assert folder.read_json(path) == {"old": 1}
+    # A reader that has opened the file sees the old one to the end, for the new one takes its place.
+    with path.open() as reader:
+        folder.write_json(path, {"new": 2})
+        assert json.load(reader) == {"old": 1}
+    assert folder.read_json(path) == {"new": 2}
+
+
+def test_a_cut_off_last_line_is_left_out(tmp_path):
+    assert folder.read_metrics(tmp_path) == []
+    path, records = tmp_path / "metrics.jsonl", [{"step": 1}, {"step": 2}, {"step": 33}]
+    folder.write_lines(path, records)
+    whole = path.read_text()
+    assert folder.read_metrics(tmp_path) == records
+    for cut in range(1, 12):
+        path.write_text(whole[:-cut])
+        assert folder.read_metrics(tmp_path) == (records if cut == 1 else records[:2])
+
+
+def test_a_damaged_line_before_the_last_is_named(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"st\n{"step": 3}\n')
+    with pytest.raises(InputError, match="damaged at line 2"):
+        folder.read_metrics(tmp_path)
