@@ -50,7 +50,7 @@ class TextConfig:
     """What a token is. word splits at white space and knows the words of the training text; bpe is trained on it."""
     vocab_size: int = 8192
     """Most tokens that word and bpe know."""
-    seq_len: int = 256
+    seq_len: int = 128
     """Tokens in a training window; also how many positions a Transformer learns."""
     carry_state: bool = False
     """Read contiguous streams, the recurrent state carried from batch to batch without gradient (truncated BPTT)."""
@@ -62,7 +62,7 @@ class TextConfig:
 class TrainConfig:
     """Training"""
 
-    steps: int = 2000
+    steps: int = 1000
     """Updates of the parameters."""
     batch_size: int = 32
     """Sequences in an update, over all devices and accumulation parts."""
@@ -94,7 +94,7 @@ class TrainConfig:
     """Devices, as data=4,model=2. auto: as many devices along data as divide the batch; on CPU one a core."""
     workdir: str | None = None
     """Where the run writes, and goes on if started again; if not given, a folder under runs/ named by the flags."""
-    eval_every: int = 500
+    eval_every: int = 250
     """Steps between two validations, each followed by a checkpoint."""
     log_every: int = 50
     """Steps between two lines of metrics.jsonl."""

@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 
 from nlpx import ops
-from nlpx.errors import InputError, unknown
+from nlpx.errors import unknown
 from nlpx.layers.dropout import Dropout
+from nlpx.layers.state import check_state
 from nlpx.ops.array_types import Array, Float, Mask, RowKeys
 
 Initializer = Callable[..., Array]
@@ -87,7 +88,7 @@ class Elman(RecurrentLayer):
     def __call__(self, x: Float[Array, "b t d"], *, state: Any = None, mask: Mask | None = None):
         input_kernel, recurrent_kernel = self.kernels(x.shape[-1], 1)
         bias = self.param("bias", nn.initializers.zeros, (self.width,), self.param_dtype)
-        state = self.initial_state(x.shape[0]) if state is None else state
+        state = check_state(state, self.initial_state(x.shape[0]))
         return ops.elman(
             x.astype(self.dtype),
             input_kernel,
@@ -113,7 +114,7 @@ class LSTM(RecurrentLayer):
     def __call__(self, x: Float[Array, "b t d"], *, state: Any = None, mask: Mask | None = None):
         input_kernel, recurrent_kernel = self.kernels(x.shape[-1], 4)
         bias = self.param("bias", forget_gate_bias(self.forget_bias), (4 * self.width,), self.param_dtype)
-        state = self.initial_state(x.shape[0]) if state is None else state
+        state = check_state(state, self.initial_state(x.shape[0]))
         return ops.lstm(x.astype(self.dtype), input_kernel, recurrent_kernel, bias.astype(self.dtype), state, mask)
 
 
@@ -125,7 +126,7 @@ class GRU(RecurrentLayer):
         input_kernel, recurrent_kernel = self.kernels(x.shape[-1], 3)
         bias = self.param("bias", nn.initializers.zeros, (3 * self.width,), self.param_dtype)
         recurrent_bias = self.param("recurrent_bias", nn.initializers.zeros, (self.width,), self.param_dtype)
-        state = self.initial_state(x.shape[0]) if state is None else state
+        state = check_state(state, self.initial_state(x.shape[0]))
         return ops.gru(
             x.astype(self.dtype),
             input_kernel,
@@ -212,7 +213,7 @@ class RNN(nn.Module):
           ValueError: the state is not one of this stack, or of another batch size or width.
         """
         expected = self.initial_state(x.shape[0])
-        state = check_state(state, expected) if state is not None else expected
+        state = check_state(state, expected)
         new_state = []
         for i, layer in enumerate(self.stack):
             x, layer_state = layer(x, state=state[i], mask=mask)
@@ -220,16 +221,3 @@ class RNN(nn.Module):
             if i < self.layers - 1:
                 x = self.between[i](x, dropout_keys)
         return x, tuple(new_state)
-
-
-def check_state(state: Any, expected: Any) -> Any:
-    """Returns `state` if it has the structure and shapes of `expected`; a ValueError that names both otherwise."""
-    if jax.tree.structure(state) != jax.tree.structure(expected):
-        raise InputError(
-            f"state has the structure {jax.tree.structure(state)}, this layer's is "
-            f"{jax.tree.structure(expected)}: pass what initial_state or an earlier call returned"
-        )
-    given, wanted = ([tuple(leaf.shape) for leaf in jax.tree.leaves(tree)] for tree in (state, expected))
-    if given != wanted:
-        raise InputError(f"state has arrays of shapes {given}, this layer and batch need {wanted}")
-    return state

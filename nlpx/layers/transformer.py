@@ -11,6 +11,7 @@ from nlpx import ops
 from nlpx.errors import unknown
 from nlpx.layers.attention import MultiHeadAttention
 from nlpx.layers.dropout import Dropout
+from nlpx.layers.state import check_state
 from nlpx.ops.array_types import Array, Float, Mask, RowKeys
 
 ACTIVATIONS = {"relu": jax.nn.relu, "gelu": lambda x: jax.nn.gelu(x, approximate=True)}
@@ -153,6 +154,9 @@ class Transformer(nn.Module):
         dropout_keys: RowKeys | None = None,
     ) -> tuple[Float[Array, "b t d"], tuple[ops.KVCache, ...] | None]:
         """Runs the stack over a sequence (state None), or over the next part of one; see `MultiHeadAttention`."""
+        if state is not None:
+            capacity = max((leaf.shape[1] for leaf in jax.tree.leaves(state) if leaf.ndim > 1), default=0)
+            state = check_state(state, self.initial_state(x.shape[0], capacity))
         new_state = []
         for i, block in enumerate(self.stack):
             block_state = None if state is None else state[i]

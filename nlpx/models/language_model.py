@@ -115,8 +115,13 @@ class LanguageModel(nn.Module):
 
         Returns:
           The logits and the state.
+
+        Raises:
+          ValueError: the state is not one of this model and batch size, or keeps no cache.
         """
         counts, memory = (None, None) if state is None else state
+        if state is not None and memory is None:
+            raise InputError("this state keeps no cache, so it cannot be continued: begin with an initial_state")
         x, counts = self.position(self.embedding(tokens), state=counts, mask=mask)
         x = self.embedding_dropout(x, dropout_keys)
         x, memory = self.backbone(x, state=memory, mask=mask, dropout_keys=dropout_keys)

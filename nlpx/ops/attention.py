@@ -39,7 +39,8 @@ def dot_product_attention(
 ) -> Float[Array, "b t h k"]:
     """softmax(Q K^T / sqrt(k)) V, over the keys that the mask (True = seen) and causality leave to each query.
 
-    A query that sees no key gives zeros, and so no gradient, instead of an average over what it must not see.
+    A query that sees no key gives zeros, and so no gradient, instead of an average over what it must not see. Keys and
+    values must be finite even where no query sees them (zero times NaN is NaN): clean them first, as the layers do.
     """
     out = jax.nn.dot_product_attention(query, key, value, mask=mask, is_causal=causal)
     if mask is None:
@@ -71,6 +72,7 @@ def cached_attention(
     length, capacity = query.shape[1], cache.key.shape[1]
     if length > capacity:
         raise ValueError(f"{length} tokens do not fit into a cache of {capacity} slots: give it more capacity")
+    query = keep_real(mask, query)
     positions, filled = token_positions(cache.length, length, mask)
     slots = positions if mask is None else jnp.where(mask, positions, capacity)  # out of bounds: dropped
     rows = jnp.arange(query.shape[0])[:, None]

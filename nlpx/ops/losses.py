@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from nlpx.errors import InputError
 from nlpx.ops.array_types import Array, Float, Int, Mask
+from nlpx.ops.recurrence import keep_real
 
 
 def cross_entropy(
@@ -24,7 +25,7 @@ def cross_entropy(
     """
     if not 0 <= label_smoothing < 1:
         raise InputError(f"label_smoothing must be in [0, 1), not {label_smoothing}")
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    logits = keep_real(mask, logits.astype(jnp.promote_types(logits.dtype, jnp.float32)))
     log_normalizer = jax.nn.logsumexp(logits, axis=-1)
     at_target = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
     losses = log_normalizer - at_target

@@ -19,7 +19,6 @@ class Writer:
         options = {"positions": "sinusoidal"} if arch == "transformer" else {}
         self.model = LanguageModel(VOCAB, arch, layers=1, width=16, heads=2, tied=False, **options)
         self.variables = jax.jit(self.model.init)(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))
-        self.variables["params"]["embedding"]["table"] *= 50  # to the size of what the layers add to it
 
     def step(self, tokens, state, mask):
         return self.model.apply(self.variables, tokens, state=state, mask=mask)

@@ -16,7 +16,7 @@ def contents(folder):
 
 @pytest.fixture
 def refused(command, monkeypatch, tmp_path, capsys):
-    """Runs a command that must fail in `tmp_path`: exit code 2, one line of error, nothing written. Returns the line."""
+    """Runs a command in `tmp_path` that must fail, with one line of error and nothing written. Returns the line."""
 
     def run(module, *flags):
         monkeypatch.chdir(tmp_path)

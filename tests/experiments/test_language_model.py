@@ -74,7 +74,10 @@ def test_a_run_from_end_to_end(run, text):
     assert sum(leaf.size for leaf in jax.tree.leaves(trained.params)) == summary["parameters"]
     cut = int(len(text) * 0.9)
     tokens = trained.tokenizer.encode(text[cut:])
-    assert (summary["data"]["train"], summary["data"]["eval"]) == (len(trained.tokenizer.encode(text[:cut])), len(tokens))
+    assert (summary["data"]["train"], summary["data"]["eval"]) == (
+        len(trained.tokenizer.encode(text[:cut])),
+        len(tokens),
+    )
     carried = "--carry-state" in RUNS[arch]
     expected = mean_loss(trained, tokens, -(-(len(tokens) - 1) // 8) if carried else 16)
     assert summary["eval_loss"] == pytest.approx(expected, rel=1e-5)

@@ -54,10 +54,3 @@ def test_another_figure_is_drawn_of_the_records_that_have_it(drawn):
     _, seen = drawn(RUNS, value="bits", unit="bits per character")
     assert seen["lines"] == {"lstm, validation": ([2], [9.0])}
     assert seen["y"] == "bits per character"
-
-
-def test_a_run_without_records_gives_an_empty_picture(drawn, recwarn):
-    path, seen = drawn({"empty": []})
-    assert path.exists()
-    assert seen["lines"] == {}
-    assert not recwarn.list

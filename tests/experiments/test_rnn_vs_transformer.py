@@ -1,0 +1,54 @@
+import json
+
+import jax.numpy as jnp
+import pytest
+
+from experiments import rnn_vs_transformer
+from experiments.rnn_vs_transformer import matching_width
+from nlpx.config import ModelConfig
+from nlpx.models import LanguageModel, count_parameters
+
+
+def test_the_contest_from_end_to_end(command, text_file, tmp_path, capsys):
+    flags = ["--layers=1", "--width=16", "--heads=2", "--rnn=gru", "--rnn-layers=1", "--seq-len=16", "--batch-size=8"]
+    flags += ["--vocab-size=300", "--steps=6", "--eval-every=3", "--log-every=2", "--sample-tokens=20", "--mesh=data=1"]
+    flags += [f"--data=file:{text_file}", f"--workdir={tmp_path}"]
+    assert command(rnn_vs_transformer, flags) == 0
+
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    results, table = summary["results"], summary["table"]
+    assert list(results) == list(table) == ["transformer", "gru"]
+    transformer, gru = results.values()
+    assert gru["parameters"] == pytest.approx(transformer["parameters"], rel=0.1)
+    for name in ("steps", "tokens", "data"):
+        assert gru[name] == transformer[name]
+    printed = capsys.readouterr().out
+    for arch, rows in table.items():
+        assert {
+            "parameters",
+            "training, tokens/s",
+            "generation, tokens/s",
+            "held-out bits/character",
+            "held-out nats/token",
+            "sample",
+        } <= set(rows)
+        assert rows["sample"].startswith("The")
+        assert rows["parameters"] == f"{results[arch]['parameters']:,}"
+        assert rows["held-out nats/token"] == f"{results[arch]['eval_loss']:.3f}"
+        assert all(rows[name] in printed and name in printed for name in ("parameters", "held-out bits/character"))
+        assert (tmp_path / arch / "summary.json").exists()
+    for x in ("step", "seconds"):
+        assert (tmp_path / "plots" / f"loss_by_{x}.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+@pytest.mark.parametrize("arch", ["elman", "lstm", "gru"])
+@pytest.mark.parametrize("parameters", [1, 5_000, 123_456])
+def test_no_other_width_comes_nearer(arch, parameters):
+    rnn = ModelConfig(arch=arch, layers=2)
+
+    def distance(width):
+        return abs(count_parameters(LanguageModel(50, arch, 2, width), jnp.zeros((1, 1), jnp.int32)) - parameters)
+
+    width = matching_width(rnn, 50, parameters)
+    assert width >= 1
+    assert distance(width) <= min(distance(max(width - 1, 1)), distance(width + 1))
