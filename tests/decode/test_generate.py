@@ -105,3 +105,12 @@ def test_what_is_written_is_what_is_read_next():
         step, None, jnp.array([[5, 1]]), jax.random.split(jax.random.key(0), 1), tokens=4, sampling=GREEDY
     )
     np.testing.assert_array_equal(written, [[3, 7, 15, 0]])
+
+
+def test_every_token_is_drawn_anew():
+    def step(tokens, state, mask):
+        return jnp.zeros((*tokens.shape, 1000)), state
+
+    keys = jax.random.split(jax.random.key(0), 2)
+    written = generate(step, None, jnp.zeros((2, 1), jnp.int32), keys, tokens=30)
+    assert len(np.unique(written)) > 50

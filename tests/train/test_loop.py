@@ -16,6 +16,7 @@ import pytest
 
 from experiments import cli, language_model
 from nlpx.train import DivergedError, train
+from nlpx.train.loop import catch_signals
 from nlpx.train.workdir import read_metrics
 
 RUN = ["--layers=1", "--width=32", "--seq-len=16", "--batch-size=16", "--dropout=0.1"]
@@ -71,7 +72,7 @@ class Run:
                 if hit:
                     _, errors = process.communicate(timeout=300)
                     return process.returncode, errors
-            time.sleep(0.0005)
+            time.sleep(0.001)
         pytest.fail(f"the run ended before {moment.__name__}: {process.communicate()}")
 
     @property
@@ -134,37 +135,44 @@ def assert_same(outcome, expected):
     jax.tree.map(np.testing.assert_array_equal, params, expected_params)
 
 
-MOMENTS = (in_mid_interval, while_a_checkpoint_is_saved, right_after_a_validation)
+KILLS = {
+    "lstm": {
+        before_any_checkpoint: signal.SIGKILL,
+        in_mid_interval: signal.SIGINT,
+        while_a_checkpoint_is_saved: signal.SIGKILL,
+        right_after_a_validation: signal.SIGKILL,
+    },
+    "transformer": {
+        in_mid_interval: signal.SIGKILL,
+        while_a_checkpoint_is_saved: signal.SIGKILL,
+        right_after_a_validation: signal.SIGKILL,
+    },
+}
 
 
-@pytest.mark.parametrize(("arch", "moments"), [("lstm", (before_any_checkpoint, *MOMENTS)), ("transformer", MOMENTS)])
-def test_a_run_killed_at_any_moment_ends_where_the_undisturbed_one_ends(text, undisturbed, tmp_path, arch, moments):
+@pytest.mark.parametrize("arch", KILLS)
+def test_a_run_killed_at_any_moment_ends_where_the_undisturbed_one_ends(text, undisturbed, tmp_path, arch):
     run = Run(text, tmp_path / "run", RUNS[arch])
-    for moment in moments:
-        code, _ = run.signal_at(moment, signal.SIGKILL)
-        assert code == -signal.SIGKILL
-    errors = run.to_the_end()
-    assert "resuming at step" in errors
+    for moment, number in KILLS[arch].items():
+        code, _ = run.signal_at(moment, number)
+        assert code == (130 if number == signal.SIGINT else -number)
+    assert "resuming at step" in run.to_the_end()
     assert_same(run.outcome(), undisturbed(arch))
 
 
 def test_stopped_by_hand_damaged_and_started_again_it_ends_the_same(text, undisturbed, tmp_path):
     run = Run(text, tmp_path / "run", RUNS["transformer"])
-    code, errors = run.signal_at(before_any_checkpoint, signal.SIGINT)
+    code, errors = run.signal_at(in_mid_interval, signal.SIGINT)
     stopped = run.checkpoints[-1]
     assert code == 130
     assert errors.splitlines()[-1] == f"stopped at step {stopped}, saved; the same command goes on from there"
-    code, errors = run.signal_at(in_mid_interval, signal.SIGTERM)
-    assert code == 130
-    assert f"resuming at step {stopped} of 300" in errors
 
-    damaged = run.checkpoints[-1]
-    files = [path for path in (run.workdir / "checkpoints" / str(damaged)).rglob("*") if path.is_file()]
+    files = [path for path in (run.workdir / "checkpoints" / str(stopped)).rglob("*") if path.is_file()]
     largest = max(files, key=lambda path: path.stat().st_size)
     largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
     errors = run.to_the_end()
-    assert f"checkpoint {damaged} is damaged" in errors
-    assert (run.workdir / "damaged-checkpoints" / str(damaged)).is_dir()
+    assert f"checkpoint {stopped} is damaged" in errors
+    assert (run.workdir / "damaged-checkpoints" / str(stopped)).is_dir()
     assert_same(run.outcome(), undisturbed("transformer"))
 
     def contents():
@@ -193,6 +201,16 @@ def test_a_diverged_run_says_so_and_keeps_its_last_good_checkpoint(text, tmp_pat
     trained = language_model.load(tmp_path / "run", best=False)
     assert trained.step == good
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(trained.params)))
+
+
+def test_the_first_signal_is_kept_and_the_second_stops_at_once():
+    before = signal.getsignal(signal.SIGTERM)
+    with catch_signals() as received:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert received == [signal.SIGTERM]
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 class Batches:

@@ -93,14 +93,17 @@ def test_the_carried_state_is_a_constant_and_is_reset_at_a_start(make_engine, ma
         return jnp.sum(losses * batch["mask"]) / batch["mask"].sum(), state
 
     def descend(params, batch, carried, start):
-        grads, carried = jax.grad(loss, has_aux=True)(params, batch, carried, start)
+        (value, carried), grads = jax.value_and_grad(loss, has_aux=True)(params, batch, carried, start)
+        metrics.append((value, batch["mask"].sum(), optax.tree.norm(grads)))
         return jax.tree.map(lambda p, g: p - 0.1 * g, params, grads), carried
 
+    metrics = []
     params = jax.device_get(engine.init().params)
     params, carried = descend(params, first, engine.init().carry, first["start"])
     expected, last = descend(params, second, carried, second["start"])
-    state, _ = run(engine, [first, second])
+    state, measured = run(engine, [first, second])
     close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+    close(measured, metrics)
     jax.tree.map(close, state.params, expected)
     jax.tree.map(close, state.carry, last)
     # That the starts matter at this tolerance:
