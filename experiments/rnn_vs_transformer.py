@@ -14,6 +14,7 @@ from experiments import cli, language_model
 from nlpx.config import ModelConfig, TextConfig, TrainConfig, flat
 
 EXPERIMENT = "rnn_vs_transformer"
+NOT_TRAINING = ("workdir", "prompt", "sample_tokens", "temperature")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ class Config:
 
     contest: ContestConfig = field(default_factory=ContestConfig)
     text: TextConfig = field(default_factory=lambda: TextConfig(tokenizer="bpe", vocab_size=1024, seq_len=128))
-    train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=800, batch_size=24, eval_every=200))
+    train: TrainConfig = field(
+        default_factory=lambda: TrainConfig(steps=600, batch_size=24, eval_every=200, learning_rate=6e-3)
+    )
 
 
 def matching_width(rnn: ModelConfig, vocab_size: int, parameters: int) -> int:
@@ -100,11 +103,11 @@ def main(config: Config) -> None:
     from nlpx.train import workdir as folder
 
     contest = config.contest
-    fields = {"experiment": EXPERIMENT, **flat(config)}
-    del fields["workdir"]
+    sampling = Sampling(contest.temperature)
+    # What decides the training; another sample of the same models needs no new one.
+    fields = {name: value for name, value in flat(config).items() if name not in NOT_TRAINING}
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:8]
     top = Path(config.train.workdir or Path("runs") / EXPERIMENT / digest)
-    folder.prepare(top, fields)
     transformer = ModelConfig(
         arch="transformer", layers=contest.layers, width=contest.width, heads=contest.heads, dropout=contest.dropout
     )
@@ -133,7 +136,7 @@ def main(config: Config) -> None:
             contest.prompt,
             tokens=contest.sample_tokens,
             samples=1,
-            sampling=Sampling(contest.temperature),
+            sampling=sampling,
             seed=config.train.seed,
         )[0]
         rows[arch] = {

