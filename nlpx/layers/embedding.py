@@ -55,7 +55,8 @@ class Positions(nn.Module):
     sinusoidal codes go on, though a model has not seen them beyond the length it was trained on.
 
     Attributes:
-      kind: "none" (adds nothing), "sinusoidal", or "learned": a table of `max_length` vectors.
+      kind: "none" (adds nothing), "sinusoidal", or "learned": a table of `max_length` vectors, which begin at the size
+        of the tokens' own.
     """
 
     kind: str
@@ -85,6 +86,6 @@ class Positions(nn.Module):
         if self.kind == "sinusoidal":
             x = x + ops.sinusoidal(positions, self.width).astype(self.dtype)
         elif self.kind == "learned":
-            table = self.param("table", nn.initializers.normal(0.02), (self.max_length, self.width), self.param_dtype)
+            table = self.param("table", nn.initializers.normal(1.0), (self.max_length, self.width), self.param_dtype)
             x = x + jnp.take(table, positions, axis=0, mode="fill", fill_value=jnp.nan).astype(self.dtype)
         return x, state
