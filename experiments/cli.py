@@ -32,7 +32,7 @@ def flags_of(config: type) -> dict[str, Any]:
 def check_names(config: type, arguments: Sequence[str]) -> None:
     """Raises InputError for an unknown flag, or an unknown name as the value of a flag, suggesting the nearest."""
     flags = {"--help": None, **flags_of(config)}
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip(arguments, [*arguments, ""][1:], strict=True):
         if not argument.startswith("--"):
             continue
         flag, separator, value = argument.partition("=")

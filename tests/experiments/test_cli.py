@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import experiments
-from experiments import generate, language_model, rnn_vs_transformer
+from experiments import cli, generate, language_model, rnn_vs_transformer
 
 ROOT = Path(__file__).parents[2]
 
@@ -186,3 +186,7 @@ assert not heavy, heavy
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
     assert "--workdir" in result.stdout
     assert "default" in result.stdout
+
+
+def test_no_flags_at_all_are_fine():
+    cli.check_names(rnn_vs_transformer.Config, [])
