@@ -122,7 +122,7 @@ def run(config: Config) -> dict[str, Any]:
     folder.prepare(workdir, fields)
     if new:
         tokenizer.save(workdir)
-    print(f"{config.model.arch} on {text.name}: {len(train_tokens):,} tokens, workdir {workdir}")
+    print(f"{config.model.arch} on {text.name}: {len(train_tokens):,} tokens, workdir {workdir}", flush=True)
     result = train(engine, workdir=workdir, batches=iter(batches), evaluation=lambda: evaluation, describe=describe)
     summary = {
         "experiment": EXPERIMENT,
