@@ -48,7 +48,7 @@ class Config:
     contest: ContestConfig = field(default_factory=ContestConfig)
     text: TextConfig = field(default_factory=lambda: TextConfig(tokenizer="bpe", vocab_size=1024, seq_len=128))
     train: TrainConfig = field(
-        default_factory=lambda: TrainConfig(steps=600, batch_size=24, eval_every=200, learning_rate=6e-3)
+        default_factory=lambda: TrainConfig(steps=500, batch_size=24, eval_every=250, learning_rate=6e-3)
     )
 
 
