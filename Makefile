@@ -8,16 +8,13 @@ STAMP := $(VENV)/installed-$(if $(filter 1,$(PARITY)),parity,plain)
 CACHE := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.cache/xla JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
 	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
 
-.PHONY: demo test test-long lint format clean
+.PHONY: demo test lint format clean
 
 demo: $(VENV)/installed-plain
 	$(BIN)/python -m experiments.rnn_vs_transformer
 
 test: $(STAMP)
-	$(CACHE) NLPX_PARITY=$(PARITY) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not long"
-
-test-long: $(STAMP)
-	$(CACHE) NLPX_PARITY=$(PARITY) $(BIN)/python -m pytest -m long
+	$(CACHE) NLPX_PARITY=$(PARITY) $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/installed-plain
 	$(BIN)/ruff format --check .
