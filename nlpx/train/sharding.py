@@ -67,9 +67,9 @@ def use_cpu_devices(spec: str) -> None:
     except RuntimeError:  # JAX runs already, as in a notebook; make_mesh says if its devices are too few
         return
     if devices > 1:
-        # XLA runs devices and the parts of their matrix products in one pool of threads, as many as cores. A device
-        # that waits for the others in a collective holds its thread, and with no thread left for their products all
-        # wait for ever. NPROC sets the pool's size.
+        # With as many devices as cores, a Transformer's training hung in its first collectives; with a larger pool of
+        # threads, whose size NPROC sets, it does not. Probably because XLA runs devices and the parts of their matrix
+        # products in one pool, and a device that waits for the others holds its thread.
         os.environ.setdefault("NPROC", str(2 * max(devices, cores)))
 
 

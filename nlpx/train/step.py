@@ -86,9 +86,8 @@ def join_rows(tree: Any) -> Any:
 def over_rows(function: Callable, mesh: Mesh) -> Callable:
     """`function(params, rows, ...) -> (sums, carry)`, each device of the data axis running it on its own rows.
 
-    The sums are added up over the devices once, at the end, in a single collective. Left to itself, XLA would do it
-    for one parameter after the other, and for a recurrent kernel's gradient inside the loop over time. The model axis
-    is left to XLA.
+    The sums are added up over the devices once, at the end, in a single collective, whatever the model: where to put
+    it is not left to XLA. The model axis is.
     """
     rows = PartitionSpec("data")
 
