@@ -1,13 +1,19 @@
 """Pure functions of arrays, without Flax: use them with any JAX library."""
 
 from nlpx.ops.attention import KVCache, cached_attention, dot_product_attention, empty_cache
+from nlpx.ops.cells import LSTMNorm, LSTMState
+from nlpx.ops.checks import Backend
 from nlpx.ops.dropout import dropout
+from nlpx.ops.linear_recurrence import linear_recurrence, min_gru, min_lstm
 from nlpx.ops.losses import cross_entropy
 from nlpx.ops.positions import sinusoidal, token_positions
-from nlpx.ops.recurrence import LSTMState, elman, gru, keep_real, lstm
+from nlpx.ops.recurrence import elman, gru, lstm
+from nlpx.ops.scan import keep_real
 
 __all__ = [
+    "Backend",
     "KVCache",
+    "LSTMNorm",
     "LSTMState",
     "cached_attention",
     "cross_entropy",
@@ -17,7 +23,10 @@ __all__ = [
     "empty_cache",
     "gru",
     "keep_real",
+    "linear_recurrence",
     "lstm",
+    "min_gru",
+    "min_lstm",
     "sinusoidal",
     "token_positions",
 ]

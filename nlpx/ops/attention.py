@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from nlpx.ops.array_types import Array, Bool, Float, Int, Mask
 from nlpx.ops.positions import token_positions
-from nlpx.ops.recurrence import keep_real
+from nlpx.ops.scan import keep_real
 
 
 class KVCache(NamedTuple):

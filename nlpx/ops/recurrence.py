@@ -2,11 +2,8 @@
 
     y, state = lstm(x, input_kernel, recurrent_kernel, bias, state, mask)
 
-All of them share one shape of work. What depends on the input alone is one large matrix product over all steps, done
-before the loop; inside `jax.lax.scan` stays only what depends on the step before: one product with the recurrent kernel
-and the gates. The way back is written out too: the loop carries the gradient of the state alone, and the gradient of
-the recurrent kernel is one large product after it. Left to automatic differentiation, the loop would add to a matrix as
-large as the kernel at every step.
+All share one shape of work. What depends on the input alone is one large product over all steps; what depends on the
+step before is left to a backend: a loop (`ops.scan`), or Newton's method over all steps at once (`ops.newton`).
 
 A masked step (mask False) leaves the state as it was and outputs zero, and whatever stands there, NaN included, reaches
 no output and no gradient. A sequence fed in chunks with the state passed on gives what it gives at once.
@@ -14,204 +11,115 @@ no output and no gradient. A sequence fed in chunks with the state passed on giv
 The state keeps its own dtype (float32 under bfloat16 inputs): a sum over thousands of steps needs the digits.
 """
 
-from collections.abc import Callable
+import math
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from nlpx.errors import unknown
-from nlpx.ops.array_types import Array, Bool, Float, Mask
+from nlpx.errors import InputError, unknown
+from nlpx.ops import cudnn
+from nlpx.ops.array_types import Array, Float, Int, Mask
+from nlpx.ops.cells import (
+    ELMAN_CELLS,
+    GRU_CELLS,
+    LSTM_CELL,
+    NORMALIZED_LSTM_CELL,
+    NORMALIZED_PROJECTED_LSTM_CELL,
+    PROJECTED_LSTM_CELL,
+    LSTMNorm,
+    LSTMState,
+    normalize,
+)
+from nlpx.ops.checks import Backend, check_backend, check_mask, check_shapes
+from nlpx.ops.newton import NewtonOptions
+from nlpx.ops.newton import newton as by_newton
+from nlpx.ops.scan import Steps, keep_real, project, resets, scan
 
-State = Any
-"""A pytree of (b, ...) arrays."""
-
-
-class LSTMState(NamedTuple):
-    """What an LSTM remembers between two steps."""
-
-    hidden: Float[Array, "b k"]
-    cell: Float[Array, "b k"]
-
-
-def keep_real(mask: Bool[Array, "*rows"] | None, values: Array, otherwise: Array | float = 0.0) -> Array:
-    """`values` (b, t, ...) where the mask (b, t) is True, `otherwise` elsewhere; a mask (b,) chooses whole rows. A mask
-    of None keeps everything."""
-    if mask is None:
-        return values
-    return jnp.where(mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim)), values, otherwise)
-
-
-class Cell(NamedTuple):
-    """One step of a network, but for the two matrix products, and the way back through it. Both are elementwise."""
-
-    forward: Callable[[State, Array, Array], tuple[State, Any]]
-    """(state, from_input, from_state) -> (new state, what backward needs). The two arrays are (b, g): products of the
-    input and of the hidden state with their kernels."""
-    backward: Callable[[Any, State], tuple[State, Array, Array]]
-    """(what forward kept, gradient of the new state) -> gradients of (state, from_input, from_state); that of the state
-    without what flows through from_state."""
-    hidden: Callable[[State], Array] = lambda state: state
-    """The part of the state that is the output, and that the recurrent kernel multiplies."""
-    add_to_hidden: Callable[[State, Array], State] = lambda state, hidden: state + hidden
+BACKENDS = (Backend.AUTO, Backend.SCAN, Backend.NEWTON)
 
 
-def _forward(cell, inputs, kernel, bias, state, mask, *, keep: bool):
-    def step(state, timestep):
-        x, real = timestep
-        hidden = cell.hidden(state)
-        from_state = (hidden.astype(kernel.dtype) @ kernel).astype(hidden.dtype)
-        if bias is not None:
-            from_state = from_state + bias
-        new, kept = cell.forward(state, x.astype(hidden.dtype), from_state)
-        output = keep_real(real, cell.hidden(new)).astype(x.dtype)
-        new = jax.tree.map(lambda after, before: keep_real(real, after, before), new, state)
-        return new, (output, (kept, hidden) if keep else None)
-
-    state, (outputs, kept) = jax.lax.scan(step, state, (inputs, None if mask is None else mask.T))
-    return outputs, state, kept
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def recur(
-    cell: Cell,
-    inputs: Float[Array, "t b g"],
-    kernel: Float[Array, "k g"],
-    bias: Float[Array, " g"] | None,
-    state: State,
-    mask: Mask | None,
-) -> tuple[Float[Array, "t b k"], State]:
-    """Runs a cell over time.
+def _run(
+    cell,
+    x,
+    input_kernel,
+    bias,
+    kernels,
+    state,
+    mask,
+    parameters=None,
+    input_scale=None,
+    *,
+    reverse: bool = False,
+    segment_ids: Int[Array, "b t"] | None = None,
+    fresh: Any = None,
+    keep: Float[Array, "b p"] | None = None,
+    backend: str = Backend.AUTO,
+    remat: bool | int = False,
+    newton: NewtonOptions | None = None,
+):
+    """The options that all recurrences share.
 
     Args:
-      inputs: products of the input with its kernel, time first; finite at masked steps.
-      kernel: of the recurrent product; its bias, if any, is added to that product.
-      state: before the first step.
-      mask: (b, t); None where every step is real.
-
-    Returns:
-      The outputs, time first, and the state after the last step.
+      reverse: from the last step to the first: `state` is then that after the last step. Every row begins at its own
+        last real step, because masked ones change nothing.
+      segment_ids: sequences packed into one row: the state begins anew where a real step has another id than the real
+        step before. The first real step goes on from `state`.
+      fresh: the state that a new segment begins with; None means zeros.
+      keep: multiplies the state wherever a recurrent kernel reads it, the same at every step: the mask, already scaled,
+        of variational dropout (Gal 2016, arXiv 1512.05287).
+      backend: see `Backend`. auto is scan: for these networks nothing else measured was faster.
+      remat: True or a number of steps: keeps for the way back only the states between chunks of that many (True: the
+        square root of t) and computes the rest again, so that memory grows with the square root of time.
+      newton: how the backend "newton" looks for the states.
     """
-    outputs, state, _ = _forward(cell, inputs, kernel, bias, state, mask, keep=False)
-    return outputs, state
+    check_mask(mask, x.shape[:2])
+    if segment_ids is not None and segment_ids.shape != x.shape[:2]:
+        raise InputError(f"segment_ids has the shape {segment_ids.shape}, batch and time are {x.shape[:2]}")
+    begins = resets(segment_ids, mask, reverse)
+    if begins is not None and fresh is None:
+        fresh = jax.tree.map(jnp.zeros_like, state)
+    if newton is not None and backend != Backend.NEWTON:
+        raise InputError(f"newton holds options of backend='newton', but the backend is {str(backend)!r}")
+    solve = partial(by_newton, options=newton) if backend == Backend.NEWTON else scan
+
+    def run(state, x, mask, begins):
+        # Masked inputs become zeros first: a NaN there would survive a later `where` in the gradient (0 x NaN).
+        projected = project(keep_real(mask, x), input_kernel)
+        if input_scale is not None:
+            projected = (normalize(projected.astype(bias.dtype)) * input_scale).astype(x.dtype)
+        chosen = None if begins is None else fresh
+        return solve(cell, reverse, projected, bias, kernels, parameters, state, chosen, Steps(mask, begins, keep))
+
+    if not remat:
+        return run(state, x, mask, begins)
+    return _in_chunks(run, state, x, mask, begins, length=remat, reverse=reverse)
 
 
-def _recur_forward(cell, inputs, kernel, bias, state, mask):
-    outputs, state, kept = _forward(cell, inputs, kernel, bias, state, mask, keep=True)
-    dtypes = (inputs[:0], bias)  # of the gradients
-    return (outputs, state), (kept, kernel, mask, dtypes)
+def _in_chunks(run, state, x, mask, begins, *, length, reverse):
+    b, t, _ = x.shape
+    length = min(t, math.isqrt(t - 1) + 1 if length is True else length)
+    if length < 1:
+        raise InputError(f"remat is {length}: give True or a number of steps of at least 1")
+    count = -(-t // length)
+    padding = count * length - t
+    if padding:  # masked steps
+        mask = jnp.ones((b, t), bool) if mask is None else mask
 
+    def split(a):
+        if a is None:
+            return None
+        a = jnp.pad(a, ((0, 0), (0, padding)) + ((0, 0),) * (a.ndim - 2))
+        return jnp.moveaxis(a.reshape(b, count, length, *a.shape[2:]), 1, 0)
 
-def _recur_backward(cell, residuals, gradients):
-    (kept, hidden), kernel, mask, (like_inputs, bias) = residuals
-    d_outputs, d_state = gradients
-    kernel_transposed = kernel.T
+    @jax.checkpoint
+    def chunk(state, parts):
+        outputs, state = run(state, *parts)
+        return state, outputs
 
-    def step(d_state, timestep):
-        d_output, kept, real = timestep
-        d_new = cell.add_to_hidden(d_state, keep_real(real, d_output.astype(cell.hidden(d_state).dtype)))
-        d_before, d_input, d_from_state = cell.backward(kept, d_new)
-        d_product = d_from_state.astype(kernel.dtype)
-        d_hidden = (d_product @ kernel_transposed).astype(d_from_state.dtype)
-        d_before = cell.add_to_hidden(d_before, d_hidden)
-        d_before = jax.tree.map(lambda new, old: keep_real(real, new, old), d_before, d_state)
-        return d_before, (
-            keep_real(real, d_input).astype(like_inputs.dtype),
-            None if d_from_state is d_input else keep_real(real, d_product),
-        )
-
-    times = (d_outputs, kept, None if mask is None else mask.T)
-    d_state, (d_inputs, d_products) = jax.lax.scan(step, d_state, times, reverse=True)
-    if d_products is None:  # the cell only adds the two products: one gradient serves both
-        d_products = d_inputs.astype(kernel.dtype)
-    d_kernel = jnp.einsum("tbk,tbg->kg", hidden.astype(kernel.dtype), d_products)
-    d_bias = None if bias is None else d_products.sum((0, 1)).astype(bias.dtype)
-    return d_inputs, d_kernel, d_bias, d_state, None
-
-
-recur.defvjp(_recur_forward, _recur_backward)
-
-
-def _run(cell, x, input_kernel, recurrent_kernel, bias, state, mask, recurrent_bias=None):
-    # Masked inputs become zeros first: a NaN there would survive a later `where` in the gradient (0 x NaN).
-    projected = jnp.swapaxes(keep_real(mask, x), 0, 1) @ input_kernel
-    if bias is not None:
-        projected = projected + bias
-    outputs, state = recur(cell, projected, recurrent_kernel, recurrent_bias, state, mask)
-    return jnp.swapaxes(outputs, 0, 1), state
-
-
-def _elman_cell(function: Callable[[Array], Array], derivative: Callable[[Array], Array]) -> Cell:
-    """A cell h = f(from_input + from_state); the derivative of f is given as a function of f's value."""
-
-    def forward(hidden, from_input, from_state):
-        new = function(from_input + from_state)
-        return new, new
-
-    def backward(new, d_new):
-        gradient = d_new * derivative(new)
-        return jnp.zeros_like(d_new), gradient, gradient
-
-    return Cell(forward, backward)
-
-
-ELMAN_CELLS = {
-    "tanh": _elman_cell(jnp.tanh, lambda y: 1 - y * y),
-    "relu": _elman_cell(jax.nn.relu, lambda y: (y > 0).astype(y.dtype)),
-}
-
-
-def _lstm_forward(state, from_input, from_state):
-    i, f, g, o = jnp.split(from_input + from_state, 4, axis=-1)
-    i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
-    cell = f * state.cell + i * g
-    squashed = jnp.tanh(cell)
-    return LSTMState(o * squashed, cell), (i, f, g, o, state.cell, squashed)
-
-
-def _lstm_backward(kept, d_new):
-    i, f, g, o, cell, squashed = kept
-    d_cell = d_new.cell + d_new.hidden * o * (1 - squashed * squashed)
-    gates = jnp.concatenate(
-        [
-            d_cell * g * i * (1 - i),
-            d_cell * cell * f * (1 - f),
-            d_cell * i * (1 - g * g),
-            d_new.hidden * squashed * o * (1 - o),
-        ],
-        axis=-1,
-    )
-    return LSTMState(jnp.zeros_like(d_new.hidden), d_cell * f), gates, gates
-
-
-LSTM_CELL = Cell(
-    _lstm_forward,
-    _lstm_backward,
-    lambda state: state.hidden,
-    lambda state, hidden: state._replace(hidden=state.hidden + hidden),
-)
-
-
-def _gru_forward(hidden, from_input, from_state):
-    x_r, x_z, x_n = jnp.split(from_input, 3, axis=-1)
-    h_r, h_z, h_n = jnp.split(from_state, 3, axis=-1)
-    reset, update = jax.nn.sigmoid(x_r + h_r), jax.nn.sigmoid(x_z + h_z)
-    candidate = jnp.tanh(x_n + reset * h_n)
-    return (1 - update) * candidate + update * hidden, (reset, update, candidate, h_n, hidden)
-
-
-def _gru_backward(kept, d_new):
-    reset, update, candidate, h_n, hidden = kept
-    d_candidate = d_new * (1 - update) * (1 - candidate * candidate)
-    d_update = d_new * (hidden - candidate) * update * (1 - update)
-    d_reset = d_candidate * h_n * reset * (1 - reset)
-    d_input = jnp.concatenate([d_reset, d_update, d_candidate], axis=-1)
-    d_from_state = jnp.concatenate([d_reset, d_update, d_candidate * reset], axis=-1)
-    return d_new * update, d_input, d_from_state
-
-
-GRU_CELL = Cell(_gru_forward, _gru_backward)
+    state, outputs = jax.lax.scan(chunk, state, (split(x), split(mask), split(begins)), reverse=reverse)
+    return jnp.moveaxis(outputs, 0, 1).reshape(b, count * length, -1)[:, :t], state
 
 
 def elman(
@@ -223,36 +131,94 @@ def elman(
     mask: Mask | None = None,
     *,
     activation: str = "tanh",
+    **how: Any,
 ) -> tuple[Float[Array, "b t k"], Float[Array, "b k"]]:
     """The simple recurrent network (Elman 1990, DOI 10.1207/s15516709cog1402_1): h_t = f(W x_t + U h_(t-1) + b).
+
+    Args:
+      activation: f: "tanh", "relu" or "identity".
+      how: reverse, segment_ids, fresh, keep, backend, remat, newton: see `lstm`.
 
     Returns:
       The hidden states of all steps, and the last one.
 
     Raises:
-      ValueError: an activation f that is not "tanh" or "relu".
+      ValueError: an unknown activation; shapes that do not fit; a backend that cannot run this.
     """
     if activation not in ELMAN_CELLS:
         raise unknown("Elman activation", activation, ELMAN_CELLS)
-    return _run(ELMAN_CELLS[activation], x, input_kernel, recurrent_kernel, bias, state, mask)
+    check_backend("an Elman network", how.get("backend", Backend.AUTO), BACKENDS)
+    k = state.shape[-1]
+    _check("elman", x, input_kernel, state, k, recurrent_kernel=(recurrent_kernel, (k, k)), bias=(bias, (k,)))
+    return _run(ELMAN_CELLS[activation], x, input_kernel, bias, ((recurrent_kernel, None),), state, mask, **how)
 
 
 def lstm(
     x: Float[Array, "b t d"],
     input_kernel: Float[Array, "d g"],
-    recurrent_kernel: Float[Array, "k g"],
+    recurrent_kernel: Float[Array, "p g"],
     bias: Float[Array, " g"] | None,
     state: LSTMState,
     mask: Mask | None = None,
-) -> tuple[Float[Array, "b t k"], LSTMState]:
+    *,
+    projection: Float[Array, "k p"] | None = None,
+    norm: LSTMNorm | None = None,
+    **how: Any,
+) -> tuple[Float[Array, "b t p"], LSTMState]:
     """Long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of Gers 2000).
 
     The gates lie side by side in the last axis, g = 4k, in the order of PyTorch: input, forget, candidate, output.
 
+    Args:
+      state: before the first step; its hidden part is p wide, which is k without a projection.
+      mask: True where a step is real; a masked step leaves the state as it was and outputs zero.
+      projection: from the k cells to a narrower output, which is also what the recurrent kernel reads (Sak 2014, arXiv
+        1402.1128).
+      norm: layer normalization of both products and of the cell (Ba 2016, arXiv 1607.06450); the bias then is needed.
+      reverse: from the last step to the first; `state` is then that after the last. Every row begins at its own last
+        real step, because masked ones change nothing.
+      segment_ids: (b, t), sequences packed into one row: the state begins anew where a real step has another id than
+        the real step before it. The first real step of all goes on from `state`.
+      fresh: the state that a new segment begins with; None means zeros.
+      keep: (b, p), multiplies the state wherever the recurrent kernel reads it, the same at every step: the mask of
+        variational dropout (Gal 2016, arXiv 1512.05287), already scaled.
+      backend: see `Backend`; auto means scan.
+      remat: True or a number of steps: keeps for the way back only the states between chunks of that many steps (True:
+        the square root of t) and computes the rest again, so that memory grows with the square root of time.
+      newton: how the backend "newton" looks for the states, see `NewtonOptions`.
+
     Returns:
       The hidden states of all steps, and the state after the last.
+
+    Raises:
+      ValueError: shapes that do not fit each other; a mask that is not boolean; a projection wider than the cells; a
+        backend that cannot run this cell or device.
     """
-    return _run(LSTM_CELL, x, input_kernel, recurrent_kernel, bias, state, mask)
+    backend = check_backend("an LSTM", how.get("backend", Backend.AUTO), (*BACKENDS, Backend.CUDNN))
+    k, p = state.cell.shape[-1], state.hidden.shape[-1]
+    if projection is not None and projection.shape[-1] > k:
+        raise InputError(f"lstm: a projection to {projection.shape[-1]} features is wider than the {k} cells it reads")
+    _check(
+        "lstm",
+        x,
+        input_kernel,
+        state,
+        4 * k,
+        recurrent_kernel=(recurrent_kernel, (p, 4 * k)),
+        bias=(bias, (4 * k,)),
+        projection=(projection, (k, p)),
+        **{"hidden part of the state": (state.hidden, (x.shape[0], k if projection is None else p))},
+    )
+    if norm is not None and bias is None:
+        raise InputError("lstm: a normalized LSTM needs a bias, the normalization takes away that of its products")
+    if backend == Backend.CUDNN:
+        return cudnn.lstm(x, input_kernel, recurrent_kernel, bias, state, mask, projection, norm, how)
+    kernels = ((recurrent_kernel, None),) + (() if projection is None else ((projection, None),))
+    if norm is None:
+        cell = LSTM_CELL if projection is None else PROJECTED_LSTM_CELL
+        return _run(cell, x, input_kernel, bias, kernels, state, mask, **how)
+    cell = NORMALIZED_LSTM_CELL if projection is None else NORMALIZED_PROJECTED_LSTM_CELL
+    return _run(cell, x, input_kernel, bias, kernels, state, mask, norm, norm.input_scale, **how)
 
 
 def gru(
@@ -263,15 +229,53 @@ def gru(
     recurrent_bias: Float[Array, " k"] | None,
     state: Float[Array, "b k"],
     mask: Mask | None = None,
+    *,
+    reset: str = "after",
+    **how: Any,
 ) -> tuple[Float[Array, "b t k"], Float[Array, "b k"]]:
-    """Gated recurrent unit (Cho 2014, arXiv 1406.1078), with the reset gate after the product, as cuDNN and PyTorch.
+    """Gated recurrent unit (Cho 2014, arXiv 1406.1078).
 
-    The gates lie side by side in the last axis, g = 3k, in the order of PyTorch: reset, update, candidate. The
-    candidate alone needs a bias of its own on the recurrent side, because the reset gate multiplies it.
+    The gates lie side by side in the last axis, g = 3k, in the order of PyTorch: reset, update, candidate.
+
+    Args:
+      recurrent_bias: of the candidate, on the recurrent side, where a reset gate after the product multiplies it too;
+        None where it stands before, since there `bias` does the same.
+      reset: whether the reset gate multiplies the state "after" its product with the kernel (cuDNN, PyTorch) or
+        "before" it (Cho 2014).
+      how: reverse, segment_ids, fresh, keep, backend, remat, newton: see `lstm`.
 
     Returns:
       The hidden states of all steps, and the last one.
+
+    Raises:
+      ValueError: an unknown place of the reset gate; shapes that do not fit; a backend that cannot run this.
     """
-    if recurrent_bias is not None:
-        recurrent_bias = jnp.pad(recurrent_bias, (2 * recurrent_bias.shape[0], 0))
-    return _run(GRU_CELL, x, input_kernel, recurrent_kernel, bias, state, mask, recurrent_bias)
+    if reset not in GRU_CELLS:
+        raise unknown("place of the reset gate", reset, GRU_CELLS)
+    if reset == "before" and recurrent_bias is not None:
+        raise InputError("gru: with reset='before', recurrent_bias adds nothing that bias does not: pass None")
+    check_backend("a GRU", how.get("backend", Backend.AUTO), BACKENDS)
+    k = state.shape[-1]
+    _check(
+        "gru",
+        x,
+        input_kernel,
+        state,
+        3 * k,
+        recurrent_kernel=(recurrent_kernel, (k, 3 * k)),
+        bias=(bias, (3 * k,)),
+        recurrent_bias=(recurrent_bias, (k,)),
+    )
+    if reset == "after":
+        padded = None if recurrent_bias is None else jnp.pad(recurrent_bias, (2 * k, 0))
+        kernels = ((recurrent_kernel, padded),)
+    else:
+        kernels = ((recurrent_kernel[:, : 2 * k], None), (recurrent_kernel[:, 2 * k :], None))
+    return _run(GRU_CELLS[reset], x, input_kernel, bias, kernels, state, mask, **how)
+
+
+def _check(function, x, input_kernel, state, g, **arrays):
+    b, _, d = x.shape
+    parts = state._asdict() if isinstance(state, LSTMState) else {"state": state}
+    rows = {f"{name} of the state": (part, (b, part.shape[-1])) for name, part in parts.items()}
+    check_shapes(function, input_kernel=(input_kernel, (d, g)), **rows, **arrays)

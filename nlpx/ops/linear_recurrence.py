@@ -1,0 +1,184 @@
+"""Linear recurrences h_t = a_t h_(t-1) + b_t, feature by feature, and the networks made of them: minGRU and minLSTM.
+
+Two such steps, one after the other, are again one: (a_2 a_1, a_2 b_1 + b_2). So all states can be had in O(log t)
+rounds of combining neighbours (Blelloch 1990) instead of t steps.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from nlpx.ops.array_types import Array, Float, Int, Mask
+from nlpx.ops.checks import Backend, check_backend, check_mask, check_segment_ids, check_shapes
+from nlpx.ops.scan import keep_real, resets
+
+BACKENDS = (Backend.AUTO, Backend.ASSOCIATIVE, Backend.SCAN)
+
+
+def _combine(earlier, later):
+    (a, b), (c, d) = earlier, later
+    return c * a, c * b + d
+
+
+def _states(backend, reverse, decay, inputs, state):
+    """All states; `state` is that before the first step, in the direction of time."""
+    if backend == Backend.SCAN:
+
+        def step(h, timestep):
+            a, b = timestep
+            h = a * h + b
+            return h, h
+
+        times = (jnp.swapaxes(decay, 0, 1), jnp.swapaxes(inputs, 0, 1))
+        return jnp.swapaxes(jax.lax.scan(step, state, times, reverse=reverse)[1], 0, 1)
+    # The state before goes in with the first step: h_1 = a_1 h_0 + b_1.
+    first = inputs.shape[1] - 1 if reverse else 0
+    inputs = inputs.at[:, first].add(decay[:, first] * state)
+    return jax.lax.associative_scan(_combine, (decay, inputs), axis=1, reverse=reverse)[1]
+
+
+def _before(states, state, reverse):
+    """The state before each step."""
+    if reverse:
+        return jnp.concatenate([states[:, 1:], state[:, None]], axis=1)
+    return jnp.concatenate([state[:, None], states[:, :-1]], axis=1)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _recur(backend, reverse, decay, inputs, state):
+    return _states(backend, reverse, decay, inputs, state)
+
+
+def _recur_forward(backend, reverse, decay, inputs, state):
+    states = _states(backend, reverse, decay, inputs, state)
+    return states, (decay, state, states)
+
+
+def _recur_backward(backend, reverse, residuals, d_states):
+    # The gradient is a linear recurrence too, in the other direction, with the decay of the step after.
+    decay, state, states = residuals
+    ones = jnp.ones_like(state)
+    d_inputs = _states(backend, not reverse, _before(decay, ones, not reverse), d_states, jnp.zeros_like(state))
+    first = -1 if reverse else 0
+    return d_inputs * _before(states, state, reverse), d_inputs, d_inputs[:, first] * decay[:, first]
+
+
+_recur.defvjp(_recur_forward, _recur_backward)
+
+
+def linear_recurrence(
+    decay: Float[Array, "b t k"],
+    inputs: Float[Array, "b t k"],
+    state: Float[Array, "b k"],
+    mask: Mask | None = None,
+    *,
+    reverse: bool = False,
+    segment_ids: Int[Array, "b t"] | None = None,
+    fresh: Float[Array, "b k"] | None = None,
+    backend: str = Backend.AUTO,
+) -> tuple[Float[Array, "b t k"], Float[Array, "b k"]]:
+    """h_t = a_t h_(t-1) + b_t for every row and feature, forward and backward in O(log t) depth.
+
+    With decays between 0 and 1 no product overflows, and one that underflows belongs to a state that is forgotten: the
+    combination needs no logarithms, and a state may have any sign.
+
+    Args:
+      decay: a.
+      inputs: b.
+      state: before the first step.
+      mask, reverse, segment_ids, fresh: as for `ops.lstm`.
+      backend: "associative", "scan", or "auto": associative on an accelerator, scan on a CPU, where it is faster.
+
+    Returns:
+      The states of all real steps, zeros at masked ones, and the state after the last step, in its own dtype.
+
+    Raises:
+      ValueError: arrays whose shapes do not fit each other; a backend that cannot run this.
+    """
+    backend = check_backend("a linear recurrence", backend, BACKENDS)
+    b, t, k = inputs.shape
+    check_shapes("linear recurrence", decay=(decay, (b, t, k)), state=(state, (b, k)), fresh=(fresh, (b, k)))
+    check_mask(mask, (b, t))
+    check_segment_ids(segment_ids, (b, t))
+    if backend == Backend.AUTO:
+        backend = Backend.SCAN if jax.default_backend() == "cpu" else Backend.ASSOCIATIVE
+    dtype = inputs.dtype
+    decay, inputs = (a.astype(state.dtype) for a in (keep_real(mask, decay, 1.0), keep_real(mask, inputs)))
+    begins = resets(segment_ids, mask, reverse)
+    if begins is not None:
+        after_fresh = inputs if fresh is None else inputs + decay * fresh[:, None].astype(state.dtype)
+        inputs, decay = keep_real(begins, after_fresh, inputs), keep_real(~begins, decay)
+    states = _recur(backend, reverse, decay, inputs, state)
+    return keep_real(mask, states).astype(dtype), states[:, 0 if reverse else -1]
+
+
+def _positive(x):
+    """Feng's g: continuous, increasing and positive, so that a state of sums of it stays so."""
+    return jnp.where(x >= 0, x + 0.5, jax.nn.sigmoid(x))
+
+
+def _projected(x, kernel, bias, mask, gates, dtype):
+    z = keep_real(mask, x) @ kernel
+    if bias is not None:
+        z = z + bias
+    return jnp.split(z.astype(dtype), gates, axis=-1)
+
+
+def min_gru(
+    x: Float[Array, "b t d"],
+    kernel: Float[Array, "d g"],
+    bias: Float[Array, " g"] | None,
+    state: Float[Array, "b k"],
+    mask: Mask | None = None,
+    **how,
+) -> tuple[Float[Array, "b t k"], Float[Array, "b k"]]:
+    """minGRU (Feng 2024, arXiv 2410.01201): h_t = (1 - z_t) h_(t-1) + z_t g(c_t), gate z and candidate c of the input
+    alone, and g(x) = x + 1/2 for x >= 0, sigmoid(x) below.
+
+    Args:
+      kernel: the gates side by side, g = 2k: update, candidate.
+      how: see `linear_recurrence`.
+
+    Returns:
+      The states of all steps, and the last one.
+    """
+    check_gates("min_gru", x, kernel, state, 2)
+    update, candidate = _projected(x, kernel, bias, mask, 2, state.dtype)
+    z = jax.nn.sigmoid(update)
+    states, state = linear_recurrence(jax.nn.sigmoid(-update), z * _positive(candidate), state, mask, **how)
+    return states.astype(x.dtype), state
+
+
+def min_lstm(
+    x: Float[Array, "b t d"],
+    kernel: Float[Array, "d g"],
+    bias: Float[Array, " g"] | None,
+    state: Float[Array, "b k"],
+    mask: Mask | None = None,
+    **how,
+) -> tuple[Float[Array, "b t k"], Float[Array, "b k"]]:
+    """minLSTM (Feng 2024, arXiv 2410.01201): h_t = f' h_(t-1) + i' g(c_t), where the gates f and i, of the input alone,
+    are divided by their sum, and g is that of `min_gru`.
+
+    Args:
+      kernel: the gates side by side, g = 3k: forget, input, candidate.
+      how: see `linear_recurrence`.
+
+    Returns:
+      The states of all steps, and the last one.
+    """
+    check_gates("min_lstm", x, kernel, state, 3)
+    forget, insert, candidate = _projected(x, kernel, bias, mask, 3, state.dtype)
+    # f / (f + i) in logarithms: both gates may be too small for a quotient.
+    ratio = jax.nn.log_sigmoid(forget) - jax.nn.log_sigmoid(insert)
+    states, state = linear_recurrence(
+        jax.nn.sigmoid(ratio), jax.nn.sigmoid(-ratio) * _positive(candidate), state, mask, **how
+    )
+    return states.astype(x.dtype), state
+
+
+def check_gates(name, x, kernel, state, gates):
+    """The shapes that a network without recurrent kernel needs."""
+    b, _, d = x.shape
+    check_shapes(name, kernel=(kernel, (d, gates * state.shape[-1])), state=(state, (b, state.shape[-1])))

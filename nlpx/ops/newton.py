@@ -1,0 +1,362 @@
+"""Recurrence by Newton's method: all steps at once, in a few rounds, each of them a linear recurrence.
+
+The states of all steps solve the equations s_t = f_t(s_(t-1)). Linearized about a guess, they say by how much to
+change it, which is a recurrence that neighbours combine in O(log t) depth (DEER: Lim 2023, arXiv 2309.12252):
+
+    d_t = J_t d_(t-1) + f_t(s_(t-1)) - s_t,    s_t <- s_t + d_t,    J_t the Jacobian of f_t at s_(t-1)
+
+Written for the change and not for the state as there, what rounding does to one round is mended by the next. With the
+diagonal of the Jacobian alone the solution is the same, since at it every change is zero (quasi-DEER: Gonzalez 2024,
+arXiv 2407.19115); it takes more rounds, each far cheaper.
+
+The way back is linear in the gradient, so it needs no rounds: one recurrence with the transposed Jacobians of the
+solution.
+"""
+
+import warnings
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nlpx.errors import InputError, unknown
+from nlpx.ops.array_types import Array, Float, Int
+from nlpx.ops.cells import (
+    NORMALIZED_LSTM_CELL,
+    NORMALIZED_PROJECTED_LSTM_CELL,
+    PROJECTED_LSTM_CELL,
+    Cell,
+    State,
+)
+from nlpx.ops.scan import Steps, dropped, forward_step, keep_real, scan
+
+FULL_WIDTH = 16
+MIXING = (PROJECTED_LSTM_CELL, NORMALIZED_LSTM_CELL, NORMALIZED_PROJECTED_LSTM_CELL)
+"""Cells in which features meet elsewhere than in the products with the kernels of the state."""
+
+
+class NewtonOptions(NamedTuple):
+    """How `newton` looks for the states. They change its time and memory, never what it gives."""
+
+    jacobian: str = "auto"
+    """"full": (b, t, n, n) numbers for a state of n features (2k for an LSTM), and near the solution each round squares
+    the error. "diagonal": (b, t, n) numbers, what each feature does to itself; more rounds. "auto": full where n is at
+    most 16: measured on a CPU, both take about the same time there."""
+    tolerance: float | None = None
+    """Of the largest change in a round, relative to the largest value of the same row and part of the state. None: 1e-6
+    in float32 and 1e-12 in float64."""
+    rounds: int = 100
+    """At most so many; then the states are computed one after the other."""
+    damping: float = 0.0
+    """Multiplies the Jacobians by one minus this number, in [0, 1), so that their products do not grow where the guess
+    is still far off (scale-ELK: Gonzalez 2024, arXiv 2407.19115, appendix). It costs rounds where nothing grows."""
+
+
+class Solution(NamedTuple):
+    """What the rounds came to."""
+
+    states: Float[Array, "b t n"]
+    """After every step, the parts of the state side by side."""
+    rounds: Int[Array, ""]
+    change: Float[Array, ""]
+    """The largest change in the last round, as `NewtonOptions.tolerance` measures it; NaN if a state is not finite."""
+
+
+def _flat(state: State) -> Array:
+    return jnp.concatenate(jax.tree.leaves(state), axis=-1)
+
+
+def _parts(flat: Array, like: State) -> State:
+    leaves, structure = jax.tree.flatten(like)
+    ends = np.cumsum([leaf.shape[-1] for leaf in leaves])[:-1]
+    parts = jnp.split(flat, ends, axis=-1)
+    return jax.tree.unflatten(structure, [part.astype(leaf.dtype) for part, leaf in zip(parts, leaves, strict=True)])
+
+
+def _rows(array: Array) -> Array:
+    return array.reshape(-1, array.shape[-1])
+
+
+def _all_steps(cell, bias, kernels, parameters, read, like, inputs, keep):
+    """`forward_step` of every step, of which `read` (b, t, n) holds the states before; results are of b t rows."""
+    keep = None if keep is None else jnp.repeat(keep, inputs.shape[1], axis=0)
+    return forward_step(cell, bias, kernels, parameters, _parts(_rows(read), like), _rows(inputs), keep)
+
+
+def _full(cell, kernels, parameters, read, like, inputs, keep):
+    """The new states and their Jacobians, (b, t, n, n)."""
+
+    def step(read, inputs, keep):
+        def new(read):
+            keep_row = None if keep is None else keep[None]
+            state, *_ = forward_step(cell, None, kernels, parameters, _parts(read[None], like), inputs[None], keep_row)
+            flat = _flat(state)[0]
+            return flat, flat
+
+        # Forward, and row by row: then the kernel, which all rows share, meets the unit vectors only once.
+        return jax.jacfwd(new, has_aux=True)(read)
+
+    jacobians, new = jax.vmap(jax.vmap(step, in_axes=(0, 0, None)))(read, inputs, keep)
+    return new, jacobians
+
+
+def _diagonal(cell, kernels, parameters, read, like, inputs, keep):
+    """The new states and the diagonals of their Jacobians, (b, t, n)."""
+    if cell in MIXING:  # one column of all Jacobians after the other
+        push = lambda read: _flat(_all_steps(cell, None, kernels, parameters, read, like, inputs, keep)[0])  # noqa: E731
+        new, push = jax.linearize(push, read)
+        column = lambda i: push(jnp.zeros_like(read).at[..., i].set(1))[:, i]  # noqa: E731
+        diagonal = jax.lax.map(column, jnp.arange(read.shape[-1])).T
+    else:
+        # Between the products every feature is by itself: with the diagonals of the kernels' square blocks in their
+        # place, all columns are one. (Where a GRU resets before the product, what passes through other features is left
+        # out: close enough for a direction.)
+        keep = None if keep is None else jnp.repeat(keep, inputs.shape[1], axis=0)
+
+        def dot(i, v):
+            v = dropped(cell, i, v, keep)
+            kernel, bias = kernels[i]
+            blocks = kernel.shape[-1] // v.shape[-1]
+            diagonals = jnp.concatenate([jnp.diagonal(block) for block in jnp.split(kernel, blocks, axis=-1)])
+            fixed = jax.lax.stop_gradient(v)
+            product = fixed @ kernel + jnp.tile(v - fixed, blocks) * diagonals
+            return product if bias is None else product + bias
+
+        state = _parts(_rows(read), like)
+        new, push = jax.linearize(lambda state: cell.forward(dot, state, _rows(inputs), parameters)[0], state)
+        new, (leaves, structure) = _flat(new), jax.tree.flatten(state)
+        diagonals = []
+        for i in range(len(leaves)):  # how each part of the state depends on itself
+            ones = [jnp.full_like(leaf, i == j) for j, leaf in enumerate(leaves)]
+            diagonals.append(jax.tree.leaves(push(jax.tree.unflatten(structure, ones)))[i])
+        diagonal = _flat(diagonals)
+    return new.reshape(read.shape), diagonal.reshape(read.shape)
+
+
+def _before(array, first, reverse):
+    """What stands one step earlier in the direction of time; `first` before the first step."""
+    parts = [array[:, 1:], first[:, None]] if reverse else [first[:, None], array[:, :-1]]
+    return jnp.concatenate(parts, axis=1)
+
+
+def _read(states, reverse, state, fresh, steps):
+    """The state before every step, and the one that the cell reads there."""
+    before = _before(states, _flat(state), reverse)
+    return before, before if fresh is None else keep_real(~steps.reset, before, _flat(fresh)[:, None])
+
+
+def _linearized(cell, reverse, jacobian, inputs, bias, kernels, parameters, state, fresh, steps, states):
+    """What the steps make of these states, and its derivative by the state before, masks and resets included."""
+    dtype = states.dtype
+    # In the digits of the state: rounded to fewer, a step is a staircase, on which Newton's method does not settle.
+    kernels = jax.tree.map(lambda kernel: kernel.astype(dtype), kernels)
+    inputs = inputs.astype(dtype) if bias is None else inputs.astype(dtype) + bias
+    before, read = _read(states, reverse, state, fresh, steps)
+    with jax.default_matmul_precision("highest"):
+        differentiate = _full if jacobian == "full" else _diagonal
+        new, jacobians = differentiate(cell, kernels, parameters, read, state, inputs, steps.keep)
+    if fresh is not None:
+        jacobians = keep_real(~steps.reset, jacobians)
+    stays = jnp.eye(new.shape[-1], dtype=dtype) if jacobian == "full" else 1.0
+    return keep_real(steps.mask, new, before), keep_real(steps.mask, jacobians, stays)
+
+
+def _accumulate(jacobians, added, reverse):
+    """d_t = J_t d_(t-1) + r_t, from zero."""
+    full = jacobians.ndim == 4
+
+    def combine(earlier, later):
+        (a, d), (c, r) = earlier, later
+        return (c @ a, (c @ d[..., None])[..., 0] + r) if full else (c * a, c * d + r)
+
+    with jax.default_matmul_precision("highest"):
+        return jax.lax.associative_scan(combine, (jacobians, added), axis=1, reverse=reverse)[1]
+
+
+def _relative(change, states, like):
+    def largest(flat):
+        return jnp.stack([jnp.abs(part).max(axis=(1, 2)) for part in jax.tree.leaves(_parts(flat, like))])
+
+    return (largest(change) / (largest(states) + jnp.finfo(states.dtype).tiny)).max()
+
+
+def _decided(options: NewtonOptions, state: State) -> NewtonOptions:
+    """The options with every automatic choice made."""
+    flat = jax.eval_shape(_flat, state)
+    jacobian, tolerance = options.jacobian, options.tolerance
+    if jacobian == "auto":
+        jacobian = "full" if flat.shape[-1] <= FULL_WIDTH else "diagonal"
+    if tolerance is None:
+        tolerance = max(8 * float(jnp.finfo(flat.dtype).eps), 1e-12)
+    return options._replace(jacobian=jacobian, tolerance=tolerance)
+
+
+def solve(
+    cell: Cell,
+    reverse: bool,
+    inputs: Float[Array, "b t g"],
+    bias: Float[Array, " g"] | None,
+    kernels: tuple[tuple[Array, Array | None], ...],
+    parameters: Any,
+    state: State,
+    fresh: State | None,
+    steps: Steps,
+    options: NewtonOptions,
+) -> Solution:
+    """The rounds of `newton`, converged or not."""
+    options = _decided(options, state)
+    arguments = (inputs, bias, kernels, parameters, state, fresh, steps)
+
+    def improve(solution):
+        states, rounds, _ = solution
+        new, jacobians = _linearized(cell, reverse, options.jacobian, *arguments, states)
+        change = _accumulate((1 - options.damping) * jacobians, new - states, reverse)
+        states = states + change
+        return Solution(states, rounds + 1, _relative(change, states, state))
+
+    def goes_on(solution):  # not where the change is NaN
+        return (solution.change > options.tolerance) & (solution.rounds < options.rounds)
+
+    flat = _flat(state)
+    guess = jnp.zeros((*inputs.shape[:2], flat.shape[-1]), flat.dtype)
+    return jax.lax.while_loop(goes_on, improve, Solution(guess, jnp.int32(0), jnp.array(jnp.inf, flat.dtype)))
+
+
+def _warn(tolerance, converged, rounds, change):
+    if not converged:  # under `jax.vmap` both branches are taken
+        warnings.warn(
+            f"backend='newton' stopped after {rounds} rounds with a relative change of {change:.1e}, above the "
+            f"tolerance of {tolerance:.1e}, and computed the states one after the other: backend='scan' saves the "
+            "rounds",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def _solve(cell, reverse, options, *arguments):
+    options = _decided(options, arguments[4])
+    inputs, _, _, _, state, _, steps = arguments
+    solution = solve(cell, reverse, *arguments, options)
+    converged = solution.change <= options.tolerance
+
+    def at_once():
+        states = _parts(solution.states, state)
+        outputs = keep_real(steps.mask, cell.hidden(states).astype(inputs.dtype))
+        return outputs, jax.tree.map(lambda part: part[:, 0 if reverse else -1], states)
+
+    def one_by_one():
+        jax.debug.callback(partial(_warn, options.tolerance), converged, solution.rounds, solution.change)
+        return scan(cell, reverse, *arguments)
+
+    return jax.lax.cond(converged, at_once, one_by_one), (solution.states, converged, arguments)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _newton(cell, reverse, options, *arguments):
+    return _solve(cell, reverse, options, *arguments)[0]
+
+
+def _newton_backward(cell, reverse, options, residuals, gradients):
+    states, converged, arguments = residuals
+    inputs, bias, kernels, parameters, state, fresh, steps = arguments
+    d_outputs, d_final = gradients
+    zeros = _parts(jnp.zeros_like(states), state)
+    added = _flat(cell.add_to_hidden(zeros, keep_real(steps.mask, d_outputs).astype(states.dtype)))
+    added = added.at[:, 0 if reverse else -1].add(_flat(d_final))
+    full = _decided(options, state).jacobian == "full"
+    d_states, d_state = (_back_at_once if full else _back_in_a_loop)(cell, reverse, arguments, states, added)
+
+    def from_states():
+        _, read = _read(states, reverse, state, fresh, steps)
+
+        def new(inputs, bias, kernels, parameters, read):
+            return _flat(_all_steps(cell, bias, kernels, parameters, read, state, inputs, steps.keep)[0])
+
+        _, pull_back = jax.vjp(new, inputs, bias, kernels, parameters, read)
+        *found, d_read = pull_back(_rows(keep_real(steps.mask, d_states)))
+        d_fresh = None if fresh is None else _parts(keep_real(steps.reset, d_read).sum(axis=1), fresh)
+        return *found, _parts(d_state, state), d_fresh
+
+    def one_by_one():
+        return jax.vjp(partial(scan, cell, reverse), *arguments)[1](gradients)[:-1]
+
+    # A product of many Jacobians may overflow even where it meets only zeros.
+    return *jax.lax.cond(converged & jnp.isfinite(d_states).all(), from_states, one_by_one), None
+
+
+def _back_at_once(cell, reverse, arguments, states, added):
+    """The gradients of the states after every step, to which come those `added` at each, and of the first state."""
+    _, jacobians = _linearized(cell, reverse, "full", *arguments, states)
+    transposed = jnp.swapaxes(jacobians, -1, -2)
+    d_states = _accumulate(_before(transposed, jnp.zeros_like(transposed[:, 0]), not reverse), added, not reverse)
+    first = -1 if reverse else 0
+    return d_states, jnp.einsum("bij,bj->bi", transposed[:, first], d_states[:, first], precision="highest")
+
+
+def _back_in_a_loop(cell, reverse, arguments, states, added):
+    """The same, exact too, without full Jacobians. Only the way back through the cell is left to the loop."""
+    inputs, bias, kernels, parameters, state, fresh, steps = arguments
+    _, read = _read(states, reverse, state, fresh, steps)
+    _, factors, _ = _all_steps(cell, bias, kernels, parameters, read, state, inputs, steps.keep)
+    factors = jax.tree.map(lambda rows: rows.reshape(*inputs.shape[:2], -1), factors)
+
+    def dot(i, parts):
+        parts, (kernel, _) = jnp.concatenate(parts, axis=-1), kernels[i]
+        return dropped(cell, i, (parts.astype(kernel.dtype) @ kernel.T).astype(parts.dtype), steps.keep)
+
+    def step(d_after, now):
+        added, factors, real, reset = now
+        d_after = d_after + added
+        d_before = _flat(cell.backward(dot, factors, _parts(d_after, state), parameters)[0])
+        if fresh is not None:
+            d_before = keep_real(~reset, d_before)
+        return keep_real(real, d_before, d_after), d_after
+
+    times = jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), (added, factors, steps.mask, steps.reset))
+    d_state, d_states = jax.lax.scan(step, jnp.zeros_like(added[:, 0]), times, reverse=not reverse)
+    return jnp.swapaxes(d_states, 0, 1), d_state
+
+
+_newton.defvjp(_solve, _newton_backward)
+
+
+def newton(
+    cell: Cell,
+    reverse: bool,
+    inputs: Float[Array, "b t g"],
+    bias: Float[Array, " g"] | None,
+    kernels: tuple[tuple[Array, Array | None], ...],
+    parameters: Any,
+    state: State,
+    fresh: State | None,
+    steps: Steps,
+    options: NewtonOptions | None = None,
+) -> tuple[Float[Array, "b t p"], State]:
+    """What `scan` gives, values and gradients, from all steps at once.
+
+    In exact arithmetic t rounds always suffice. Where the state forgets what lies far back, a handful do; where it does
+    not, or products of Jacobians overflow, the rounds may run out: then `scan` computes the result, and a
+    RuntimeWarning says so. Under bfloat16 the states are sought with products in float32. Gradients of gradients are
+    left to `scan`.
+
+    Args:
+      options: None for the defaults; the others are those of `scan`.
+
+    Raises:
+      ValueError: an unknown kind of Jacobian; a tolerance, a number of rounds or a damping out of range.
+    """
+    options = NewtonOptions() if options is None else options
+    kinds = ("auto", "full", "diagonal")
+    if options.jacobian not in kinds:
+        raise unknown("Jacobian", options.jacobian, kinds)
+    if not 0 <= options.damping < 1:
+        raise InputError(f"damping is {options.damping}: give a number of at least 0 and below 1")
+    if options.rounds < 1:
+        raise InputError(f"rounds is {options.rounds}: give at least 1")
+    if options.tolerance is not None and not options.tolerance > 0:
+        raise InputError(f"tolerance is {options.tolerance}: give a number above 0, or None")
+    if not inputs.size:
+        return scan(cell, reverse, inputs, bias, kernels, parameters, state, fresh, steps)
+    return _newton(cell, reverse, options, inputs, bias, kernels, parameters, state, fresh, steps)
