@@ -12,7 +12,7 @@ from typing import Literal
 class ModelConfig:
     """Model"""
 
-    arch: Literal["elman", "lstm", "gru", "transformer"] = "lstm"
+    arch: Literal["elman", "lstm", "gru", "mingru", "minlstm", "transformer"] = "lstm"
     """Backbone."""
     layers: int = 2
     """Layers of the backbone."""

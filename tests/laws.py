@@ -39,6 +39,18 @@ def randomized(variables, scale=0.3):
     return jax.tree.map(lambda leaf: leaf + rng.normal(0, scale, leaf.shape).astype(leaf.dtype), variables)
 
 
+def with_gradients(function, *arguments, weights=None):
+    """A function's results, and the gradients of their sum, weighted, by each argument."""
+
+    def objective(*arguments):
+        results = function(*arguments)
+        given = weights or jax.tree.map(lambda leaf: jnp.cos(jnp.arange(leaf.size)).reshape(leaf.shape), results)
+        return sum(jax.tree.leaves(jax.tree.map(lambda a, w: (a * w).sum(), results, given))), results
+
+    gradients, results = jit(jax.grad(objective, argnums=tuple(range(len(arguments))), has_aux=True))(*arguments)
+    return results, gradients
+
+
 class Subject:
     """A module with random parameters, compiled once a shape. Results are numpy arrays."""
 

@@ -3,7 +3,7 @@
 from nlpx.layers.attention import MultiHeadAttention
 from nlpx.layers.dropout import Dropout
 from nlpx.layers.embedding import POSITIONS, Positions, TokenEmbedding
-from nlpx.layers.recurrent import CELLS, GRU, LSTM, RNN, Elman
+from nlpx.layers.recurrent import CELLS, GRU, LSTM, RNN, BothDirections, Elman, Ended, MinGRU, MinLSTM
 from nlpx.layers.transformer import FeedForward, Transformer, TransformerBlock
 
 __all__ = [
@@ -12,9 +12,13 @@ __all__ = [
     "LSTM",
     "POSITIONS",
     "RNN",
+    "BothDirections",
     "Dropout",
     "Elman",
+    "Ended",
     "FeedForward",
+    "MinGRU",
+    "MinLSTM",
     "MultiHeadAttention",
     "Positions",
     "TokenEmbedding",

@@ -1,4 +1,4 @@
-"""Recurrent layers: Elman, LSTM and GRU over a sequence, and `RNN`, a stack of one of them.
+"""Recurrent layers: Elman, LSTM, GRU, minGRU and minLSTM over a sequence, and `RNN`, a stack of one of them.
 
     rnn = RNN(cell="lstm", width=256, layers=2)
     variables = rnn.init(jax.random.key(0), x)
@@ -7,18 +7,19 @@
 A state of None means the beginning of the sequence. All parameters are plain arrays in PyTorch's gate order.
 """
 
+import zlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from nlpx import ops
-from nlpx.errors import unknown
+from nlpx.errors import InputError, unknown
 from nlpx.layers.dropout import Dropout
 from nlpx.layers.state import check_state
-from nlpx.ops.array_types import Array, Float, Mask, RowKeys
+from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 
 Initializer = Callable[..., Array]
 
@@ -44,10 +45,16 @@ def forget_gate_bias(value: float) -> Initializer:
 
 
 class RecurrentLayer(nn.Module):
-    """What the three recurrent layers share: width, types and how their kernels begin.
+    """What the recurrent layers share.
+
+    `layer(x, state=, mask=, segment_ids=, fresh=, keep=)` returns outputs and state; what the arguments mean is said at
+    `ops.lstm`.
 
     Attributes:
       width: features of the hidden state and of the output.
+      reverse: reads from the last step to the first; `state` is then that after the last.
+      backend: see `ops.Backend`.
+      remat: True or a number of steps: less memory for more time, see `ops.lstm`.
       dtype: of the computation; the state is float32 at least.
       param_dtype: of the parameters.
       input_init: initializer of the kernel on the input, a gate at a time.
@@ -56,139 +63,279 @@ class RecurrentLayer(nn.Module):
     """
 
     width: int
+    reverse: bool = False
+    backend: str = ops.Backend.AUTO
+    remat: bool | int = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
     input_init: Initializer = nn.initializers.lecun_normal()
     recurrent_init: Initializer = nn.initializers.orthogonal()
 
-    @nn.nowrap
-    def initial_state(self, batch_size: int) -> Float[Array, "b k"]:
-        """The state before the first step: zeros."""
-        return jnp.zeros((batch_size, self.width), jnp.promote_types(self.dtype, jnp.float32))
+    gates: ClassVar[int]
+    """Gates side by side in the kernels."""
+    reads_state: ClassVar[bool] = True
+    """Whether the gates read the state, through a recurrent kernel."""
 
-    def kernels(self, inputs: int, gates: int) -> tuple[Array, Array]:
-        input_kernel = self.param(
-            "input_kernel", blocks(self.input_init, gates), (inputs, gates * self.width), self.param_dtype
+    @property
+    def output_width(self) -> int:
+        """Features of the output, and of the part of the state that recurrent kernels read."""
+        return self.width
+
+    @property
+    def state_dtype(self) -> Any:
+        return jnp.promote_types(self.dtype, jnp.float32)
+
+    @nn.nowrap
+    def initial_state(self, batch_size: int) -> Any:
+        """The state before the first step: zeros."""
+        return jnp.zeros((batch_size, self.output_width), self.state_dtype)
+
+    def parameter(self, name: str, initializer: Initializer, *shape: int, dtype: Any = None) -> Array:
+        return self.param(name, initializer, shape, self.param_dtype).astype(dtype or self.dtype)
+
+    def input_kernel(self, inputs: int) -> Array:
+        return self.parameter("input_kernel", blocks(self.input_init, self.gates), inputs, self.gates * self.width)
+
+    def recurrent_kernel(self) -> Array:
+        gates = self.gates
+        return self.parameter(
+            "recurrent_kernel", blocks(self.recurrent_init, gates), self.output_width, gates * self.width
         )
-        recurrent_kernel = self.param(
-            "recurrent_kernel",
-            blocks(self.recurrent_init, gates),
-            (self.width, gates * self.width),
-            self.param_dtype,
-        )
-        return input_kernel.astype(self.dtype), recurrent_kernel.astype(self.dtype)
+
+    def bias(self, initializer: Initializer = nn.initializers.zeros) -> Array:
+        # Added to products in the state's dtype.
+        return self.parameter("bias", initializer, self.gates * self.width, dtype=self.state_dtype)
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "b t d"],
+        *,
+        state: Any = None,
+        mask: Mask | None = None,
+        segment_ids: Int[Array, "b t"] | None = None,
+        fresh: Any = None,
+        keep: Float[Array, "b p"] | None = None,
+    ) -> tuple[Float[Array, "b t p"], Any]:
+        state = check_state(state, self.initial_state(x.shape[0]))
+        how = {"reverse": self.reverse, "segment_ids": segment_ids, "fresh": fresh, "backend": self.backend}
+        if self.reads_state:
+            how |= {"keep": keep, "remat": self.remat}
+        elif keep is not None or self.remat:
+            raise InputError(
+                f"{type(self).__name__} has no recurrent kernel: neither recurrent dropout nor remat applies to it"
+            )
+        return self.run(x.astype(self.dtype), state, mask, how)
+
+    def run(self, x: Array, state: Any, mask: Mask | None, how: dict[str, Any]) -> tuple[Array, Any]:
+        raise NotImplementedError
 
 
 class Elman(RecurrentLayer):
-    """Elman network over a sequence: see `ops.elman`. `activation` is "tanh" or "relu"."""
+    """Elman network over a sequence: see `ops.elman`. `activation` is "tanh", "relu" or "identity"."""
 
     activation: str = "tanh"
+    gates = 1
 
-    @nn.compact
-    def __call__(self, x: Float[Array, "b t d"], *, state: Any = None, mask: Mask | None = None):
-        input_kernel, recurrent_kernel = self.kernels(x.shape[-1], 1)
-        bias = self.param("bias", nn.initializers.zeros, (self.width,), self.param_dtype)
-        state = check_state(state, self.initial_state(x.shape[0]))
-        return ops.elman(
-            x.astype(self.dtype),
-            input_kernel,
-            recurrent_kernel,
-            bias.astype(self.dtype),
-            state,
-            mask,
-            activation=self.activation,
-        )
+    def run(self, x, state, mask, how):
+        kernels = self.input_kernel(x.shape[-1]), self.recurrent_kernel()
+        return ops.elman(x, *kernels, self.bias(), state, mask, activation=self.activation, **how)
 
 
 class LSTM(RecurrentLayer):
-    """LSTM over a sequence: see `ops.lstm`. The forget gate's bias begins at `forget_bias`."""
+    """LSTM over a sequence: see `ops.lstm`.
+
+    Attributes:
+      forget_bias: where the forget gate's bias begins.
+      projection: features of the output, if not `width`.
+      layer_norm: normalizes the products and the cell (Ba 2016).
+    """
 
     forget_bias: float = 1.0
+    projection: int | None = None
+    layer_norm: bool = False
+    gates = 4
+
+    @property
+    def output_width(self) -> int:
+        return self.projection or self.width
 
     @nn.nowrap
     def initial_state(self, batch_size: int) -> ops.LSTMState:
-        zeros = super().initial_state(batch_size)
-        return ops.LSTMState(zeros, jnp.zeros_like(zeros))
+        cell = jnp.zeros((batch_size, self.width), self.state_dtype)
+        return ops.LSTMState(super().initial_state(batch_size), cell)
 
-    @nn.compact
-    def __call__(self, x: Float[Array, "b t d"], *, state: Any = None, mask: Mask | None = None):
-        input_kernel, recurrent_kernel = self.kernels(x.shape[-1], 4)
-        bias = self.param("bias", forget_gate_bias(self.forget_bias), (4 * self.width,), self.param_dtype)
-        state = check_state(state, self.initial_state(x.shape[0]))
-        return ops.lstm(x.astype(self.dtype), input_kernel, recurrent_kernel, bias.astype(self.dtype), state, mask)
+    def run(self, x, state, mask, how):
+        if self.projection is not None and not 0 < self.projection <= self.width:
+            raise InputError(f"projection is {self.projection}: it has to be 1 to width, which is {self.width}")
+        kernels = self.input_kernel(x.shape[-1]), self.recurrent_kernel()
+        bias = self.bias(forget_gate_bias(self.forget_bias))
+        projection = norm = None
+        if self.projection is not None:
+            projection = self.parameter("projection", self.input_init, self.width, self.projection)
+        if self.layer_norm:
+            ones, zeros = nn.initializers.ones, nn.initializers.zeros
+            starts = {"input_scale": (ones, 4), "recurrent_scale": (ones, 4), "cell_scale": (ones, 1)}
+            norm = ops.LSTMNorm(
+                **{
+                    name: self.parameter(name, start, count * self.width, dtype=self.state_dtype)
+                    for name, (start, count) in (starts | {"cell_bias": (zeros, 1)}).items()
+                }
+            )
+        return ops.lstm(x, *kernels, bias, state, mask, projection=projection, norm=norm, **how)
 
 
 class GRU(RecurrentLayer):
-    """GRU over a sequence, reset after the product: see `ops.gru`."""
+    """GRU over a sequence: see `ops.gru`. `reset` is "after" the recurrent product (PyTorch) or "before" it (Cho)."""
 
-    @nn.compact
-    def __call__(self, x: Float[Array, "b t d"], *, state: Any = None, mask: Mask | None = None):
-        input_kernel, recurrent_kernel = self.kernels(x.shape[-1], 3)
-        bias = self.param("bias", nn.initializers.zeros, (3 * self.width,), self.param_dtype)
-        recurrent_bias = self.param("recurrent_bias", nn.initializers.zeros, (self.width,), self.param_dtype)
-        state = check_state(state, self.initial_state(x.shape[0]))
-        return ops.gru(
-            x.astype(self.dtype),
-            input_kernel,
-            recurrent_kernel,
-            bias.astype(self.dtype),
-            recurrent_bias.astype(state.dtype),
-            state,
-            mask,
-        )
+    reset: str = "after"
+    gates = 3
+
+    def run(self, x, state, mask, how):
+        kernels = self.input_kernel(x.shape[-1]), self.recurrent_kernel()
+        bias, recurrent_bias = self.bias(), None
+        if self.reset == "after":
+            recurrent_bias = self.parameter("recurrent_bias", nn.initializers.zeros, self.width, dtype=self.state_dtype)
+        return ops.gru(x, *kernels, bias, recurrent_bias, state, mask, reset=self.reset, **how)
 
 
-CELLS = {"elman": Elman, "lstm": LSTM, "gru": GRU}
+class MinGRU(RecurrentLayer):
+    """minGRU over a sequence: see `ops.min_gru`."""
+
+    gates = 2
+    reads_state = False
+
+    def run(self, x, state, mask, how):
+        return ops.min_gru(x, self.input_kernel(x.shape[-1]), self.bias(), state, mask, **how)
+
+
+class MinLSTM(RecurrentLayer):
+    """minLSTM over a sequence: see `ops.min_lstm`. The forget gate's bias begins at `forget_bias`."""
+
+    forget_bias: float = 1.0
+    gates = 3
+    reads_state = False
+
+    def run(self, x, state, mask, how):
+        bias = self.bias(lambda key, shape, dtype: jnp.zeros(shape, dtype).at[: self.width].set(self.forget_bias))
+        return ops.min_lstm(x, self.input_kernel(x.shape[-1]), bias, state, mask, **how)
+
+
+CELLS = {"elman": Elman, "lstm": LSTM, "gru": GRU, "mingru": MinGRU, "minlstm": MinLSTM}
+
+
+class BothDirections(NamedTuple):
+    """The states of one bidirectional layer before its sequence: of the one that reads forward, and of the other."""
+
+    forward: Any
+    backward: Any
+
+
+class Ended(NamedTuple):
+    """The states of one bidirectional layer after its sequence: the last of either direction. Nothing goes on from
+    them, because the backward one stands at the beginning of the sequence."""
+
+    forward: Any
+    backward: Any
+
+
+INITIAL = ("zeros", "random", "learned")
+MERGES = ("concat", "sum")
 
 
 class RNN(nn.Module):
     """A stack of recurrent layers, each reading what the one below wrote.
 
     Attributes:
-      cell: "elman", "lstm" or "gru".
-      width: features of every layer's state and output.
+      cell: "elman", "lstm", "gru", "mingru" or "minlstm".
+      width: features of every layer's state.
       layers: how many.
+      bidirectional: every layer reads in both directions, with parameters of their own (Schuster 1997).
+      merge: the outputs of the two directions side by side ("concat", as PyTorch) or their "sum".
+      residual: adds to the output of every layer after the first what it read.
       dropout: rate between layers, not after the last (as PyTorch).
-      initial: "zeros", or "learned": one trained vector a layer, from which every sequence begins.
+      recurrent_dropout: rate on the state wherever a recurrent kernel reads it, the same features at every step (Gal
+        2016, arXiv 1512.05287).
+      variational: whether dropout between layers drops the same features at every step too.
+      initial: what a sequence begins with: "zeros"; "random", drawn from a normal distribution wherever there are
+        dropout keys, and zeros otherwise; or "learned", one trained vector a layer.
+      backend, remat: see `RecurrentLayer`.
       cell_options: further attributes of the cell, e.g. `{"activation": "relu"}`.
     """
 
     cell: str
     width: int
     layers: int = 1
+    bidirectional: bool = False
+    merge: str = "concat"
+    residual: bool = False
     dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    variational: bool = False
     initial: str = "zeros"
+    backend: str = ops.Backend.AUTO
+    remat: bool | int = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
     cell_options: Mapping[str, Any] | None = None
 
+    @property
+    def causal(self) -> bool:
+        """Whether no output depends on a later step."""
+        return not self.bidirectional
+
     def setup(self):
-        if self.cell not in CELLS:
-            raise unknown("cell", self.cell, CELLS)
-        if self.initial not in ("zeros", "learned"):
-            raise unknown("initial state", self.initial, ("zeros", "learned"))
-        self.stack = [
-            CELLS[self.cell](self.width, dtype=self.dtype, param_dtype=self.param_dtype, **(self.cell_options or {}))
-            for _ in range(self.layers)
-        ]
+        for what, name, known in (
+            ("cell", self.cell, CELLS),
+            ("initial state", self.initial, INITIAL),
+            ("merge", self.merge, MERGES),
+        ):
+            if name not in known:
+                raise unknown(what, name, known)
+        if self.recurrent_dropout and not CELLS[self.cell].reads_state:
+            raise InputError(f"{self.cell} has no recurrent kernel for recurrent_dropout to stand before: use dropout")
+
+        def layer(reverse):
+            return CELLS[self.cell](
+                self.width,
+                reverse=reverse,
+                backend=self.backend,
+                remat=self.remat,
+                dtype=self.dtype,
+                param_dtype=self.param_dtype,
+                **(self.cell_options or {}),
+            )
+
+        self.stack = [layer(False) for _ in range(self.layers)]
+        self.reversed = [layer(True) for _ in range(self.layers if self.bidirectional else 0)]
         self.between = [Dropout(self.dropout) for _ in range(self.layers - 1)]
+        self.recurrent = [Dropout(self.recurrent_dropout) for _ in range(len(self.stack) + len(self.reversed))]
+        self.noise = RowNormal() if self.initial == "random" else None
         if self.initial == "learned":
             # A row of one layer's state without the batch axis, for each of its arrays.
-            shapes = jax.eval_shape(lambda: tuple(layer.initial_state(1) for layer in self.stack))
+            shapes = jax.eval_shape(lambda: self._zeros(1))
             self.learned_state = self.param(
                 "initial_state",
                 lambda key: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], self.param_dtype), shapes),
             )
 
-    def initial_state(self, batch_size: int) -> tuple[Any, ...]:
-        """The state before the first step, one a layer. A learned one is a parameter, so this needs the variables:
-        `rnn.apply(variables, batch_size, method="initial_state")`."""
-        zeros = tuple(layer.initial_state(batch_size) for layer in self.stack)
-        if self.initial == "zeros":
-            return zeros
-        return jax.tree.map(
-            lambda zero, row: jnp.broadcast_to(row, zero.shape).astype(zero.dtype), zeros, self.learned_state
-        )
+    def _zeros(self, batch_size: int) -> tuple[Any, ...]:
+        forward = tuple(layer.initial_state(batch_size) for layer in self.stack)
+        if not self.bidirectional:
+            return forward
+        backward = (layer.initial_state(batch_size) for layer in self.reversed)
+        return tuple(BothDirections(*pair) for pair in zip(forward, backward, strict=True))
+
+    def initial_state(self, batch_size: int, keys: RowKeys | None = None) -> tuple[Any, ...]:
+        """The state before the first step, one a layer (a pair a bidirectional layer). A learned one is a parameter, so
+        this needs the variables: `rnn.apply(variables, batch_size, method="initial_state")`; a random one needs keys,
+        one a row, and is zeros without."""
+        state = self._zeros(batch_size)
+        if self.initial == "learned":
+            return jax.tree.map(
+                lambda zero, row: jnp.broadcast_to(row, zero.shape).astype(zero.dtype), state, self.learned_state
+            )
+        return state if self.noise is None else self.noise(state, keys)
 
     def __call__(
         self,
@@ -196,28 +343,82 @@ class RNN(nn.Module):
         *,
         state: tuple[Any, ...] | None = None,
         mask: Mask | None = None,
+        segment_ids: Int[Array, "b t"] | None = None,
         dropout_keys: RowKeys | None = None,
-    ) -> tuple[Float[Array, "b t k"], tuple[Any, ...]]:
+    ) -> tuple[Float[Array, "b t p"], tuple[Any, ...]]:
         """Runs the stack over a sequence, or over the next part of one.
 
         Args:
           x: what is read.
           state: what an earlier call returned; None begins anew.
           mask: True where a step is real; masked steps leave the state as it was and output zero.
+          segment_ids: sequences packed into one row: wherever the id changes, the state begins anew.
           dropout_keys: one key a row; None switches dropout off.
 
         Returns:
           The outputs of the last layer, and the state, one a layer.
 
         Raises:
-          ValueError: the state is not one of this stack, or of another batch size or width.
+          ValueError: the state is not one of this stack, or of another batch size or width; or it is what a
+            bidirectional stack returned, which has no next part.
         """
-        expected = self.initial_state(x.shape[0])
-        state = check_state(state, expected)
+        if isinstance(state, tuple) and any(isinstance(of_layer, Ended) for of_layer in state):
+            raise InputError(
+                "state is what a bidirectional RNN returned after its sequence: the reverse pass cannot go on from it; "
+                "feed the whole sequence at once, or pass a state made by initial_state"
+            )
+        begin = self.initial_state(x.shape[0], dropout_keys)
+        state = check_state(state, begin)
         new_state = []
-        for i, layer in enumerate(self.stack):
-            x, layer_state = layer(x, state=state[i], mask=mask)
-            new_state.append(layer_state)
+        for i in range(self.layers):
+            read = x
+            if self.bidirectional:
+                x, ended = self._both(i, x, state[i], begin[i], mask, segment_ids, dropout_keys)
+            else:
+                x, ended = self._layer(i, self.stack[i], x, state[i], begin[i], mask, segment_ids, dropout_keys)
+            new_state.append(ended)
+            if self.residual and i > 0:
+                x = x + read
             if i < self.layers - 1:
-                x = self.between[i](x, dropout_keys)
+                x = self._dropped(self.between[i], x, dropout_keys)
         return x, tuple(new_state)
+
+    def _both(self, i, x, state, begin, mask, segment_ids, keys):
+        reversed_ = self.reversed[i]
+        there, last = self._layer(i, self.stack[i], x, state.forward, begin.forward, mask, segment_ids, keys)
+        back, first = self._layer(
+            self.layers + i, reversed_, x, state.backward, begin.backward, mask, segment_ids, keys
+        )
+        merged = there + back if self.merge == "sum" else jnp.concatenate([there, back], axis=-1)
+        return merged, Ended(last, first)
+
+    def _layer(self, dropout, layer, x, state, begin, mask, segment_ids, keys):
+        keep = None
+        if self.recurrent_dropout and keys is not None:
+            ones = jnp.ones((x.shape[0], layer.output_width), layer.state_dtype)
+            keep = self.recurrent[dropout](ones, keys)
+        fresh = None if segment_ids is None else begin
+        return layer(x, state=state, mask=mask, segment_ids=segment_ids, fresh=fresh, keep=keep)
+
+    def _dropped(self, dropout, x, keys):
+        if not self.variational:
+            return dropout(x, keys)
+        return x * dropout(jnp.ones((x.shape[0], 1, x.shape[-1]), x.dtype), keys)
+
+
+class RowNormal(nn.Module):
+    """Standard normal draws in the place of zeros, from one key a row; zeros without keys."""
+
+    @nn.compact
+    def __call__(self, zeros: Any, keys: RowKeys | None) -> Any:
+        if keys is None:
+            return zeros
+        leaves, tree = jax.tree.flatten(zeros)
+        place = zlib.crc32("/".join(self.path).encode())
+
+        def draw(key, n, leaf):
+            return jax.random.normal(jax.random.fold_in(jax.random.fold_in(key, place), n), leaf.shape[1:], leaf.dtype)
+
+        return jax.tree.unflatten(
+            tree, [jax.vmap(lambda key, n=n, leaf=leaf: draw(key, n, leaf))(keys) for n, leaf in enumerate(leaves)]
+        )

@@ -21,7 +21,7 @@ class LanguageModel(nn.Module):
 
     Attributes:
       vocab_size: of the tokenizer.
-      arch: "elman", "lstm", "gru" or "transformer".
+      arch: "elman", "lstm", "gru", "mingru", "minlstm" or "transformer".
       layers, width: of the backbone; the embedding has the same width.
       heads: of a Transformer; a recurrent backbone has none.
       hidden: features inside a Transformer's feed-forward networks; None means 4 x width.

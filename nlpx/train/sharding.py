@@ -28,7 +28,11 @@ RULES: tuple[tuple[str, P], ...] = (
     (r"(attention_norm|feed_forward_norm|final_norm)/(scale|bias)", P()),
     (r"embedding/(table|bias|kernel)", P()),
     (r"position/table", P()),
-    (r"(stack_\d+|backbone)/(input_kernel|recurrent_kernel|bias|recurrent_bias|initial_state.*)", P()),
+    (
+        r"((stack|reversed)_\d+|backbone)/(input_kernel|recurrent_kernel|bias|recurrent_bias|projection|initial_state.*)",
+        P(),
+    ),
+    (r"(stack|reversed)_\d+/(input_scale|recurrent_scale|cell_scale|cell_bias)", P()),
 )
 """Pattern of a parameter's path, and its axes. The first that matches the end of the path holds."""
 

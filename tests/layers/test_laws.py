@@ -3,16 +3,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import WIDTH, Subject, changed_by_a_token, check_chunks, check_padding
 
-from nlpx.layers import GRU, LSTM, RNN, Elman, MultiHeadAttention, Positions, Transformer, TransformerBlock
+from nlpx.layers import GRU, LSTM, RNN, Elman, MinLSTM, MultiHeadAttention, Positions, Transformer, TransformerBlock
 
 CAUSAL = {
     "elman": Subject(Elman(5)),
-    "elman-relu": Subject(Elman(5, activation="relu")),
+    "elman-identity": Subject(Elman(5, activation="identity")),
     "lstm": Subject(LSTM(5)),
+    "lstm-projected-normalized": Subject(LSTM(5, projection=3, layer_norm=True)),
     "gru": Subject(GRU(5)),
+    "minlstm-associative": Subject(MinLSTM(5, backend="associative")),
     "rnn-elman": Subject(RNN("elman", 5, layers=2, cell_options={"activation": "relu"})),
-    "rnn-lstm": Subject(RNN("lstm", 5, layers=2, initial="learned")),
-    "rnn-gru": Subject(RNN("gru", 5, layers=3, initial="learned")),
+    "rnn-lstm": Subject(RNN("lstm", 5, layers=2, initial="learned", residual=True)),
+    "rnn-gru": Subject(RNN("gru", 5, layers=2, initial="learned", cell_options={"reset": "before"})),
+    "rnn-mingru": Subject(RNN("mingru", 5, layers=2)),
     "attention": Subject(MultiHeadAttention(WIDTH, 2)),
     "block-pre": Subject(TransformerBlock(WIDTH, 2, 12, norm="pre")),
     "block-post": Subject(TransformerBlock(WIDTH, 4, 12, norm="post", activation="relu")),
@@ -22,6 +25,8 @@ CAUSAL = {
     "positions-learned": Subject(Positions("learned", WIDTH, 9)),
 }
 BIDIRECTIONAL = {
+    "rnn-concat": Subject(RNN("lstm", 5, layers=2, bidirectional=True, initial="learned")),
+    "rnn-sum": Subject(RNN("mingru", 5, layers=2, bidirectional=True, merge="sum", residual=True)),
     "attention": Subject(MultiHeadAttention(WIDTH, 2, causal=False)),
     "transformer": Subject(Transformer(WIDTH, 1, 1, 12, norm="post", causal=False)),
 }

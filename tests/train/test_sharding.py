@@ -9,6 +9,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from nlpx.errors import InputError
+from nlpx.layers import RNN
 from nlpx.models import LanguageModel
 from nlpx.train.sharding import RULES, make_mesh, parameter_shardings, parse_mesh, use_cpu_devices
 
@@ -92,8 +93,9 @@ def test_a_mesh_that_cannot_be_had_is_refused(spec, batch, named):
 def test_every_parameter_is_covered_and_every_rule_needed():
     mesh = make_mesh("data=4,model=2", 8)
     unused = {pattern for pattern, _ in RULES}
-    for options in MODELS:
-        params = parameters(**options)
+    options = {"bidirectional": True, "initial": "learned", "cell_options": {"projection": 4, "layer_norm": True}}
+    stack = jax.eval_shape(RNN("lstm", 8, **options).init, jax.random.key(0), jnp.zeros((1, 1, 8)))["params"]
+    for params in (*(parameters(**options) for options in MODELS), {"backbone": stack}):
         shardings = parameter_shardings(params, mesh)
         assert jax.tree.structure(shardings) == jax.tree.structure(params)
         for path, _ in jax.tree_util.tree_leaves_with_path(params):
