@@ -1,0 +1,178 @@
+"""What all benchmarks share: contenders timed in turn, medians and quartiles, and one line of JSON a figure.
+
+Contenders take turns within one process, so that a machine that slows down for a while slows all of them. Nothing heavy
+is imported before a function needs it.
+"""
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import json
+import math
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Hashable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from nlpx.errors import InputError
+
+Key = TypeVar("Key", bound=Hashable)
+Result = TypeVar("Result")
+
+OUT_OF_MEMORY = "out of memory"
+# What JAX and PyTorch say; they have no exception of their own for it on a CPU.
+OUT_OF_MEMORY_TEXTS = ("RESOURCE_EXHAUSTED", "out of memory", "can't allocate memory")
+
+
+class Timing(NamedTuple):
+    """The seconds of a call, one figure a round; or why there are none."""
+
+    seconds: tuple[float, ...] = ()
+    failure: str | None = None
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """The first and the third, interpolated linearly."""
+        low, _, high = statistics.quantiles(self.seconds, n=4, method="inclusive")
+        return low, high
+
+
+def attempt(call: Callable[[], Result]) -> tuple[Result | None, str | None]:
+    """The result of a call and None, or None and `OUT_OF_MEMORY`. Any other error is raised."""
+    try:
+        return call(), None
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or any(text in str(error) for text in OUT_OF_MEMORY_TEXTS):
+            return None, OUT_OF_MEMORY
+        raise
+
+
+def interleave(
+    calls: Mapping[Key, Callable[[], Any]],
+    rounds: int,
+    *,
+    limit: float = math.inf,
+    turn: float = 0.05,
+    pause: float = 0.01,
+    clock: Callable[[], float] = time.perf_counter,
+    sleep: Callable[[float], None] = time.sleep,
+) -> dict[Key, Timing]:
+    """Times calls round robin: every round gives each of them one turn, in the order given.
+
+    Args:
+      calls: each does its work before it returns (JAX: `block_until_ready`) and has been called before, so that nothing
+        is compiled here. One more call, not counted, says how long it takes.
+      rounds: turns of each, at least 2.
+      limit: seconds; a call that takes longer is not measured.
+      turn: seconds that a turn lasts at least, by calling again; its figure is the mean.
+      pause: seconds before each turn. The threads of one contender may wait busily for more work, on a core that the
+        next one needs.
+
+    Returns:
+      The timings; of a call that ran out of memory or exceeded the limit, its failure.
+    """
+    timings: dict[Key, Timing] = {}
+    counts: dict[Key, int] = {}
+
+    def take_turn(call, count):
+        def run():
+            for _ in range(count):
+                call()
+
+        sleep(pause)
+        start = clock()
+        _, failure = attempt(run)
+        return (clock() - start) / count, failure
+
+    for key, call in calls.items():
+        seconds, failure = take_turn(call, 1)
+        if failure is None and seconds > limit:
+            failure = f"over {limit:g} s"
+        counts[key] = max(1, math.ceil(turn / max(seconds, 1e-6)))
+        timings[key] = Timing(failure=failure)
+    for _ in range(rounds):
+        for key, call in calls.items():
+            if timings[key].failure is None:
+                seconds, failure = take_turn(call, counts[key])
+                timings[key] = Timing(failure=failure) if failure else Timing((*timings[key].seconds, seconds))
+    return timings
+
+
+class Speed(NamedTuple):
+    """How many times faster ours is than theirs, over several cases."""
+
+    mean: float
+    """Geometric."""
+    worst: float
+    worst_case: Any
+    cases: int
+
+
+def speed_over(ours: Mapping[Key, float], theirs: Mapping[Key, float]) -> Speed | None:
+    """Compares seconds of the cases that both have; None if there are none."""
+    ratios = {case: theirs[case] / ours[case] for case in ours if case in theirs}
+    if not ratios:
+        return None
+    worst = min(ratios, key=ratios.__getitem__)
+    return Speed(statistics.geometric_mean(ratios.values()), ratios[worst], worst, len(ratios))
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def machine() -> dict[str, Any]:
+    """What figures depend on besides the code: the device that JAX uses, cores, how many processes wanted them in the
+    last minute, and versions. Starts JAX."""
+    import jax
+
+    device = jax.devices()[0].device_kind
+    if device == "cpu":
+        device = f"cpu: {_cpu_name()}"
+    versions = {"python": platform.python_version()}
+    for name in ("nlpx", "jax", "jaxlib", "flax", "torch"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+    return {"device": device, "cores": cores(), "load": load, "versions": versions}
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def check_json(path: str | None) -> None:
+    """Raises:
+    InputError: no line can be appended to this file. None is fine.
+    """
+    if path is None:
+        return
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise InputError(f"--json {path}: there is no folder {folder}; make it, or give another path")
+    if Path(path).is_dir() or not os.access(path if Path(path).exists() else folder, os.W_OK):
+        raise InputError(f"--json {path} cannot be written; give the path of a file")
+
+
+def append_json(path: str | None, record: Mapping[str, Any]) -> None:
+    """Appends a line to the file; nothing to None."""
+    if path is not None:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
