@@ -32,7 +32,7 @@ from nlpx.ops.cells import (
     LSTMState,
     normalize,
 )
-from nlpx.ops.checks import Backend, check_backend, check_mask, check_shapes
+from nlpx.ops.checks import Backend, check_backend, check_mask, check_segment_ids, check_shapes
 from nlpx.ops.newton import NewtonOptions
 from nlpx.ops.newton import newton as by_newton
 from nlpx.ops.scan import Steps, keep_real, project, resets, scan
@@ -75,11 +75,11 @@ def _run(
       newton: how the backend "newton" looks for the states.
     """
     check_mask(mask, x.shape[:2])
-    if segment_ids is not None and segment_ids.shape != x.shape[:2]:
-        raise InputError(f"segment_ids has the shape {segment_ids.shape}, batch and time are {x.shape[:2]}")
+    check_segment_ids(segment_ids, x.shape[:2])
+    check_shapes("recurrence", keep=(keep, cell.hidden(state).shape))
     begins = resets(segment_ids, mask, reverse)
-    if begins is not None and fresh is None:
-        fresh = jax.tree.map(jnp.zeros_like, state)
+    if begins is not None:
+        fresh = jax.tree.map(jnp.zeros_like, state) if fresh is None else _like_state("fresh", fresh, state)
     if newton is not None and backend != Backend.NEWTON:
         raise InputError(f"newton holds options of backend='newton', but the backend is {str(backend)!r}")
     solve = partial(by_newton, options=newton) if backend == Backend.NEWTON else scan
@@ -148,8 +148,16 @@ def elman(
     if activation not in ELMAN_CELLS:
         raise unknown("Elman activation", activation, ELMAN_CELLS)
     check_backend("an Elman network", how.get("backend", Backend.AUTO), BACKENDS)
-    k = state.shape[-1]
-    _check("elman", x, input_kernel, state, k, recurrent_kernel=(recurrent_kernel, (k, k)), bias=(bias, (k,)))
+    k = recurrent_kernel.shape[0]
+    _check(
+        "elman",
+        x,
+        input_kernel,
+        k,
+        recurrent_kernel=(recurrent_kernel, (k, k)),
+        bias=(bias, (k,)),
+        state=(state, (x.shape[0], k)),
+    )
     return _run(ELMAN_CELLS[activation], x, input_kernel, bias, ((recurrent_kernel, None),), state, mask, **how)
 
 
@@ -195,19 +203,20 @@ def lstm(
         backend that cannot run this cell or device.
     """
     backend = check_backend("an LSTM", how.get("backend", Backend.AUTO), (*BACKENDS, Backend.CUDNN))
-    k, p = state.cell.shape[-1], state.hidden.shape[-1]
+    k = recurrent_kernel.shape[-1] // 4
+    p = k if projection is None else projection.shape[-1]
+    state = LSTMState(*state)
     if projection is not None and projection.shape[-1] > k:
         raise InputError(f"lstm: a projection to {projection.shape[-1]} features is wider than the {k} cells it reads")
     _check(
         "lstm",
         x,
         input_kernel,
-        state,
         4 * k,
         recurrent_kernel=(recurrent_kernel, (p, 4 * k)),
         bias=(bias, (4 * k,)),
         projection=(projection, (k, p)),
-        **{"hidden part of the state": (state.hidden, (x.shape[0], k if projection is None else p))},
+        **{"state.hidden": (state.hidden, (x.shape[0], p)), "state.cell": (state.cell, (x.shape[0], k))},
     )
     if norm is not None and bias is None:
         raise InputError("lstm: a normalized LSTM needs a bias, the normalization takes away that of its products")
@@ -255,16 +264,16 @@ def gru(
     if reset == "before" and recurrent_bias is not None:
         raise InputError("gru: with reset='before', recurrent_bias adds nothing that bias does not: pass None")
     check_backend("a GRU", how.get("backend", Backend.AUTO), BACKENDS)
-    k = state.shape[-1]
+    k = recurrent_kernel.shape[0]
     _check(
         "gru",
         x,
         input_kernel,
-        state,
         3 * k,
         recurrent_kernel=(recurrent_kernel, (k, 3 * k)),
         bias=(bias, (3 * k,)),
         recurrent_bias=(recurrent_bias, (k,)),
+        state=(state, (x.shape[0], k)),
     )
     if reset == "after":
         padded = None if recurrent_bias is None else jnp.pad(recurrent_bias, (2 * k, 0))
@@ -274,8 +283,17 @@ def gru(
     return _run(GRU_CELLS[reset], x, input_kernel, bias, kernels, state, mask, **how)
 
 
-def _check(function, x, input_kernel, state, g, **arrays):
-    b, _, d = x.shape
-    parts = state._asdict() if isinstance(state, LSTMState) else {"state": state}
-    rows = {f"{name} of the state": (part, (b, part.shape[-1])) for name, part in parts.items()}
-    check_shapes(function, input_kernel=(input_kernel, (d, g)), **rows, **arrays)
+def _like_state(name, tree, state):
+    """A state of this name in the dtypes of another, if it has its shapes."""
+    for part, other in zip(jax.tree.leaves(tree), jax.tree.leaves(state), strict=True):
+        check_shapes("recurrence", **{name: (part, other.shape)})
+    return jax.tree.map(lambda part, other: part.astype(other.dtype), tree, state)
+
+
+def _check(function, x, input_kernel, g, **arrays):
+    _, t, d = x.shape
+    if t < 1:
+        raise InputError(
+            f"{function}: x has the shape {x.shape}, no step of time; leave out calls with nothing to read"
+        )
+    check_shapes(function, input_kernel=(input_kernel, (d, g)), **arrays)
