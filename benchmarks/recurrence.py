@@ -8,7 +8,7 @@ shape is BATCHxTIMExINPUTxHIDDEN. train is forward and backward, to the input an
 counted in the products of matrices alone, 2 B T (D + H) G H forward with G gates, and three times as many in train; the
 ceiling is what this machine reaches in one product of 2048 x 2048 matrices, measured in the same run.
 
-About eight minutes on two CPU cores that nothing else uses; with other processes running, figures are off, and those of
+About five minutes on two CPU cores that nothing else uses; with other processes running, figures are off, and those of
 PyTorch most of all. What is checked takes one call of each, which --limit cannot bound.
 """
 

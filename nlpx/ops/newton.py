@@ -38,7 +38,7 @@ MIXING = (PROJECTED_LSTM_CELL, NORMALIZED_LSTM_CELL, NORMALIZED_PROJECTED_LSTM_C
 
 
 class NewtonOptions(NamedTuple):
-    """How `newton` looks for the states. They change its time and memory, never what it gives."""
+    """How `newton` looks for the states: with time and memory, not with what it finds, up to the tolerance."""
 
     jacobian: str = "auto"
     """"full": (b, t, n, n) numbers for a state of n features (2k for an LSTM), and near the solution each round squares
@@ -48,10 +48,12 @@ class NewtonOptions(NamedTuple):
     """Of the largest change in a round, relative to the largest value of the same row and part of the state. None: 1e-6
     in float32 and 1e-12 in float64."""
     rounds: int = 100
-    """At most so many; then the states are computed one after the other."""
+    """At most so many; then the states are computed one after the other, which costs these rounds besides."""
     damping: float = 0.0
-    """Multiplies the Jacobians by one minus this number, in [0, 1), so that their products do not grow where the guess
-    is still far off (scale-ELK: Gonzalez 2024, arXiv 2407.19115, appendix). It costs rounds where nothing grows."""
+    """k in d_t = (1 - k) J_t d_(t-1) + f_t(s_(t-1)) - s_t, at least 0 and below 1: products of Jacobians do not grow so
+    fast where the guess is still far off. The solution is the same, but no round squares the error any more; near 1, a
+    round is only s_t <- f_t(s_(t-1)). This is scale-ELK (Gonzalez 2024, arXiv 2407.19115, appendix), not the Kalman
+    smoother of ELK itself."""
 
 
 class Solution(NamedTuple):
@@ -77,6 +79,10 @@ def _parts(flat: Array, like: State) -> State:
 
 def _rows(array: Array) -> Array:
     return array.reshape(-1, array.shape[-1])
+
+
+def _by_time(tree):
+    return jax.tree.map(lambda array: jnp.swapaxes(array, 0, 1), tree)
 
 
 def _all_steps(cell, bias, kernels, parameters, read, like, inputs, keep):
@@ -105,10 +111,15 @@ def _full(cell, kernels, parameters, read, like, inputs, keep):
 def _diagonal(cell, kernels, parameters, read, like, inputs, keep):
     """The new states and the diagonals of their Jacobians, (b, t, n)."""
     if cell in MIXING:  # one column of all Jacobians after the other
-        push = lambda read: _flat(_all_steps(cell, None, kernels, parameters, read, like, inputs, keep)[0])  # noqa: E731
-        new, push = jax.linearize(push, read)
-        column = lambda i: push(jnp.zeros_like(read).at[..., i].set(1))[:, i]  # noqa: E731
-        diagonal = jax.lax.map(column, jnp.arange(read.shape[-1])).T
+
+        def step(read):
+            return _flat(_all_steps(cell, None, kernels, parameters, read, like, inputs, keep)[0])
+
+        new, push = jax.linearize(step, read)
+        of_features = jax.lax.map(
+            lambda i: push(jnp.zeros_like(read).at[..., i].set(1))[:, i], jnp.arange(new.shape[-1])
+        )
+        diagonal = of_features.T
     else:
         # Between the products every feature is by itself: with the diagonals of the kernels' square blocks in their
         # place, all columns are one. (Where a GRU resets before the product, what passes through other features is left
@@ -147,19 +158,20 @@ def _read(states, reverse, state, fresh, steps):
     return before, before if fresh is None else keep_real(~steps.reset, before, _flat(fresh)[:, None])
 
 
-def _linearized(cell, reverse, jacobian, inputs, bias, kernels, parameters, state, fresh, steps, states):
-    """What the steps make of these states, and its derivative by the state before, masks and resets included."""
+def _linearized(cell, reverse, options, inputs, bias, kernels, parameters, state, fresh, steps, states):
+    """What the steps make of these states, and its damped derivative by the state before, masks and resets included."""
     dtype = states.dtype
     # In the digits of the state: rounded to fewer, a step is a staircase, on which Newton's method does not settle.
     kernels = jax.tree.map(lambda kernel: kernel.astype(dtype), kernels)
-    inputs = inputs.astype(dtype) if bias is None else inputs.astype(dtype) + bias
+    inputs = inputs.astype(dtype) if bias is None else inputs.astype(dtype) + bias.astype(dtype)
     before, read = _read(states, reverse, state, fresh, steps)
     with jax.default_matmul_precision("highest"):
-        differentiate = _full if jacobian == "full" else _diagonal
+        differentiate = _full if options.jacobian == "full" else _diagonal
         new, jacobians = differentiate(cell, kernels, parameters, read, state, inputs, steps.keep)
+    jacobians = (1 - options.damping) * jacobians
     if fresh is not None:
         jacobians = keep_real(~steps.reset, jacobians)
-    stays = jnp.eye(new.shape[-1], dtype=dtype) if jacobian == "full" else 1.0
+    stays = jnp.eye(new.shape[-1], dtype=dtype) if options.jacobian == "full" else 1.0
     return keep_real(steps.mask, new, before), keep_real(steps.mask, jacobians, stays)
 
 
@@ -211,8 +223,8 @@ def solve(
 
     def improve(solution):
         states, rounds, _ = solution
-        new, jacobians = _linearized(cell, reverse, options.jacobian, *arguments, states)
-        change = _accumulate((1 - options.damping) * jacobians, new - states, reverse)
+        new, jacobians = _linearized(cell, reverse, options, *arguments, states)
+        change = _accumulate(jacobians, new - states, reverse)
         states = states + change
         return Solution(states, rounds + 1, _relative(change, states, state))
 
@@ -231,64 +243,79 @@ def _warn(tolerance, converged, rounds, change):
             f"tolerance of {tolerance:.1e}, and computed the states one after the other: backend='scan' saves the "
             "rounds",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=1,
         )
 
 
-def _solve(cell, reverse, options, *arguments):
-    options = _decided(options, arguments[4])
+def _one_by_one(cell, reverse, inputs, bias, kernels, parameters, state, fresh, steps):
+    """All states, as `scan` computes them."""
+
+    def step(state, now):
+        from_input, real, reset = now
+        before = state if fresh is None else jax.tree.map(partial(keep_real, reset), fresh, state)
+        new, _, _ = forward_step(cell, bias, kernels, parameters, before, from_input, steps.keep)
+        new = jax.tree.map(partial(keep_real, real), new, state)
+        return new, _flat(new)
+
+    _, states = jax.lax.scan(step, state, _by_time((inputs, steps.mask, steps.reset)), reverse=reverse)
+    return _by_time(states)
+
+
+def _forward(cell, reverse, options, *arguments):
     inputs, _, _, _, state, _, steps = arguments
+    options = _decided(options, state)
     solution = solve(cell, reverse, *arguments, options)
     converged = solution.change <= options.tolerance
 
-    def at_once():
-        states = _parts(solution.states, state)
-        outputs = keep_real(steps.mask, cell.hidden(states).astype(inputs.dtype))
-        return outputs, jax.tree.map(lambda part: part[:, 0 if reverse else -1], states)
-
     def one_by_one():
         jax.debug.callback(partial(_warn, options.tolerance), converged, solution.rounds, solution.change)
-        return scan(cell, reverse, *arguments)
+        return _one_by_one(cell, reverse, *arguments)
 
-    return jax.lax.cond(converged, at_once, one_by_one), (solution.states, converged, arguments)
+    states = jax.lax.cond(converged, lambda: solution.states, one_by_one)
+    parts = _parts(states, state)
+    outputs = keep_real(steps.mask, cell.hidden(parts).astype(inputs.dtype))
+    final = jax.tree.map(lambda part: part[:, 0 if reverse else -1], parts)
+    return (outputs, final), (states, converged, arguments)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
 def _newton(cell, reverse, options, *arguments):
-    return _solve(cell, reverse, options, *arguments)[0]
+    return _forward(cell, reverse, options, *arguments)[0]
 
 
-def _newton_backward(cell, reverse, options, residuals, gradients):
+def _backward(cell, reverse, options, residuals, gradients):
     states, converged, arguments = residuals
     inputs, bias, kernels, parameters, state, fresh, steps = arguments
     d_outputs, d_final = gradients
     zeros = _parts(jnp.zeros_like(states), state)
     added = _flat(cell.add_to_hidden(zeros, keep_real(steps.mask, d_outputs).astype(states.dtype)))
     added = added.at[:, 0 if reverse else -1].add(_flat(d_final))
-    full = _decided(options, state).jacobian == "full"
-    d_states, d_state = (_back_at_once if full else _back_in_a_loop)(cell, reverse, arguments, states, added)
 
-    def from_states():
-        _, read = _read(states, reverse, state, fresh, steps)
+    def in_a_loop():
+        return _back_in_a_loop(cell, reverse, arguments, states, added)
 
-        def new(inputs, bias, kernels, parameters, read):
-            return _flat(_all_steps(cell, bias, kernels, parameters, read, state, inputs, steps.keep)[0])
+    if _decided(options, state).jacobian == "full":
+        found = _back_at_once(cell, reverse, arguments, states, added)
+        # A product of many Jacobians may overflow even where it meets only zeros.
+        finite = jnp.isfinite(found[0]).all()
+        d_states, d_state = jax.lax.cond(converged & finite, lambda: found, in_a_loop)
+    else:
+        d_states, d_state = in_a_loop()
 
-        _, pull_back = jax.vjp(new, inputs, bias, kernels, parameters, read)
-        *found, d_read = pull_back(_rows(keep_real(steps.mask, d_states)))
-        d_fresh = None if fresh is None else _parts(keep_real(steps.reset, d_read).sum(axis=1), fresh)
-        return *found, _parts(d_state, state), d_fresh
+    _, read = _read(states, reverse, state, fresh, steps)
 
-    def one_by_one():
-        return jax.vjp(partial(scan, cell, reverse), *arguments)[1](gradients)[:-1]
+    def new(inputs, bias, kernels, parameters, read):
+        return _flat(_all_steps(cell, bias, kernels, parameters, read, state, inputs, steps.keep)[0])
 
-    # A product of many Jacobians may overflow even where it meets only zeros.
-    return *jax.lax.cond(converged & jnp.isfinite(d_states).all(), from_states, one_by_one), None
+    _, pull_back = jax.vjp(new, inputs, bias, kernels, parameters, read)
+    *d_rest, d_read = pull_back(_rows(keep_real(steps.mask, d_states)))
+    d_fresh = None if fresh is None else _parts(keep_real(steps.reset, d_read).sum(axis=1), fresh)
+    return *d_rest, _parts(d_state, state), d_fresh, None
 
 
 def _back_at_once(cell, reverse, arguments, states, added):
     """The gradients of the states after every step, to which come those `added` at each, and of the first state."""
-    _, jacobians = _linearized(cell, reverse, "full", *arguments, states)
+    _, jacobians = _linearized(cell, reverse, NewtonOptions("full"), *arguments, states)
     transposed = jnp.swapaxes(jacobians, -1, -2)
     d_states = _accumulate(_before(transposed, jnp.zeros_like(transposed[:, 0]), not reverse), added, not reverse)
     first = -1 if reverse else 0
@@ -314,12 +341,12 @@ def _back_in_a_loop(cell, reverse, arguments, states, added):
             d_before = keep_real(~reset, d_before)
         return keep_real(real, d_before, d_after), d_after
 
-    times = jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), (added, factors, steps.mask, steps.reset))
+    times = _by_time((added, factors, steps.mask, steps.reset))
     d_state, d_states = jax.lax.scan(step, jnp.zeros_like(added[:, 0]), times, reverse=not reverse)
-    return jnp.swapaxes(d_states, 0, 1), d_state
+    return _by_time(d_states), d_state
 
 
-_newton.defvjp(_solve, _newton_backward)
+_newton.defvjp(_forward, _backward)
 
 
 def newton(
@@ -337,9 +364,9 @@ def newton(
     """What `scan` gives, values and gradients, from all steps at once.
 
     In exact arithmetic t rounds always suffice. Where the state forgets what lies far back, a handful do; where it does
-    not, or products of Jacobians overflow, the rounds may run out: then `scan` computes the result, and a
-    RuntimeWarning says so. Under bfloat16 the states are sought with products in float32. Gradients of gradients are
-    left to `scan`.
+    not, the rounds may run out or products of Jacobians overflow: then the states are computed one after the other, and
+    a RuntimeWarning says so. (It is a host callback, for which JAX keeps no program in its persistent cache.) Under
+    bfloat16 the states are sought with products in float32. Gradients of gradients are left to `scan`.
 
     Args:
       options: None for the defaults; the others are those of `scan`.
