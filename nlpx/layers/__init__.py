@@ -1,6 +1,6 @@
 """Flax Linen modules. Every sequence layer goes `y, state = layer.apply(variables, x, state=state, mask=mask)`."""
 
-from nlpx.layers.attention import MultiHeadAttention
+from nlpx.layers.attention import CrossAttention, Memory, MultiHeadAttention, RecurrentAttention
 from nlpx.layers.dropout import Dropout
 from nlpx.layers.embedding import POSITIONS, Positions, TokenEmbedding
 from nlpx.layers.recurrent import CELLS, GRU, LSTM, RNN, Elman
@@ -12,11 +12,14 @@ __all__ = [
     "LSTM",
     "POSITIONS",
     "RNN",
+    "CrossAttention",
     "Dropout",
     "Elman",
     "FeedForward",
+    "Memory",
     "MultiHeadAttention",
     "Positions",
+    "RecurrentAttention",
     "TokenEmbedding",
     "Transformer",
     "TransformerBlock",
