@@ -75,3 +75,19 @@ def torch_attention():
         }
 
     return parameters
+
+
+@pytest.fixture
+def torch_cross_attention(torch_attention):
+    """The same for our cross-attention, whose queries have a product of their own."""
+
+    def parameters(module, heads, take):
+        ours = torch_attention(module, heads, take)
+        kernel, bias = ours["qkv"]["kernel"], ours["qkv"]["bias"]
+        return {
+            "query": {"kernel": kernel[:, 0], "bias": bias[0]},
+            "key_value": {"kernel": kernel[:, 1:], "bias": bias[1:]},
+            "out": ours["out"],
+        }
+
+    return parameters

@@ -1,6 +1,6 @@
 """Flax Linen modules. Every sequence layer goes `y, state = layer.apply(variables, x, state=state, mask=mask)`."""
 
-from nlpx.layers.attention import MultiHeadAttention
+from nlpx.layers.attention import CrossAttention, Memory, MultiHeadAttention, RecurrentAttention
 from nlpx.layers.dropout import Dropout
 from nlpx.layers.embedding import POSITIONS, Positions, TokenEmbedding
 from nlpx.layers.recurrent import CELLS, GRU, LSTM, RNN, BothDirections, Elman, Ended, MinGRU, MinLSTM
@@ -13,14 +13,17 @@ __all__ = [
     "POSITIONS",
     "RNN",
     "BothDirections",
+    "CrossAttention",
     "Dropout",
     "Elman",
     "Ended",
     "FeedForward",
+    "Memory",
     "MinGRU",
     "MinLSTM",
     "MultiHeadAttention",
     "Positions",
+    "RecurrentAttention",
     "TokenEmbedding",
     "Transformer",
     "TransformerBlock",

@@ -1,30 +1,36 @@
-"""Multi-head self-attention with a key/value cache (Vaswani 2017, arXiv 1706.03762)."""
+"""Attention layers: multi-head self- and cross-attention (Vaswani 2017, arXiv 1706.03762), Bahdanau's and Luong's."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from nlpx import ops
-from nlpx.errors import InputError
-from nlpx.ops.array_types import Array, Float, Mask
+from nlpx.errors import InputError, unknown
+from nlpx.ops.array_types import Array, Bool, Float, Int, Mask
 
 
-class MultiHeadAttention(nn.Module):
-    """Self-attention with several heads: each token gathers from the tokens it may see.
+class Memory(NamedTuple):
+    """What a decoder looks back at: the encoder's outputs as a layer's keys and values, made once."""
 
-    Queries, keys and values come out of one product. Without a state the sequence is all there is (training); with
-    one, the tokens are the next of a sequence, and the cache remembers those before.
+    key: Any
+    value: Any
+    mask: Bool[Array, "b s"]
+
+
+class _Heads(nn.Module):
+    """What self- and cross-attention share.
 
     Attributes:
       width: features of input and output.
       heads: how many heads share the width.
-      causal: a token sees itself and those before it; False sees all (then no state).
+      backend: see `ops.AttentionBackend`.
+      kernel_init, out_init: initializers of the kernels before and after the heads.
     """
 
     width: int
     heads: int
-    causal: bool = True
+    backend: str = ops.AttentionBackend.AUTO
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
     kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
@@ -39,48 +45,173 @@ class MultiHeadAttention(nn.Module):
         return self.width // self.heads
 
     @nn.nowrap
+    def dense(self, features, axis=-1, init=None) -> nn.DenseGeneral:
+        return nn.DenseGeneral(
+            features, axis, kernel_init=init or self.kernel_init, dtype=self.dtype, param_dtype=self.param_dtype
+        )
+
+    def setup(self):
+        heads = (self.heads, self.head_width())
+        self.make_projections(heads)
+        self.out = self.dense(self.width, (-2, -1), self.out_init)
+
+    def attend(self, query, key, value, mask: ops.AttentionMask) -> Array:
+        """Attention; its weights (b, h, t, s) are made and given only where somebody asks for the collection
+        "intermediates": `layer.apply(variables, x, mutable="intermediates")`. Not those of self-attention over a
+        state, whose keys are slots of the cache."""
+        if not self.is_mutable_collection("intermediates"):
+            return ops.dot_product_attention(query, key, value, mask=mask, backend=self.backend)
+        out, weights = ops.dot_product_attention(query, key, value, mask=mask, backend="xla", return_weights=True)
+        self.sow("intermediates", "weights", weights)
+        return out
+
+
+class MultiHeadAttention(_Heads):
+    """Self-attention with several heads: each token gathers from the tokens it may see.
+
+    Queries, keys and values come out of one product. Without a state the sequence is all there is (training); with
+    one, the tokens are the next of a sequence, and the cache remembers those before.
+
+    Attributes:
+      causal: a token sees itself and those before it; False sees all (then no state).
+      window: a token sees only those less than this many places away; None: all.
+      rotary: turns queries and keys by their positions (see `ops.rotary`).
+    """
+
+    causal: bool = True
+    window: int | None = None
+    rotary: bool = False
+
+    @nn.nowrap
     def initial_state(self, batch_size: int, capacity: int) -> ops.KVCache:
         """An empty cache with room for `capacity` tokens a row."""
         return ops.empty_cache(batch_size, capacity, self.heads, self.head_width(), self.dtype)
 
-    @nn.compact
+    def make_projections(self, heads):
+        self.qkv = self.dense((3, *heads))
+
     def __call__(
-        self, x: Float[Array, "b t d"], *, state: ops.KVCache | None = None, mask: Mask | None = None
+        self,
+        x: Float[Array, "b t d"],
+        *,
+        state: ops.KVCache | None = None,
+        mask: Mask | None = None,
+        segment_ids: Int[Array, "b t"] | None = None,
     ) -> tuple[Float[Array, "b t d"], ops.KVCache | None]:
         """Attends within x, or from x to the cached tokens and x.
 
         Args:
           state: an `initial_state` or what an earlier call returned; None attends within x alone.
           mask: True where a token is real; masked tokens are seen by none and output zero.
+          segment_ids: sequences packed into one row, each seen by its own tokens only; not with a state.
 
         Returns:
           The outputs, and the state with x's keys and values entered (None for None).
 
         Raises:
-          ValueError: width not divisible by heads; a state without causality; x longer than the cache.
+          ValueError: width not divisible by heads; a state without causality or with segments; x longer than the cache.
         """
-        head_width = self.head_width()
         if state is not None and not self.causal:
             raise InputError("a bidirectional attention needs the whole sequence at once: it takes no state")
-        qkv = nn.DenseGeneral(
-            (3, self.heads, head_width),
-            kernel_init=self.kernel_init,
-            dtype=self.dtype,
-            param_dtype=self.param_dtype,
-            name="qkv",
-        )(ops.keep_real(mask, x))
+        if state is not None and segment_ids is not None:
+            raise InputError("segment_ids pack whole sequences into a row: they do not go with a state")
+        qkv = self.qkv(ops.keep_real(mask, x))
         query, key, value = (qkv[..., i, :, :] for i in range(3))
+        positions = None
+        if mask is not None or state is not None or segment_ids is not None:
+            start = jnp.zeros(x.shape[0], jnp.int32) if state is None else state.length
+            positions, _ = ops.token_positions(start, x.shape[1], mask)
+        if self.rotary:
+            at = jnp.arange(x.shape[1])[None] if positions is None else positions
+            query, key = ops.rotary(query, at), ops.rotary(key, at)
         if state is not None:
-            out, state = ops.cached_attention(query, key, value, state, mask)
+            out, state = ops.cached_attention(query, key, value, state, mask, window=self.window, backend=self.backend)
         else:
-            seen = None if mask is None else mask[:, None, None, :]
-            out = ops.dot_product_attention(query, key, value, mask=seen, causal=self.causal)
-        out = nn.DenseGeneral(
-            self.width,
-            axis=(-2, -1),
-            kernel_init=self.out_init,
-            dtype=self.dtype,
-            param_dtype=self.param_dtype,
-            name="out",
-        )(out)
-        return ops.keep_real(mask, out), state
+            seen = ops.AttentionMask(
+                causal=self.causal,
+                window=self.window,
+                padding=mask,
+                query_segments=segment_ids,
+                key_segments=segment_ids,
+                query_positions=positions,
+                key_positions=positions,
+            )
+            out = self.attend(query, key, value, seen)
+        return ops.keep_real(mask, self.out(out)), state
+
+
+class CrossAttention(_Heads):
+    """Attention from one sequence to another, the memory: as a decoder looks at what an encoder made.
+
+    `memory = layer.apply(variables, encoded, mask, method="remember")` makes the keys and values, once; then
+    `layer.apply(variables, x, memory)` for any number of steps.
+    """
+
+    def make_projections(self, heads):
+        self.query, self.key_value = self.dense(heads), self.dense((2, *heads))
+
+    def remember(self, encoded: Float[Array, "b s e"], mask: Mask | None = None) -> Memory:
+        """Keys and values of the memory; where the mask is False, nothing is to be seen."""
+        mask = jnp.ones(encoded.shape[:2], bool) if mask is None else mask
+        key_value = self.key_value(ops.keep_real(mask, encoded))
+        return Memory(key_value[:, :, 0], key_value[:, :, 1], mask)
+
+    def __call__(self, x: Float[Array, "b t d"], memory: Memory, *, mask: Mask | None = None) -> Float[Array, "b t d"]:
+        """Attends from each real step of x (mask) to the memory; a row whose memory is empty gets the bias alone."""
+        query = self.query(ops.keep_real(mask, x))
+        out = self.attend(query, memory.key, memory.value, ops.AttentionMask(padding=memory.mask))
+        return ops.keep_real(mask, self.out(out))
+
+
+SCORES = ("bahdanau", "dot", "general", "concat")
+
+
+class RecurrentAttention(nn.Module):
+    """Attention for recurrent decoders: one weighted sum of the memory's vectors a step, chosen by the decoder's state.
+
+    Attributes:
+      width: features that queries and keys are compared in.
+      score: how: "bahdanau", v . tanh(W q + U k) (2015, arXiv 1409.0473); Luong's (2015, arXiv 1508.04025) "dot", q . k
+        (both of the same width); "general", q W k; "concat", v . tanh(W [q; k]), which is bahdanau's by another name
+        but for its one bias.
+    """
+
+    width: int
+    score: str = "bahdanau"
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    def setup(self):
+        if self.score not in SCORES:
+            raise unknown("attention score", self.score, SCORES)
+        types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        if self.score != "dot":
+            self.key = nn.Dense(self.width, use_bias=self.score == "concat", **types)
+        if self.score in ("bahdanau", "concat"):
+            self.query = nn.Dense(self.width, use_bias=False, **types)
+            self.scale = self.param("scale", nn.initializers.normal(self.width**-0.5), (self.width,), self.param_dtype)
+
+    def remember(self, encoded: Float[Array, "b s e"], mask: Mask | None = None) -> Memory:
+        """The memory's keys, multiplied by their matrix once, and its vectors."""
+        mask = jnp.ones(encoded.shape[:2], bool) if mask is None else mask
+        encoded = ops.keep_real(mask, encoded).astype(self.dtype)
+        return Memory(encoded if self.score == "dot" else self.key(encoded), encoded, mask)
+
+    def __call__(
+        self, query: Float[Array, "b t k"], memory: Memory
+    ) -> tuple[Float[Array, "b t e"], Float[Array, "b t s"]]:
+        """The weighted sum for each query, and its weights.
+
+        Raises:
+          ValueError: queries and keys of different width under "dot" or "general".
+        """
+        seen = ops.AttentionMask(padding=memory.mask)
+        if self.score in ("bahdanau", "concat"):
+            scale = jnp.asarray(self.scale, self.dtype)
+            return ops.additive_attention(self.query(query), memory.key, memory.value, scale, mask=seen)
+        if query.shape[-1] != memory.key.shape[-1]:
+            raise InputError(
+                f"attention score {self.score!r} multiplies queries of {query.shape[-1]} features with keys of "
+                f"{memory.key.shape[-1]}: they have to be equally wide; use 'bahdanau', or another width"
+            )
+        return ops.multiplicative_attention(query, memory.key, memory.value, mask=seen)

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from nlpx import ops
-from nlpx.errors import unknown
-from nlpx.layers.attention import MultiHeadAttention
+from nlpx.errors import InputError, unknown
+from nlpx.layers.attention import CrossAttention, Memory, MultiHeadAttention
 from nlpx.layers.dropout import Dropout
 from nlpx.layers.state import check_state
-from nlpx.ops.array_types import Array, Float, Mask, RowKeys
+from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 
-ACTIVATIONS = {"relu": jax.nn.relu, "gelu": lambda x: jax.nn.gelu(x, approximate=True)}
+ACTIVATIONS = {"relu": jax.nn.relu, "gelu": lambda x: jax.nn.gelu(x, approximate=True), "swiglu": jax.nn.silu}
 NORMS = ("pre", "post")
 
 
@@ -23,8 +23,9 @@ class FeedForward(nn.Module):
 
     Attributes:
       width: features of input and output.
-      hidden: features between; 4 x width by custom.
-      activation: "relu" or "gelu" (the tanh approximation of arXiv 1606.08415, as GPT-2).
+      hidden: features between; 4 x width by custom, and two thirds of it for swiglu, which has three kernels.
+      activation: "relu", "gelu" (the tanh approximation of arXiv 1606.08415, as GPT-2), or "swiglu": the product of
+        two layers, one of them through x sigmoid(x) (Shazeer 2020, arXiv 2002.05202).
     """
 
     width: int
@@ -39,18 +40,25 @@ class FeedForward(nn.Module):
         if self.activation not in ACTIVATIONS:
             raise unknown("activation", self.activation, ACTIVATIONS)
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        x = ACTIVATIONS[self.activation](nn.Dense(self.hidden, name="up", **types)(x))
-        return nn.Dense(self.width, name="down", kernel_init=self.out_init, **types)(x)
+        hidden = nn.Dense(self.hidden, name="up", **types)(x)
+        if self.activation == "swiglu":
+            hidden = hidden * jax.nn.silu(nn.Dense(self.hidden, name="gate", **types)(x))
+        else:
+            hidden = ACTIVATIONS[self.activation](hidden)
+        return nn.Dense(self.width, name="down", kernel_init=self.out_init, **types)(hidden)
 
 
 class TransformerBlock(nn.Module):
-    """Self-attention, then a feed-forward network, each with a residual connection and a layer norm.
+    """Self-attention, then (a decoder's) attention to a memory, then a feed-forward network, each with a residual
+    connection and a layer norm.
 
     Attributes:
       norm: "pre" normalizes what each part reads (x + f(norm(x))), "post" what the sum gives (norm(x + f(x))), as
         in the original.
       hidden: features inside the feed-forward network.
+      cross: whether the block attends to a memory too.
       residual_scale: shrinks the initial weights of what is added to the residual stream.
+      causal, window, rotary, backend: of the self-attention, see `MultiHeadAttention`.
     """
 
     width: int
@@ -60,6 +68,10 @@ class TransformerBlock(nn.Module):
     activation: str = "gelu"
     dropout: float = 0.0
     causal: bool = True
+    cross: bool = False
+    window: int | None = None
+    rotary: bool = False
+    backend: str = ops.AttentionBackend.AUTO
     residual_scale: float = 1.0
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
@@ -69,12 +81,17 @@ class TransformerBlock(nn.Module):
             raise unknown("norm", self.norm, NORMS)
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         out_init = nn.initializers.variance_scaling(self.residual_scale**2, "fan_in", "truncated_normal")
-        self.attention = MultiHeadAttention(self.width, self.heads, causal=self.causal, out_init=out_init, **types)
+        heads = {"width": self.width, "heads": self.heads, "backend": self.backend, "out_init": out_init, **types}
+        self.attention = MultiHeadAttention(causal=self.causal, window=self.window, rotary=self.rotary, **heads)
         self.feed_forward = FeedForward(self.width, self.hidden, activation=self.activation, out_init=out_init, **types)
         self.attention_norm = nn.LayerNorm(epsilon=1e-5, **types)
         self.feed_forward_norm = nn.LayerNorm(epsilon=1e-5, **types)
         self.attention_dropout = Dropout(self.dropout)
         self.feed_forward_dropout = Dropout(self.dropout)
+        if self.cross:
+            self.cross_attention = CrossAttention(**heads)
+            self.cross_norm = nn.LayerNorm(epsilon=1e-5, **types)
+            self.cross_dropout = Dropout(self.dropout)
 
     @nn.nowrap
     def initial_state(self, batch_size: int, capacity: int) -> ops.KVCache:
@@ -83,32 +100,60 @@ class TransformerBlock(nn.Module):
             batch_size, capacity
         )
 
+    def remember(self, encoded: Float[Array, "b s e"], mask: Mask | None = None) -> Memory:
+        """What a decoder's block looks back at: see `CrossAttention`.
+
+        Raises:
+          ValueError: a block without `cross`.
+        """
+        if not self.cross:
+            raise InputError("a block with cross=False remembers nothing: give it cross=True")
+        return self.cross_attention.remember(encoded, mask)
+
     def __call__(
         self,
         x: Float[Array, "b t d"],
         *,
         state: ops.KVCache | None = None,
         mask: Mask | None = None,
+        memory: Memory | None = None,
+        segment_ids: Int[Array, "b t"] | None = None,
         dropout_keys: RowKeys | None = None,
     ) -> tuple[Float[Array, "b t d"], ops.KVCache | None]:
-        """See `MultiHeadAttention`; dropout falls on what each part adds to the residual stream."""
+        """See `MultiHeadAttention` and `CrossAttention`; dropout falls on what each part adds to the residual stream.
+
+        Raises:
+          ValueError: a memory without `cross`, or the other way round.
+        """
+        if self.cross != (memory is not None):
+            does = "needs a memory: pass what remember gave" if self.cross else "takes no memory"
+            raise InputError(f"a block with cross={self.cross} {does}")
         x = ops.keep_real(mask, x)
-        if self.norm == "pre":
-            added, state = self.attention(self.attention_norm(x), state=state, mask=mask)
-            x = x + self.attention_dropout(added, dropout_keys)
-            x = x + self.feed_forward_dropout(self.feed_forward(self.feed_forward_norm(x)), dropout_keys)
-        else:
-            added, state = self.attention(x, state=state, mask=mask)
-            x = self.attention_norm(x + self.attention_dropout(added, dropout_keys))
-            x = self.feed_forward_norm(x + self.feed_forward_dropout(self.feed_forward(x), dropout_keys))
+
+        def part(x, function, norm, dropout):
+            if self.norm == "pre":
+                return x + dropout(function(norm(x)), dropout_keys)
+            return norm(x + dropout(function(x), dropout_keys))
+
+        def attend(x):
+            nonlocal state
+            out, state = self.attention(x, state=state, mask=mask, segment_ids=segment_ids)
+            return out
+
+        x = part(x, attend, self.attention_norm, self.attention_dropout)
+        if self.cross:
+            x = part(x, lambda x: self.cross_attention(x, memory, mask=mask), self.cross_norm, self.cross_dropout)
+        x = part(x, self.feed_forward, self.feed_forward_norm, self.feed_forward_dropout)
         return ops.keep_real(mask, x), state
 
 
 class Transformer(nn.Module):
     """A stack of Transformer blocks; pre-norm stacks end in a layer norm of their own.
 
-    The state is one cache a block. Attributes as `TransformerBlock`'s; the residual branches of a deep stack begin
-    smaller by 1 / sqrt(2 x layers), so that their sum begins at the size of one (GPT-2).
+    An encoder with `causal=False`, a decoder with `cross=True`, a language model with neither. The state is one cache a
+    block. Attributes as `TransformerBlock`'s, and `remat`: keep only what enters each block for the way back, and
+    compute the rest again. The residual branches of a deep stack begin smaller by 1 / sqrt(2 x layers), so that
+    their sum begins at the size of one (GPT-2).
     """
 
     width: int
@@ -119,13 +164,19 @@ class Transformer(nn.Module):
     activation: str = "gelu"
     dropout: float = 0.0
     causal: bool = True
+    cross: bool = False
+    window: int | None = None
+    rotary: bool = False
+    backend: str = ops.AttentionBackend.AUTO
+    remat: bool = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
     def setup(self):
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        block = nn.remat(TransformerBlock) if self.remat else TransformerBlock
         self.stack = [
-            TransformerBlock(
+            block(
                 self.width,
                 self.heads,
                 self.hidden,
@@ -133,6 +184,10 @@ class Transformer(nn.Module):
                 activation=self.activation,
                 dropout=self.dropout,
                 causal=self.causal,
+                cross=self.cross,
+                window=self.window,
+                rotary=self.rotary,
+                backend=self.backend,
                 residual_scale=1 / math.sqrt(2 * self.layers),
                 **types,
             )
@@ -145,22 +200,44 @@ class Transformer(nn.Module):
         """An empty cache a block, each with room for `capacity` tokens a row."""
         return tuple(block.initial_state(batch_size, capacity) for block in self.stack)
 
+    def remember(self, encoded: Float[Array, "b s e"], mask: Mask | None = None) -> tuple[Memory, ...]:
+        """Keys and values of what a decoder looks back at, a block; made once for any number of steps."""
+        return tuple(block.remember(encoded, mask) for block in self.stack)
+
     def __call__(
         self,
         x: Float[Array, "b t d"],
         *,
         state: tuple[ops.KVCache, ...] | None = None,
         mask: Mask | None = None,
+        memory: tuple[Memory, ...] | None = None,
+        segment_ids: Int[Array, "b t"] | None = None,
         dropout_keys: RowKeys | None = None,
     ) -> tuple[Float[Array, "b t d"], tuple[ops.KVCache, ...] | None]:
-        """Runs the stack over a sequence (state None), or over the next part of one; see `MultiHeadAttention`."""
+        """Runs the stack over a sequence (state None), or over the next part of one; see `MultiHeadAttention`.
+
+        Args:
+          memory: what `remember` gave; of a decoder only.
+          segment_ids: sequences packed into one row, which do not see each other; not with a state.
+
+        Raises:
+          ValueError: a memory without `cross`, the other way round, or of another stack.
+        """
+        if memory is not None and len(memory) != self.layers:
+            raise InputError(f"a memory of {len(memory)} blocks was given to a stack of {self.layers}: see remember")
         if state is not None:
             capacity = max((leaf.shape[1] for leaf in jax.tree.leaves(state) if leaf.ndim > 1), default=0)
             state = check_state(state, self.initial_state(x.shape[0], capacity))
         new_state = []
         for i, block in enumerate(self.stack):
-            block_state = None if state is None else state[i]
-            x, block_state = block(x, state=block_state, mask=mask, dropout_keys=dropout_keys)
+            x, block_state = block(
+                x,
+                state=None if state is None else state[i],
+                mask=mask,
+                memory=None if memory is None else memory[i],
+                segment_ids=segment_ids,
+                dropout_keys=dropout_keys,
+            )
             new_state.append(block_state)
         if self.norm == "pre":
             x = ops.keep_real(mask, self.final_norm(x))

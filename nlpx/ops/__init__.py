@@ -1,20 +1,32 @@
 """Pure functions of arrays, without Flax: use them with any JAX library."""
 
-from nlpx.ops.attention import KVCache, cached_attention, dot_product_attention, empty_cache
+from nlpx.ops.attention import (
+    AttentionBackend,
+    KVCache,
+    additive_attention,
+    cached_attention,
+    dot_product_attention,
+    empty_cache,
+    multiplicative_attention,
+)
+from nlpx.ops.attention_mask import AttentionMask
 from nlpx.ops.cells import LSTMNorm, LSTMState
 from nlpx.ops.checks import Backend
 from nlpx.ops.dropout import dropout
 from nlpx.ops.linear_recurrence import linear_recurrence, min_gru, min_lstm
 from nlpx.ops.losses import cross_entropy
-from nlpx.ops.positions import sinusoidal, token_positions
+from nlpx.ops.positions import rotary, sinusoidal, token_positions
 from nlpx.ops.recurrence import elman, gru, lstm
 from nlpx.ops.scan import keep_real
 
 __all__ = [
+    "AttentionBackend",
+    "AttentionMask",
     "Backend",
     "KVCache",
     "LSTMNorm",
     "LSTMState",
+    "additive_attention",
     "cached_attention",
     "cross_entropy",
     "dot_product_attention",
@@ -27,6 +39,8 @@ __all__ = [
     "lstm",
     "min_gru",
     "min_lstm",
+    "multiplicative_attention",
+    "rotary",
     "sinusoidal",
     "token_positions",
 ]

@@ -5,14 +5,31 @@ in order, a key's slot is its position, and a query at position p sees exactly t
 different lengths need no alignment, and the cache holds as many tokens as it has slots.
 """
 
+from enum import StrEnum
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from nlpx.ops.array_types import Array, Bool, Float, Int, Mask
+from nlpx.errors import InputError, unknown
+from nlpx.ops.array_types import Array, Float, Int, Mask
+from nlpx.ops.attention_mask import AttentionMask
 from nlpx.ops.positions import token_positions
 from nlpx.ops.scan import keep_real
+
+
+class AttentionBackend(StrEnum):
+    """How attention is computed. All give the same values and gradients, to the digits of the dtype."""
+
+    AUTO = "auto"
+    """xla, unless the weights of all heads would take more than a gigabyte: then blockwise."""
+    XLA = "xla"
+    """All weights at once: memory grows with queries times keys."""
+    BLOCKWISE = "blockwise"
+    """Keys in blocks with a running softmax: memory linear in time (Dao 2022, arXiv 2205.14135)."""
+    CUDNN = "cudnn"
+    """NVIDIA's fused kernel; half precision on a CUDA device."""
 
 
 class KVCache(NamedTuple):
@@ -29,26 +46,160 @@ def empty_cache(batch_size: int, capacity: int, heads: int, head_width: int, dty
     return KVCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.zeros(batch_size, jnp.int32))
 
 
+BLOCK = 128
+"""Keys a block of blockwise attention."""
+LARGE = 2**30
+"""Bytes of attention weights beyond which auto takes blockwise."""
+
+
 def dot_product_attention(
     query: Float[Array, "b t h k"],
     key: Float[Array, "b s h k"],
     value: Float[Array, "b s h k"],
     *,
-    mask: Bool[Array, "b #h #t s"] | None = None,
-    causal: bool = False,
-) -> Float[Array, "b t h k"]:
-    """softmax(Q K^T / sqrt(k)) V, over the keys that the mask (True = seen) and causality leave to each query.
+    mask: AttentionMask = AttentionMask(),  # noqa: B008 - frozen
+    backend: str = AttentionBackend.AUTO,
+    return_weights: bool = False,
+) -> Float[Array, "b t h k"] | tuple[Float[Array, "b t h k"], Float[Array, "b h t s"]]:
+    """softmax(Q K^T / sqrt(k)) V, over the keys that the mask leaves to each query.
 
     A query that sees no key gives zeros, and so no gradient, instead of an average over what it must not see. Keys and
     values must be finite even where no query sees them (zero times NaN is NaN): clean them first, as the layers do.
+
+    Args:
+      backend: see `AttentionBackend`.
+      return_weights: gives the weights back too; only xla has them.
+
+    Raises:
+      ValueError: an unknown backend, or one that cannot run this here.
     """
-    out = jax.nn.dot_product_attention(query, key, value, mask=mask, is_causal=causal)
-    if mask is None:
-        return out
-    if causal:
-        mask = mask & jnp.tri(query.shape[1], key.shape[1], dtype=bool)
-    sees_any = jnp.swapaxes(mask.any(axis=-1, keepdims=True), 1, 2)  # (b, t, h, 1)
-    return jnp.where(sees_any, out, 0)
+    if backend not in tuple(AttentionBackend):
+        raise unknown("attention backend", backend, tuple(str(name) for name in AttentionBackend))
+    b, t, h, _ = query.shape
+    s = key.shape[1]
+    if backend == AttentionBackend.AUTO:
+        large = b * h * t * s * _accumulator(query).itemsize > LARGE
+        backend = AttentionBackend.BLOCKWISE if large and not return_weights else AttentionBackend.XLA
+    if return_weights and backend != AttentionBackend.XLA:
+        raise InputError(f"attention weights are never made by backend={str(backend)!r}: use 'xla' to see them")
+    if backend == AttentionBackend.CUDNN:
+        return _cudnn(query, key, value, mask)
+    # Heads before time: the products then run over matrices as they lie.
+    query, key, value = (jnp.swapaxes(a, 1, 2) for a in (query * query.shape[-1] ** -0.5, key, value))
+    if backend == AttentionBackend.BLOCKWISE:
+        return jnp.swapaxes(_blockwise(query, key, value, mask), 1, 2)
+    # Logits in half precision would lose what tells close keys apart: 2^-9 of a logit of 20 is 4% of its weight.
+    logits = jnp.einsum("bhtk,bhsk->bhts", query, key, preferred_element_type=_accumulator(query))
+    weights = _softmax(logits, mask.among(jnp.arange(t), jnp.arange(s)))
+    out = jnp.swapaxes(jnp.einsum("bhts,bhsk->bhtk", weights.astype(value.dtype), value), 1, 2)
+    return (out, weights) if return_weights else out
+
+
+def _softmax(logits, seen):
+    """Over the keys that are seen, in float32 at least; zeros where none is."""
+    logits = logits.astype(_accumulator(logits))
+    if seen is None:
+        return jax.nn.softmax(logits, axis=-1)
+    weights = jax.nn.softmax(jnp.where(seen, logits, jnp.finfo(logits.dtype).min), axis=-1)
+    return jnp.where(seen, weights, 0)
+
+
+def _cudnn(query, key, value, mask):
+    if jax.default_backend() not in ("gpu", "cuda"):
+        raise InputError(f"backend='cudnn' needs a CUDA device, and JAX runs on {jax.default_backend()}: use 'xla'")
+    if query.dtype not in (jnp.bfloat16, jnp.float16):
+        raise InputError(
+            f"backend='cudnn' computes in half precision only, not {query.dtype}: use 'blockwise' or 'xla'"
+        )
+    attend = partial(jax.nn.dot_product_attention, query, key, value, implementation="cudnn")
+    if mask.window is None and not jax.tree.leaves(mask):
+        return attend(is_causal=mask.causal)  # the kernel skips what lies ahead, and needs no array of it
+    t, s = query.shape[1], key.shape[1]
+    seen = mask.among(jnp.arange(t), jnp.arange(s))
+    seen = jnp.broadcast_to(seen, (*seen.shape[:2], t, s))  # cuDNN takes no mask with one row for all queries
+    out = attend(mask=seen)
+    return jnp.where(jnp.swapaxes(seen.any(axis=-1, keepdims=True), 1, 2), out, 0)
+
+
+def _blocks(array, block):
+    """(b, h, s, k) as blocks of keys, block first; the last one is filled up with zeros."""
+    b, h, s, k = array.shape
+    count = -(-s // block)
+    array = jnp.pad(array, ((0, 0), (0, 0), (0, count * block - s), (0, 0)))
+    return jnp.moveaxis(array.reshape(b, h, count, block, k), 2, 0)
+
+
+def _block_logits(query, keys, index, mask, s):
+    """Logits of all queries with one block of keys, minus infinity where not seen."""
+    block = keys.shape[2]
+    places = index * block + jnp.arange(block)
+    seen = mask.among(jnp.arange(query.shape[2]), jnp.minimum(places, s - 1))
+    seen = places < s if seen is None else seen & (places < s)
+    logits = jnp.einsum("bhtk,bhsk->bhts", query, keys, preferred_element_type=_accumulator(query))
+    return jnp.where(seen, logits, -jnp.inf)
+
+
+def _accumulator(array):
+    return jnp.promote_types(array.dtype, jnp.float32)
+
+
+@jax.custom_vjp
+def _blockwise(query, key, value, mask):
+    return _blockwise_forward(query, key, value, mask)[0]
+
+
+def _blockwise_forward(query, key, value, mask):
+    s = key.shape[2]
+    wide = _accumulator(query)
+
+    def step(carry, timestep):
+        largest, total, out = carry
+        index, keys, values = timestep
+        logits = _block_logits(query, keys, index, mask, s)
+        new = jnp.maximum(largest, logits.max(axis=-1))
+        finite = jnp.where(jnp.isneginf(new), 0, new)  # of a query that has seen nothing yet
+        weights = jnp.exp(logits - finite[..., None])
+        before = jnp.exp(largest - finite)
+        total = total * before + weights.sum(axis=-1)
+        out = out * before[..., None] + jnp.einsum("bhts,bhsk->bhtk", weights, values, preferred_element_type=wide)
+        return (new, total, out), None
+
+    rows = query.shape[:3]
+    begin = (jnp.full(rows, -jnp.inf, wide), jnp.zeros(rows, wide), jnp.zeros(query.shape, wide))
+    keys, values = _blocks(key, BLOCK), _blocks(value, BLOCK)
+    (largest, total, out), _ = jax.lax.scan(step, begin, (jnp.arange(len(keys)), keys, values))
+    blind = total == 0
+    out = (out / jnp.where(blind, 1, total)[..., None]).astype(value.dtype)
+    # Infinite for a query that sees nothing, so that the way back gives it weights of zero.
+    normalizer = jnp.where(blind, jnp.inf, largest + jnp.log(jnp.where(blind, 1, total)))
+    return out, (query, key, value, mask, out, normalizer)
+
+
+def _blockwise_backward(residuals, d_out):
+    query, key, value, mask, out, normalizer = residuals
+    s, wide = key.shape[2], _accumulator(query)
+    d_out = d_out.astype(wide)
+    along = (d_out * out).sum(axis=-1)
+
+    def step(d_query, timestep):
+        index, keys, values = timestep
+        weights = jnp.exp(_block_logits(query, keys, index, mask, s) - normalizer[..., None])
+        d_values = jnp.einsum("bhts,bhtk->bhsk", weights, d_out)
+        d_logits = weights * (jnp.einsum("bhtk,bhsk->bhts", d_out, values.astype(wide)) - along[..., None])
+        d_keys = jnp.einsum("bhts,bhtk->bhsk", d_logits, query.astype(wide))
+        return d_query + jnp.einsum("bhts,bhsk->bhtk", d_logits, keys.astype(wide)), (d_keys, d_values)
+
+    keys, values = _blocks(key, BLOCK), _blocks(value, BLOCK)
+    d_query, gradients = jax.lax.scan(step, jnp.zeros(query.shape, wide), (jnp.arange(len(keys)), keys, values))
+
+    def whole(blocks, like):
+        b, h, _, k = like.shape
+        return jnp.moveaxis(blocks, 0, 2).reshape(b, h, -1, k)[:, :, :s].astype(like.dtype)
+
+    return d_query.astype(query.dtype), whole(gradients[0], key), whole(gradients[1], value), None
+
+
+_blockwise.defvjp(_blockwise_forward, _blockwise_backward)
 
 
 def cached_attention(
@@ -57,6 +208,9 @@ def cached_attention(
     value: Float[Array, "b t h k"],
     cache: KVCache,
     mask: Mask | None = None,
+    *,
+    window: int | None = None,
+    backend: str = AttentionBackend.AUTO,
 ) -> tuple[Float[Array, "b t h k"], KVCache]:
     """Causal attention of the next t tokens over all tokens so far, which the cache remembers, and over themselves.
 
@@ -65,13 +219,14 @@ def cached_attention(
 
     Args:
       mask: (b, t); False steps enter no slot and give zeros.
+      window, backend: see `AttentionMask` and `AttentionBackend`.
 
     Raises:
       ValueError: more tokens at once than the cache has slots.
     """
     length, capacity = query.shape[1], cache.key.shape[1]
     if length > capacity:
-        raise ValueError(f"{length} tokens do not fit into a cache of {capacity} slots: give it more capacity")
+        raise InputError(f"{length} tokens do not fit into a cache of {capacity} slots: give it more capacity")
     query = keep_real(mask, query)
     positions, filled = token_positions(cache.length, length, mask)
     slots = positions if mask is None else jnp.where(mask, positions, capacity)  # out of bounds: dropped
@@ -81,9 +236,52 @@ def cached_attention(
         cache.value.at[rows, slots].set(value.astype(cache.value.dtype), mode="drop"),
         filled,
     )
-    seen = jnp.arange(capacity) <= positions[..., None]  # (b, t, s)
-    out = jax.nn.dot_product_attention(
-        query, cache.key.astype(query.dtype), cache.value.astype(query.dtype), mask=seen[:, None]
-    )
+    seen = AttentionMask(causal=True, window=window, query_positions=positions)
+    keys, values = cache.key.astype(query.dtype), cache.value.astype(query.dtype)
+    out = dot_product_attention(query, keys, values, mask=seen, backend=backend)
     overflow = positions >= capacity
     return keep_real(mask, jnp.where(overflow[..., None, None], jnp.nan, out)), cache
+
+
+def additive_attention(
+    query: Float[Array, "b t k"],
+    key: Float[Array, "b s k"],
+    value: Float[Array, "b s d"],
+    scale: Float[Array, " k"],
+    *,
+    mask: AttentionMask = AttentionMask(),  # noqa: B008 - frozen
+) -> tuple[Float[Array, "b t d"], Float[Array, "b t s"]]:
+    """Additive attention (Bahdanau 2015, arXiv 1409.0473): weights softmax(v . tanh(q + k)) over the keys seen.
+
+    Args:
+      query, key: already multiplied by their matrices, so that those of the keys are multiplied once.
+      scale: v.
+
+    Returns:
+      The weighted sum of the values, and the weights; zeros where no key is seen.
+    """
+    logits = jnp.einsum("btsk,k->bts", jnp.tanh(query[:, :, None] + key[:, None]), scale)
+    return _attend(logits, value, mask)
+
+
+def multiplicative_attention(
+    query: Float[Array, "b t k"],
+    key: Float[Array, "b s k"],
+    value: Float[Array, "b s d"],
+    *,
+    mask: AttentionMask = AttentionMask(),  # noqa: B008 - frozen
+) -> tuple[Float[Array, "b t d"], Float[Array, "b t s"]]:
+    """Luong's dot attention (2015, arXiv 1508.04025): weights softmax(q . k), not scaled; "general" is the same with
+    the keys, or the queries, multiplied by a matrix first.
+
+    Returns:
+      The weighted sum of the values, and the weights; zeros where no key is seen.
+    """
+    return _attend(jnp.einsum("btk,bsk->bts", query, key), value, mask)
+
+
+def _attend(logits, value, mask):
+    _, t, s = logits.shape
+    seen = mask.among(jnp.arange(t), jnp.arange(s))
+    weights = _softmax(logits, None if seen is None else seen[:, 0])
+    return jnp.einsum("bts,bsd->btd", weights.astype(value.dtype), value), weights

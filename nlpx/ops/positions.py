@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 
+from nlpx.errors import InputError
 from nlpx.ops.array_types import Array, Float, Int, Mask
 
 
@@ -31,7 +32,29 @@ def sinusoidal(positions: Int[Array, "*rest"], width: int, *, base: float = 10_0
       ValueError: `width` is odd.
     """
     if width % 2:
-        raise ValueError(f"sinusoidal positions come in pairs: width {width} is odd; use an even width")
+        raise InputError(f"sinusoidal positions come in pairs: width {width} is odd; use an even width")
     frequencies = base ** (-jnp.arange(0, width, 2) / width)
     angles = positions[..., None] * frequencies
     return jnp.stack([jnp.sin(angles), jnp.cos(angles)], axis=-1).reshape(*positions.shape, width)
+
+
+def rotary(
+    x: Float[Array, "b t h k"], positions: Int[Array, "#b t"], *, base: float = 10_000.0
+) -> Float[Array, "b t h k"]:
+    """Turns queries or keys by angles that grow with their position (Su 2021, arXiv 2104.09864), so that their products
+    depend on how far apart they stand.
+
+    Features i and i + k/2 are turned together, by position / base^(2i/k) radians (the layout of GPT-NeoX and Llama).
+
+    Raises:
+      ValueError: an odd head width.
+    """
+    k = x.shape[-1]
+    if k % 2:
+        raise InputError(f"rotary positions turn features in pairs: a head width of {k} is odd; use an even one")
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    frequencies = base ** (-jnp.arange(0, k, 2, dtype=wide) / k)
+    angles = (positions[..., None].astype(wide) * frequencies)[:, :, None]
+    first, second = jnp.split(x.astype(wide), 2, axis=-1)
+    cos, sin = jnp.cos(angles), jnp.sin(angles)
+    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1).astype(x.dtype)

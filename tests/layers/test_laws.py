@@ -17,9 +17,12 @@ CAUSAL = {
     "rnn-gru": Subject(RNN("gru", 5, layers=2, initial="learned", cell_options={"reset": "before"})),
     "rnn-mingru": Subject(RNN("mingru", 5, layers=2)),
     "attention": Subject(MultiHeadAttention(WIDTH, 2)),
+    "attention-rotary": Subject(MultiHeadAttention(WIDTH, 2, rotary=True)),
+    "attention-window": Subject(MultiHeadAttention(WIDTH, 2, window=2, backend="blockwise")),
     "block-pre": Subject(TransformerBlock(WIDTH, 2, 12, norm="pre")),
     "block-post": Subject(TransformerBlock(WIDTH, 4, 12, norm="post", activation="relu")),
     "transformer": Subject(Transformer(WIDTH, 2, 2, 12)),
+    "transformer-llama": Subject(Transformer(WIDTH, 2, 2, 12, activation="swiglu", rotary=True, window=3, remat=True)),
     "positions-none": Subject(Positions("none", WIDTH, 9)),
     "positions-sinusoidal": Subject(Positions("sinusoidal", WIDTH, 9)),
     "positions-learned": Subject(Positions("learned", WIDTH, 9)),
@@ -30,7 +33,12 @@ BIDIRECTIONAL = {
     "attention": Subject(MultiHeadAttention(WIDTH, 2, causal=False)),
     "transformer": Subject(Transformer(WIDTH, 1, 1, 12, norm="post", causal=False)),
 }
-EVERY = CAUSAL | {f"{name}-bidirectional": subject for name, subject in BIDIRECTIONAL.items()}
+WINDOWED = Subject(MultiHeadAttention(WIDTH, 2, causal=False, window=2, rotary=True))
+EVERY = (
+    CAUSAL
+    | {"attention-window-bidirectional": WINDOWED}
+    | {f"{name}-bidirectional": subject for name, subject in BIDIRECTIONAL.items()}
+)
 
 
 @pytest.mark.parametrize("name", CAUSAL)

@@ -2,6 +2,7 @@ import itertools
 import re
 import subprocess
 import sys
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from nlpx.errors import InputError
-from nlpx.layers import RNN
+from nlpx.layers import RNN, Transformer
 from nlpx.models import LanguageModel
 from nlpx.train.sharding import RULES, make_mesh, parameter_shardings, parse_mesh, use_cpu_devices
 
@@ -29,6 +30,14 @@ MODELS = [
 def parameters(**options):
     model = LanguageModel(11, **{"layers": 2, "width": 8, "heads": 2, "max_length": 6, **options})
     return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
+
+
+def decoder_parameters():
+    def decode(decoder, x):
+        return decoder(x, memory=decoder.remember(x))
+
+    decoder = Transformer(8, 2, 2, 12, activation="swiglu", cross=True)
+    return jax.eval_shape(partial(decoder.init, method=decode), jax.random.key(0), jnp.zeros((1, 1, 8)))["params"]
 
 
 @pytest.mark.parametrize(
@@ -95,26 +104,30 @@ def test_every_parameter_is_covered_and_every_rule_needed():
     unused = {pattern for pattern, _ in RULES}
     options = {"bidirectional": True, "initial": "learned", "cell_options": {"projection": 4, "layer_norm": True}}
     stack = jax.eval_shape(RNN("lstm", 8, **options).init, jax.random.key(0), jnp.zeros((1, 1, 8)))["params"]
-    for params in (*(parameters(**options) for options in MODELS), {"backbone": stack}):
+    for params in (*(parameters(**options) for options in MODELS), {"backbone": stack}, decoder_parameters()):
         shardings = parameter_shardings(params, mesh)
         assert jax.tree.structure(shardings) == jax.tree.structure(params)
         for path, _ in jax.tree_util.tree_leaves_with_path(params):
             name = "/".join(str(getattr(entry, "key", getattr(entry, "name", entry))) for entry in path)
-            unused -= {pattern for pattern, _ in RULES if re.search(pattern, name)}
+            unused.discard(next(pattern for pattern, _ in RULES if re.search(rf"(^|/){pattern}$", name)))
     assert not unused
 
 
 def test_heads_and_hidden_features_lie_over_the_model_axis():
-    block = parameter_shardings(parameters(arch="transformer"), make_mesh("model=2", 1))["backbone"]["stack_1"]
+    block = parameter_shardings(decoder_parameters(), make_mesh("model=2", 1))["stack_1"]
+    heads, several, hidden = P(None, "model", None), P(None, None, "model", None), P(None, "model")
     specs = {
-        "qkv": (P(None, None, "model", None), P(None, "model", None)),
-        "out": (P("model", None, None), P()),
-        "up": (P(None, "model"), P("model")),
-        "down": (P("model", None), P()),
+        ("attention", "qkv"): (several, P(None, "model", None)),
+        ("attention", "out"): (P("model", None, None), P()),
+        ("cross_attention", "query"): (heads, P("model", None)),
+        ("cross_attention", "key_value"): (several, P(None, "model", None)),
+        ("cross_attention", "out"): (P("model", None, None), P()),
+        ("feed_forward", "up"): (hidden, P("model")),
+        ("feed_forward", "gate"): (hidden, P("model")),
+        ("feed_forward", "down"): (P("model", None), P()),
     }
-    for name, (kernel, bias) in specs.items():
-        part = block["attention" if name in ("qkv", "out") else "feed_forward"][name]
-        assert (part["kernel"].spec, part["bias"].spec) == (kernel, bias)
+    for (part, name), spec in specs.items():
+        assert (block[part][name]["kernel"].spec, block[part][name]["bias"].spec) == spec
 
 
 def test_a_parameter_without_a_rule_is_named():

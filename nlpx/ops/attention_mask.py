@@ -1,0 +1,80 @@
+"""Which keys a query may see: padding, causality, segments and a sliding window, composed in this one place."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from nlpx.errors import InputError
+from nlpx.ops.array_types import Array, Bool, Int
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True)
+class AttentionMask:
+    """What each query may see, as rules. A key is seen where all of them allow it.
+
+    The rules, and not the (t, s) array they make, are what attention takes: one that walks over the keys in blocks
+    never needs the whole array.
+
+    Attributes:
+      causal: keys up to the query's own position only.
+      window: keys less than this many positions away only (Beltagy 2020, arXiv 2004.05150); None: any distance.
+      padding: (b, s), True where a key is real.
+      query_segments, key_segments: (b, t) and (b, s), sequences packed into one row: keys of the query's own only.
+      query_positions, key_positions: (b, t) and (b, s), where they stand, for causality and the window; None: at their
+        places in their arrays. Counted over real tokens, a sequence sees the same with and without padding.
+
+    Raises:
+      ValueError: a window below 1, or segments of one side only.
+    """
+
+    causal: bool = False
+    window: int | None = None
+    padding: Bool[Array, "b s"] | None = None
+    query_segments: Int[Array, "b t"] | None = None
+    key_segments: Int[Array, "b s"] | None = None
+    query_positions: Int[Array, "b t"] | None = None
+    key_positions: Int[Array, "b s"] | None = None
+
+    def __post_init__(self):
+        if self.window is not None and self.window < 1:
+            raise InputError(f"an attention window of {self.window} sees nothing: it has to be at least 1")
+        if (self.query_segments is None) != (self.key_segments is None):
+            raise InputError("segments of queries and of keys go together: give both or none")
+
+    def tree_flatten(self):
+        rules = dict(vars(self))
+        causal, window = rules.pop("causal"), rules.pop("window")
+        return tuple(rules.values()), (tuple(rules), causal, window)
+
+    @classmethod
+    def tree_unflatten(cls, structure, arrays):
+        # Past __init__ and its checks: JAX also makes trees of placeholders.
+        names, causal, window = structure
+        mask = object.__new__(cls)
+        vars(mask).update(zip(names, arrays, strict=True), causal=causal, window=window)
+        return mask
+
+    def among(self, queries: Int[Array, " t"], keys: Int[Array, " s"]) -> Bool[Array, "#b 1 #t s"] | None:
+        """The part of the mask for some queries and keys, given by their places in their arrays; with one axis for all
+        heads. None where everything is seen."""
+        rules = []
+        if self.causal or self.window is not None:
+            at = queries[None] if self.query_positions is None else self.query_positions[:, queries]
+            of = keys[None] if self.key_positions is None else self.key_positions[:, keys]
+            distance = at[:, :, None] - of[:, None]  # (b, t, s)
+            if self.causal:
+                rules.append(distance >= 0)
+            if self.window is not None:
+                rules.append(jnp.abs(distance) < self.window)
+        if self.padding is not None:
+            rules.append(self.padding[:, None, keys])
+        if self.query_segments is not None:
+            rules.append(self.query_segments[:, queries, None] == self.key_segments[:, None, keys])
+        if not rules:
+            return None
+        seen = rules[0]
+        for rule in rules[1:]:
+            seen = seen & rule
+        return seen[:, None]
