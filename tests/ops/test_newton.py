@@ -306,8 +306,8 @@ def test_bfloat16_is_as_near_as_the_loop_is():
     parameters, x, state, fresh = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), case)
     rounded = jax.tree.map(lambda a: a.astype(jnp.bfloat16), (parameters, x))
     exact = run("lstm", (*jax.tree.map(lambda a: a.astype(jnp.float32), rounded), state, fresh), weights, x64=False)
-    # In products of bfloat16 the rounds would not settle: 10 of them would not do.
-    function = compiled("lstm", backend="newton", newton=NewtonOptions("full", rounds=10))
+    # In products of bfloat16 the rounds would settle late or never: 7 of them would not do.
+    function = compiled("lstm", backend="newton", newton=NewtonOptions("full", rounds=7))
     grads, (y, final) = quietly(function, (*rounded, state, fresh), weights, None, None, None)
     assert (y.dtype, final.cell.dtype) == (jnp.bfloat16, np.float32)
     assert_close((grads, (y, final)), exact, 10 * 2**-9)  # as for layers
