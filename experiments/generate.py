@@ -32,6 +32,8 @@ class Config:
     """Choose among the k likeliest tokens; 0 among all."""
     top_p: float = 1.0
     """Choose among the likeliest tokens that make up this part of the probability; 1 among all."""
+    min_p: float = 0.0
+    """Choose among the tokens at least this part as likely as the likeliest; 0 among all."""
     seed: int = 0
     """Decides what is drawn."""
     checkpoint: Literal["best", "latest"] = "best"
@@ -69,7 +71,7 @@ def continuation(
             return model.apply(variables, tokens, state=state, mask=mask)
 
         state = model.apply(variables, prompt.shape[0], prompt.shape[1] + count, method="initial_state")
-        return generate(step, state, prompt, keys, tokens=count, sampling=sampling)
+        return generate(step, state, prompt, keys, tokens=count, sampling=sampling).tokens
 
     compiled = jax.jit(extend, static_argnums=3)
     longest, total = model.longest or len(text) + tokens, len(text) + tokens
@@ -96,7 +98,7 @@ def main(config: Config) -> None:
     from experiments.language_model import load
     from nlpx.decode import Sampling
 
-    sampling = Sampling(config.temperature, config.top_k, config.top_p)
+    sampling = Sampling(config.temperature, config.top_k, config.top_p, config.min_p)
     trained = load(Path(config.workdir), best=config.checkpoint == "best")
     texts = write(
         trained,

@@ -3,14 +3,12 @@
 python -m experiments.language_model --arch lstm
 """
 
-import hashlib
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments import cli
+from experiments import cli, runs
 from nlpx.config import ModelConfig, TextConfig, TrainConfig, flat
 from nlpx.errors import InputError
 
@@ -24,23 +22,6 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     text: TextConfig = field(default_factory=TextConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A language model ready for use."""
-
-    model: Any
-    params: Any
-    tokenizer: Any
-    config: dict[str, Any]
-    step: int
-
-
-def default_workdir(fields: dict[str, Any]) -> Path:
-    """A folder under runs/ that the flags alone decide, so that the same command finds its run again."""
-    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:8]
-    return Path("runs") / EXPERIMENT / f"{fields['arch']}-{digest}"
 
 
 def make_model(fields: dict[str, Any], vocab_size: int):
@@ -58,6 +39,10 @@ def make_model(fields: dict[str, Any], vocab_size: int):
         "positions",
         "norm",
         "activation",
+        "window",
+        "attention",
+        "remat",
+        "scan_layers",
         "initial",
         "tied",
         "dropout",
@@ -66,7 +51,7 @@ def make_model(fields: dict[str, Any], vocab_size: int):
         vocab_size,
         max_length=fields["seq_len"],
         dtype=jnp.dtype(fields["dtype"]),
-        **{name: fields[name] for name in names},
+        **{name: fields[name] for name in names if name in fields},  # a run from before a flag takes its default
     )
 
 
@@ -87,7 +72,7 @@ def run(config: Config) -> dict[str, Any]:
     )
     fields = {"experiment": EXPERIMENT, **flat(config), "data_sha256": text.sha256}
     del fields["workdir"]
-    workdir = Path(config.train.workdir) if config.train.workdir else default_workdir(fields)
+    workdir = Path(config.train.workdir) if config.train.workdir else runs.default_workdir(EXPERIMENT, fields)
 
     folder.check(workdir, fields)
     new = not (workdir / "tokenizer.json").exists()
@@ -138,31 +123,14 @@ def run(config: Config) -> dict[str, Any]:
     return summary
 
 
-def load(workdir: Path, *, best: bool = True) -> Trained:
-    """The trained model of a workdir: its best checkpoint, or its latest.
-
-    Raises:
-      ValueError: there is no run of a language model, or no checkpoint that can be read.
-    """
-    import jax
+def load(workdir: Path, *, best: bool = True) -> runs.Trained:
+    """The trained model of a workdir: its best checkpoint, or its latest; errors as `runs.load`."""
     import jax.numpy as jnp
 
-    from nlpx.text import load_tokenizer
-    from nlpx.train.checkpoint import Checkpoints
-    from nlpx.train.workdir import read_json
+    def make(fields, tokenizer):
+        return make_model(fields, tokenizer.vocab_size)
 
-    fields = read_json(workdir / "config.json")
-    if fields.get("experiment") != EXPERIMENT:
-        raise InputError(f"{workdir} holds a run of {fields.get('experiment')!r}, not of {EXPERIMENT!r}")
-    tokenizer = load_tokenizer(workdir)
-    model = make_model(fields, tokenizer.vocab_size)
-    like = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
-    checkpoints = Checkpoints(workdir, read_only=True)
-    params, step, damaged = checkpoints.restore_params(like, best=best)
-    checkpoints.close()
-    for each in damaged:
-        print(f"checkpoint {each} is damaged: using checkpoint {step}")
-    return Trained(model, params, tokenizer, fields, step)
+    return runs.load(workdir, EXPERIMENT, make, jnp.zeros((1, 1), jnp.int32), best=best)
 
 
 def main(config: Config) -> None:

@@ -21,13 +21,26 @@ class ModelConfig:
     heads: int = 4
     """Attention heads (Transformer); they share the width."""
     hidden: int | None = None
-    """Features inside the Transformer's feed-forward networks; 4 x width if not given."""
-    positions: Literal["none", "sinusoidal", "learned"] | None = None
-    """Position codes; if not given, learned for a Transformer and none for a recurrent network."""
+    """Features inside the Transformer's feed-forward networks; if not given 4 x width, or 8/3 x width for swiglu, which
+    has three kernels instead of two, rounded up to a multiple of 8."""
+    positions: Literal["none", "sinusoidal", "learned", "rotary"] | None = None
+    """Position codes; if not given, learned for a Transformer and none for a recurrent network. rotary turns queries
+    and keys (Transformer) and knows no longest text."""
     norm: Literal["pre", "post"] = "pre"
     """Where a Transformer block normalizes: before each part, or after the sum."""
-    activation: Literal["gelu", "relu"] = "gelu"
+    activation: Literal["gelu", "relu", "swiglu"] = "gelu"
     """Nonlinearity of the Transformer's feed-forward networks."""
+    window: int | None = None
+    """Tokens that a token of a Transformer sees in each layer, itself and those before it; if not given, all."""
+    attention: Literal["auto", "xla", "blockwise", "cudnn"] = "auto"
+    """How a Transformer computes attention: xla makes all weights at once; blockwise needs memory linear in the length;
+    cudnn is NVIDIA's kernel, for bfloat16; auto is xla, or blockwise where the weights would take over a gigabyte."""
+    remat: bool = False
+    """Compute values inside layers again on the way back instead of keeping them: less memory, more time. Not for
+    mingru and minlstm; on a CPU a Transformer saves memory only with --scan-layers."""
+    scan_layers: bool = False
+    """Run all blocks of a Transformer as one loop body: the same results from a program that does not grow with
+    --layers."""
     initial: Literal["zeros", "learned"] = "zeros"
     """Initial state of a recurrent network."""
     tied: bool = True

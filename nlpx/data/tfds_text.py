@@ -7,7 +7,7 @@ import io
 import logging
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -31,24 +31,39 @@ def load(argument: str, validation_fraction: float) -> tuple[str, str]:
     Raises InputError if there is no such set or configuration, it cannot be downloaded or prepared, or it
     has no such feature.
     """
+    splits = {
+        name: [value + _END for (value,) in rows]
+        for name, rows in read(argument, lambda builder: (_text_feature(argument, builder.info.features),)).items()
+    }
+    validation = next((name for name in _VALIDATION_SPLITS if name in splits), None)
+    if "train" in splits and validation:
+        return "".join(splits["train"]), "".join(splits[validation])
+    return split_documents([document for part in splits.values() for document in part], validation_fraction)
+
+
+def read(argument: str, choose: Callable[[Any], tuple[str, ...]]) -> dict[str, list[tuple[str, ...]]]:
+    """The strings of every example, by split; splits without examples are left out.
+
+    Arguments:
+        argument: NAME[/CONFIG][:VERSION].
+        choose: the names of the features to read, given the builder; asked before anything is downloaded.
+    Raises InputError as `load`.
+    """
     match = _NAME.fullmatch(argument)
     if not match:
         raise InputError(f"tfds:{argument} is no name of a data set; write tfds:NAME or tfds:NAME/CONFIG")
     with _quiet():
         tfds = _library()
         builder = _builder(tfds, argument, match[1])
-        feature = _text_feature(argument, builder.info.features)  # before a download of gigabytes, not after
+        features = choose(builder)  # before a download of gigabytes, not after
         _prepare(tfds, argument, builder)
         splits = {
-            name: _documents(builder, argument, name, feature) for name, info in builder.info.splits.items()
+            name: _rows(builder, argument, name, features) for name, info in builder.info.splits.items()
             if info.num_examples
         }  # fmt: skip
     if not splits:
         raise InputError(f"tfds:{argument} holds no example; choose another set")
-    validation = next((name for name in _VALIDATION_SPLITS if name in splits), None)
-    if "train" in splits and validation:
-        return "".join(splits["train"]), "".join(splits[validation])
-    return split_documents([document for part in splits.values() for document in part], validation_fraction)
+    return splits
 
 
 def _library() -> Any:
@@ -93,9 +108,7 @@ def _prepare(tfds: Any, argument: str, builder: Any) -> None:
 
 
 def _text_feature(argument: str, features: Any) -> str:
-    if not hasattr(features, "items"):  # a FeaturesDict is no Mapping
-        raise InputError(f"tfds:{argument} has no named features; it cannot be used as text")
-    strings = [name for name, feature in features.items() if _is_string(feature)]
+    strings = string_features(argument, features)
     if "text" in strings:
         return "text"
     if len(strings) != 1:
@@ -106,6 +119,13 @@ def _text_feature(argument: str, features: Any) -> str:
     return strings[0]
 
 
+def string_features(argument: str, features: Any) -> list[str]:
+    """The names of the features that are one string. Raises InputError if the features have no names."""
+    if not hasattr(features, "items"):  # a FeaturesDict is no Mapping
+        raise InputError(f"tfds:{argument} has no named features; it cannot be used as text")
+    return [name for name, feature in features.items() if _is_string(feature)]
+
+
 def _is_string(feature: Any) -> bool:
     info = feature.get_tensor_info()
     # A nested feature has a dict of these. Their `dtype` would ask for TensorFlow; `np_dtype` does not.
@@ -113,14 +133,17 @@ def _is_string(feature: Any) -> bool:
     return dtype is not None and info.shape == () and np.dtype(dtype).kind in "OSU"
 
 
-def _documents(builder: Any, argument: str, split: str, feature: str) -> list[str]:
+def _rows(builder: Any, argument: str, split: str, features: tuple[str, ...]) -> list[tuple[str, ...]]:
     try:
-        values = [example[feature] for example in builder.as_data_source(split)]
+        return [tuple(_string(example[name]) for name in features) for example in builder.as_data_source(split)]
     except Exception as error:
         raise InputError(
             f"tfds:{argument} cannot be read: {_line(error)}; delete {builder.data_dir} to prepare it again"
         ) from error
-    return [(v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v)) + _END for v in values]
+
+
+def _string(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _line(error: BaseException) -> str:

@@ -1,22 +1,13 @@
-"""Generation over the state protocol: the prompt is read once, then every token costs one step.
+"""One continuation a row, greedily or by chance: the prompt is read once, then every token costs one step."""
 
-The loop never asks what it drives. It takes a function of one signature,
-
-    logits, state = step(tokens, state, mask)
-
-and a state for it; a recurrent network and a Transformer with its cache both are such a function.
-"""
-
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from nlpx.decode.protocol import Decoded, Step, read_prompt
 from nlpx.decode.sampling import Sampling, choose
-from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
-
-Step = Callable[[Int[Array, "b t"], Any, Mask | None], tuple[Float[Array, "b t v"], Any]]
+from nlpx.ops.array_types import Array, Int, Mask, RowKeys
 
 
 def generate(
@@ -28,8 +19,9 @@ def generate(
     tokens: int,
     sampling: Sampling = Sampling(),  # noqa: B008 - frozen
     mask: Mask | None = None,
-) -> Int[Array, "b n"]:
-    """Continues each row of the prompt by `tokens` tokens. Pure: compile it with `jax.jit`.
+    eos: int | None = None,
+) -> Decoded:
+    """Continues each row of the prompt by up to `tokens` tokens. Pure: compile it with `jax.jit`.
 
     A row's continuation depends on its own prompt and key alone, not on the rows beside it or on padding.
 
@@ -38,22 +30,38 @@ def generate(
       state: before the prompt, with room for t + tokens - 1 tokens where the state has a capacity.
       keys: one random key a row.
       mask: True where a prompt token is real; every row needs one.
+      eos: the token that ends a continuation; when every row has ended, the loop stops. None: all have `tokens` tokens.
+
+    Raises:
+      ValueError: `tokens` below 1, an empty prompt, or an end token outside the vocabulary.
     """
-    logits, state = step(prompt, state, mask)
-    if mask is None:
-        last = logits[:, -1]
-    else:
-        last_real = prompt.shape[1] - 1 - jnp.argmax(mask[:, ::-1], axis=1)
-        last = jnp.take_along_axis(logits, last_real[:, None, None], axis=1)[:, 0]
+    logits, state = read_prompt(step, state, prompt, mask, tokens=tokens, eos=eos)
+    rows = prompt.shape[0]
+    end = -1 if eos is None else eos  # -1 is no token: nothing ends
 
-    def pick(logits, index):
-        return choose(logits, jax.vmap(lambda key: jax.random.fold_in(key, index))(keys), sampling)
+    def going(n, written):
+        return written.lengths == n  # a row that has ended is shorter than the n tokens written so far
 
-    def advance(carry, index):
-        token, state = carry
-        logits, state = step(token[:, None], state, None)
-        return (pick(logits[:, 0], index), state), token
+    def write(n, logits, written):
+        token = choose(logits, jax.vmap(lambda key: jax.random.fold_in(key, n))(keys), sampling)
+        log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32))
+        gain = jnp.take_along_axis(log_probabilities, token[:, None], axis=1)[:, 0]
+        goes = going(n, written)
+        return Decoded(
+            written.tokens.at[:, n].set(jnp.where(goes, token, end)),
+            written.lengths + (goes & (token != end)),
+            written.scores + jnp.where(goes, gain, 0),
+        )
 
+    def unfinished(carry):
+        n, _, written = carry
+        return (n < tokens) if eos is None else (n < tokens) & going(n, written).any()
+
+    def advance(carry):
+        n, state, written = carry
+        logits, state = step(written.tokens[:, n - 1, None], state, None)
+        return n + 1, state, write(n, logits[:, 0], written)
+
+    empty = Decoded(jnp.full((rows, tokens), end, jnp.int32), jnp.zeros(rows, jnp.int32), jnp.zeros(rows, jnp.float32))
     # The last token is chosen, but not read: nothing follows it.
-    (token, _), earlier = jax.lax.scan(advance, (pick(last, 0), state), jnp.arange(1, tokens))
-    return jnp.concatenate([earlier.T, token[:, None]], axis=1)
+    return jax.lax.while_loop(unfinished, advance, (jnp.int32(1), state, write(0, logits, empty)))[2]

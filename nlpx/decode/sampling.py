@@ -1,5 +1,6 @@
-"""Choosing the next token from logits: greedily, or by chance within what temperature, top-k and top-p leave."""
+"""Choosing the next token from logits: greedily, or by chance among those that top-k, top-p and min-p leave."""
 
+import math
 from dataclasses import dataclass
 
 import jax
@@ -18,6 +19,8 @@ class Sampling:
       top_k: choose among the k most probable tokens only; 0 among all (Fan 2018, arXiv 1805.04833).
       top_p: choose among the fewest tokens whose probabilities, after temperature and top-k, reach p; 1 among all
         (nucleus sampling, Holtzman 2020, arXiv 1904.09751).
+      min_p: choose among the tokens whose probability, after temperature, is at least this part of the highest one; 0
+        among all (Nguyen 2024, arXiv 2407.01082).
 
     Raises:
       ValueError: a value outside its range.
@@ -26,6 +29,7 @@ class Sampling:
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    min_p: float = 0.0
 
     def __post_init__(self):
         if not self.temperature >= 0:
@@ -34,10 +38,12 @@ class Sampling:
             raise InputError(f"--top-k must be 0 (off) or more, not {self.top_k}")
         if not 0 < self.top_p <= 1:
             raise InputError(f"--top-p must be above 0 and at most 1 (off), not {self.top_p}")
+        if not 0 <= self.min_p <= 1:
+            raise InputError(f"--min-p must be from 0 (off) to 1, not {self.min_p}")
 
 
 def filter_logits(logits: Float[Array, "b v"], sampling: Sampling) -> Float[Array, "b v"]:
-    """Logits after temperature, with those that top-k and top-p leave out at minus infinity.
+    """Logits after temperature, with those that top-k, top-p and min-p leave out at minus infinity.
 
     Of tokens that tie at the border of top-k, all stay. The most probable token always stays.
     """
@@ -50,6 +56,9 @@ def filter_logits(logits: Float[Array, "b v"], sampling: Sampling) -> Float[Arra
         probabilities = jax.nn.softmax(descending, axis=-1)
         before = jnp.cumsum(probabilities, axis=-1) - probabilities  # the mass of all more probable tokens
         border = jnp.min(jnp.where(before < sampling.top_p, descending, jnp.inf), axis=-1, keepdims=True)
+        logits = jnp.where(logits < border, -jnp.inf, logits)
+    if sampling.min_p > 0:  # of two tokens' probabilities, the ratio is what top-k and top-p leave as it was
+        border = logits.max(axis=-1, keepdims=True) + math.log(sampling.min_p)
         logits = jnp.where(logits < border, -jnp.inf, logits)
     return logits
 

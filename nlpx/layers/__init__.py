@@ -1,6 +1,7 @@
 """Flax Linen modules. Every sequence layer goes `y, state = layer.apply(variables, x, state=state, mask=mask)`."""
 
 from nlpx.layers.attention import CrossAttention, Memory, MultiHeadAttention, RecurrentAttention
+from nlpx.layers.attentive_rnn import AttentiveRNN, AttentiveState
 from nlpx.layers.dropout import Dropout
 from nlpx.layers.embedding import POSITIONS, Positions, TokenEmbedding
 from nlpx.layers.recurrent import CELLS, GRU, LSTM, RNN, BothDirections, Elman, Ended, MinGRU, MinLSTM
@@ -12,6 +13,8 @@ __all__ = [
     "LSTM",
     "POSITIONS",
     "RNN",
+    "AttentiveRNN",
+    "AttentiveState",
     "BothDirections",
     "CrossAttention",
     "Dropout",

@@ -1,6 +1,7 @@
 """Dropout as a module: tells itself from the others by where it stands in the model."""
 
 import zlib
+from collections.abc import Iterable
 
 import flax.linen as nn
 
@@ -8,11 +9,30 @@ from nlpx import ops
 from nlpx.ops.array_types import Array, Float, RowKeys
 
 
+class PlaceInKeys:
+    """Marks a module whose caller folds where it stands into the dropout keys it is given, as a stack does for blocks
+    that all run as one body and so cannot see their own path."""
+
+
+def place_number(path: Iterable[str]) -> int:
+    """A number for a place in a model, to fold into keys."""
+    return zlib.crc32("/".join(path).encode())
+
+
 class Dropout(nn.Module):
-    """`ops.dropout` with the module's path as the layer's number, so that no two dropouts of a model draw alike."""
+    """`ops.dropout` with the module's path as the layer's number, so that no two dropouts of a model draw alike.
+
+    Within a `PlaceInKeys`, the path from there on: the rest is in the keys.
+    """
 
     rate: float = 0.0
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *rest"], keys: RowKeys | None) -> Float[Array, "b *rest"]:
-        return ops.dropout(x, self.rate, keys, layer=zlib.crc32("/".join(self.path).encode()))
+        path, module = self.path, self.parent
+        while isinstance(module, nn.Module):
+            if isinstance(module, PlaceInKeys):
+                path = path[len(module.path) :]
+                break
+            module = module.parent
+        return ops.dropout(x, self.rate, keys, layer=place_number(path))

@@ -1,5 +1,6 @@
 """The Transformer block and its stack (Vaswani 2017, arXiv 1706.03762; pre-norm: Xiong 2020, arXiv 2002.04745)."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 from nlpx import ops
 from nlpx.errors import InputError, unknown
 from nlpx.layers.attention import CrossAttention, Memory, MultiHeadAttention
-from nlpx.layers.dropout import Dropout
+from nlpx.layers.dropout import Dropout, PlaceInKeys, place_number
 from nlpx.layers.state import check_state
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 
@@ -40,12 +41,16 @@ class FeedForward(nn.Module):
         if self.activation not in ACTIVATIONS:
             raise unknown("activation", self.activation, ACTIVATIONS)
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        # Tokens on one axis: of more, XLA:CPU would transpose a copy for the gradient of each kernel, which took half
+        # of the time of these products.
+        shape, x = x.shape, x.reshape(-1, x.shape[-1])
         hidden = nn.Dense(self.hidden, name="up", **types)(x)
         if self.activation == "swiglu":
             hidden = hidden * jax.nn.silu(nn.Dense(self.hidden, name="gate", **types)(x))
         else:
             hidden = ACTIVATIONS[self.activation](hidden)
-        return nn.Dense(self.width, name="down", kernel_init=self.out_init, **types)(hidden)
+        out = nn.Dense(self.width, name="down", kernel_init=self.out_init, **types)(hidden)
+        return out.reshape(*shape[:-1], self.width)
 
 
 class TransformerBlock(nn.Module):
@@ -147,13 +152,23 @@ class TransformerBlock(nn.Module):
         return ops.keep_real(mask, x), state
 
 
+class _Stacked(TransformerBlock, PlaceInKeys):
+    """A block of a stack: draws the same, under the same keys, at its own path and as the body of a scan."""
+
+
 class Transformer(nn.Module):
     """A stack of Transformer blocks; pre-norm stacks end in a layer norm of their own.
 
     An encoder with `causal=False`, a decoder with `cross=True`, a language model with neither. The state is one cache a
-    block. Attributes as `TransformerBlock`'s, and `remat`: keep only what enters each block for the way back, and
-    compute the rest again. The residual branches of a deep stack begin smaller by 1 / sqrt(2 x layers), so that
-    their sum begins at the size of one (GPT-2).
+    block. The residual branches of a deep stack begin smaller by 1 / sqrt(2 x layers), so that their sum begins at the
+    size of one (GPT-2).
+
+    Attributes, besides `TransformerBlock`'s:
+      remat: keep only what enters each block for the way back, and compute the rest again.
+      scan: one body for all blocks, run over their parameters, stacked: the program to trace does not grow with the
+        layers, and `remat` saves memory on CPUs too, where XLA undoes it outside a loop. Parameters, states and
+        results stay what they are; but each call copies parameters and caches once, which is much for a single token.
+        Where attention weights are asked for, the blocks run one by one.
     """
 
     width: int
@@ -169,32 +184,21 @@ class Transformer(nn.Module):
     rotary: bool = False
     backend: str = ops.AttentionBackend.AUTO
     remat: bool = False
+    scan: bool = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
     def setup(self):
-        types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        block = nn.remat(TransformerBlock) if self.remat else TransformerBlock
-        self.stack = [
-            block(
-                self.width,
-                self.heads,
-                self.hidden,
-                norm=self.norm,
-                activation=self.activation,
-                dropout=self.dropout,
-                causal=self.causal,
-                cross=self.cross,
-                window=self.window,
-                rotary=self.rotary,
-                backend=self.backend,
-                residual_scale=1 / math.sqrt(2 * self.layers),
-                **types,
-            )
-            for _ in range(self.layers)
-        ]
+        block = nn.remat(_Stacked) if self.remat else _Stacked
+        self.stack = [block(**self.block_options()) for _ in range(self.layers)]
         if self.norm == "pre":
-            self.final_norm = nn.LayerNorm(epsilon=1e-5, **types)
+            self.final_norm = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, param_dtype=self.param_dtype)
+
+    @nn.nowrap
+    def block_options(self) -> dict[str, Any]:
+        own = ("parent", "name", "layers", "remat", "scan")
+        options = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in own}
+        return {**options, "residual_scale": 1 / math.sqrt(2 * self.layers)}
 
     def initial_state(self, batch_size: int, capacity: int) -> tuple[ops.KVCache, ...]:
         """An empty cache a block, each with room for `capacity` tokens a row."""
@@ -228,17 +232,40 @@ class Transformer(nn.Module):
         if state is not None:
             capacity = max((leaf.shape[1] for leaf in jax.tree.leaves(state) if leaf.ndim > 1), default=0)
             state = check_state(state, self.initial_state(x.shape[0], capacity))
-        new_state = []
-        for i, block in enumerate(self.stack):
-            x, block_state = block(
-                x,
-                state=None if state is None else state[i],
-                mask=mask,
-                memory=None if memory is None else memory[i],
-                segment_ids=segment_ids,
-                dropout_keys=dropout_keys,
-            )
-            new_state.append(block_state)
+        caches = (None,) * self.layers if state is None else state
+        memories = (None,) * self.layers if memory is None else memory
+        places = [place_number(block.path) for block in self.stack]
+        shared = {"mask": mask, "segment_ids": segment_ids}
+        # Blocks that do not exist yet, and what they show of their insides, are beyond a scan.
+        if self.scan and not (self.is_mutable_collection("params") or self.is_mutable_collection("intermediates")):
+            x, caches = self._scanned(x, caches, memories, places, dropout_keys, shared)
+        else:
+            caches = list(caches)
+            for i, block in enumerate(self.stack):
+                keys = _fold(dropout_keys, places[i])
+                x, caches[i] = block(x, state=caches[i], memory=memories[i], dropout_keys=keys, **shared)
         if self.norm == "pre":
             x = ops.keep_real(mask, self.final_norm(x))
-        return x, None if state is None else tuple(new_state)
+        return x, None if state is None else tuple(caches)
+
+    def _scanned(self, x, caches, memories, places, dropout_keys, shared):
+        block = _Stacked(**self.block_options(), parent=None)
+
+        def step(x, of_block):
+            params, cache, memory, place = of_block
+            keys = _fold(dropout_keys, place)
+            y, cache = block.apply({"params": params}, x, state=cache, memory=memory, dropout_keys=keys, **shared)
+            return y.astype(x.dtype), cache
+
+        if self.remat:
+            step = jax.checkpoint(step, prevent_cse=False)  # the loop alone keeps the two computations apart
+        params = [block.variables.get("params", {}) for block in self.stack]
+        rows = [jax.tree.map(lambda *leaves: jnp.stack(leaves), *each) for each in (params, caches, memories)]
+        wide = x.astype(jnp.promote_types(x.dtype, self.dtype))  # a loop keeps its type: one that loses nothing
+        x, caches = jax.lax.scan(step, wide, (*rows, jnp.array(places, jnp.uint32)))
+        x = x.astype(self.dtype) if self.norm == "post" else x
+        return x, [jax.tree.map(lambda leaf, i=i: leaf[i], caches) for i in range(self.layers)]
+
+
+def _fold(keys, place):
+    return keys if keys is None else jax.vmap(jax.random.fold_in, (0, None))(keys, place)

@@ -1,11 +1,13 @@
 """The language model: what comes next, given all before. One class; `arch` chooses the backbone."""
 
+import math
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from nlpx import ops
 from nlpx.errors import InputError, unknown
 from nlpx.layers import CELLS, RNN, Dropout, Positions, TokenEmbedding, Transformer
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
@@ -24,10 +26,15 @@ class LanguageModel(nn.Module):
       arch: "elman", "lstm", "gru", "mingru", "minlstm" or "transformer".
       layers, width: of the backbone; the embedding has the same width.
       heads: of a Transformer; a recurrent backbone has none.
-      hidden: features inside a Transformer's feed-forward networks; None means 4 x width.
+      hidden: features inside a Transformer's feed-forward networks; None means 4 x width, or for swiglu, which has
+        three kernels instead of two, 8/3 x width rounded up to a multiple of 8.
       max_length: learned positions there are.
-      positions: "none", "sinusoidal" or "learned"; None means learned for a Transformer, none for the others.
-      norm, activation: of a Transformer, see `TransformerBlock`.
+      positions: "none", "sinusoidal", "learned" or (Transformers) "rotary", which adds nothing to the embeddings and
+        turns queries and keys instead; None means learned for a Transformer, none for the others.
+      norm, activation, window: of a Transformer, see `TransformerBlock`.
+      attention: backend of a Transformer, see `ops.AttentionBackend`.
+      remat: keep less for the way back, see `Transformer` and `RNN`.
+      scan_layers: of a Transformer: one loop body for all blocks.
       initial: of a recurrent backbone: "zeros" or "learned".
       tied: whether logits use the embedding's table.
       dropout: rate on the embeddings, inside the backbone, and (recurrent backbones) on what the logits read.
@@ -43,6 +50,10 @@ class LanguageModel(nn.Module):
     positions: str | None = None
     norm: str = "pre"
     activation: str = "gelu"
+    window: int | None = None
+    attention: str = ops.AttentionBackend.AUTO
+    remat: bool = False
+    scan_layers: bool = False
     initial: str = "zeros"
     tied: bool = True
     dropout: float = 0.0
@@ -69,22 +80,33 @@ class LanguageModel(nn.Module):
         for name in ("layers", "width"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.window is not None and self.window < 1:
+            raise InputError(f"--window {self.window} sees nothing: give at least 1, or leave it out to see all")
+        rotary = self.position_kind == "rotary"
+        if rotary and self.recurrent:
+            raise InputError(f"--positions rotary turns queries and keys, and {self.arch} has none: use another")
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         self.embedding = TokenEmbedding(self.vocab_size, self.width, tied=self.tied, **types)
-        self.position = Positions(self.position_kind, self.width, self.max_length, **types)
+        self.position = Positions("none" if rotary else self.position_kind, self.width, self.max_length, **types)
         self.embedding_dropout = Dropout(self.dropout)
         if self.recurrent:
-            self.backbone = RNN(self.arch, self.width, self.layers, dropout=self.dropout, initial=self.initial, **types)
+            how = {"dropout": self.dropout, "initial": self.initial, "remat": self.remat}
+            self.backbone = RNN(self.arch, self.width, self.layers, **how, **types)
             self.output_dropout = Dropout(self.dropout)
         else:
             self.backbone = Transformer(
                 self.width,
                 self.heads,
                 self.layers,
-                self.hidden or 4 * self.width,
+                self.hidden or (8 * math.ceil(self.width / 3) if self.activation == "swiglu" else 4 * self.width),
                 norm=self.norm,
                 activation=self.activation,
                 dropout=self.dropout,
+                window=self.window,
+                rotary=rotary,
+                backend=self.attention,
+                remat=self.remat,
+                scan=self.scan_layers,
                 **types,
             )
 

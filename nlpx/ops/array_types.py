@@ -8,7 +8,7 @@
 `Float[Array, "b t d"]` is a floating-point array with these axes. The tests run with the annotations checked.
 """
 
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
 Mask = Bool[Array, "b t"]
 """True where a step is real, False where it is padding."""
@@ -17,4 +17,4 @@ RowKeys = Key[Array, "b"]
 """One random key a row: what a row draws depends on nothing but its own key, so neither on the device it lies on
 nor on the rows beside it."""
 
-__all__ = ["Array", "Bool", "Float", "Int", "Key", "Mask", "RowKeys"]
+__all__ = ["Array", "Bool", "Float", "Int", "Key", "Mask", "RowKeys", "UInt32"]

@@ -1,13 +1,17 @@
 """Dropout whose draws belong to the row, not to the batch."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
 from nlpx.errors import InputError
-from nlpx.ops.array_types import Array, Float, RowKeys
+from nlpx.ops.array_types import Array, Float, Int, Key, RowKeys, UInt32
 
 
-def dropout(x: Float[Array, "b *rest"], rate: float, keys: RowKeys | None, layer: int = 0) -> Float[Array, "b *rest"]:
+def dropout(
+    x: Float[Array, "b *rest"], rate: float, keys: RowKeys | None, layer: int | Int[Array, ""] = 0
+) -> Float[Array, "b *rest"]:
     """Zeroes each value with probability `rate` and scales the others by 1 / (1 - rate) (Srivastava 2014).
 
     Every row draws from its own key, so a row drops the same values on any number of devices, in any batch, and for
@@ -24,8 +28,16 @@ def dropout(x: Float[Array, "b *rest"], rate: float, keys: RowKeys | None, layer
         raise InputError(f"dropout rate must be in [0, 1), not {rate}")
     if keys is None or rate == 0:
         return x
+    bits = jax.vmap(lambda key: _bits(jax.random.fold_in(key, layer), math.prod(x.shape[1:])))(keys)
+    return jnp.where(bits.reshape(x.shape) >= jnp.uint32(rate * 2**32), x / (1 - rate), 0)
 
-    def draw(key):
-        return jax.random.bernoulli(jax.random.fold_in(key, layer), 1 - rate, x.shape[1:])
 
-    return jnp.where(jax.vmap(draw)(keys), x / (1 - rate), 0)
+def _bits(key: Key[Array, ""], count: int) -> UInt32[Array, " n"]:
+    """Random words: a count from a random start through an integer hash (Wellons 2018, "lowbias32") that a second
+    random word enters half way. For dropout that is random enough, and on a CPU 16 times as fast as Threefry, which
+    took a quarter of a Transformer's training step."""
+    start, salt = jax.random.bits(key, (2,), jnp.uint32)
+    word = start + jnp.arange(count, dtype=jnp.uint32) * jnp.uint32(0x9E3779B9)  # an odd step: no word comes twice
+    word = (word ^ (word >> 16)) * jnp.uint32(0x7FEB352D) ^ salt
+    word = (word ^ (word >> 15)) * jnp.uint32(0x846CA68B)
+    return word ^ (word >> 16)

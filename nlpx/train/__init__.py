@@ -4,6 +4,7 @@ from nlpx.train.language_modelling import LanguageModelling
 from nlpx.train.loop import Engine, Interrupted, TrainResult, train
 from nlpx.train.report import DivergedError
 from nlpx.train.step import Task, TaskLoss, TrainState, make_eval_step, make_train_step
+from nlpx.train.translation import Translation
 
 __all__ = [
     "DivergedError",
@@ -14,6 +15,7 @@ __all__ = [
     "TaskLoss",
     "TrainResult",
     "TrainState",
+    "Translation",
     "make_eval_step",
     "make_train_step",
     "train",

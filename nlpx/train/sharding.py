@@ -32,7 +32,10 @@ RULES: tuple[tuple[str, P], ...] = (
     (r"((cross_)?attention/out|feed_forward/down)/bias", P()),
     (r"(attention_norm|cross_norm|feed_forward_norm|final_norm)/(scale|bias)", P()),
     (r"embedding/(table|bias|kernel)", P()),
-    (r"position/table", P()),
+    (r"((source|target)_)?position/table", P()),
+    (r"source_embedding/embedding", P()),
+    (r"attention/((key|query)/(kernel|bias)|scale)", P()),
+    (r"(readout|bridge_\d+)/(kernel|bias)", P()),
     (
         r"((stack|reversed)_\d+|backbone)/(input_kernel|recurrent_kernel|bias|recurrent_bias|projection|initial_state.*)",
         P(),

@@ -1,85 +1,78 @@
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from nlpx.decode import Sampling, generate
-from nlpx.models import ARCHS, LanguageModel
+from nlpx.errors import InputError
+from nlpx.models import ARCHS
 
-VOCAB, PROMPT, TOKENS = 23, 5, 9
+PROMPT, TOKENS = 5, 9
 GREEDY = Sampling(temperature=0.0)
-
-
-class Writer:
-    """A small language model whose random weights make it write much, not one token again and again."""
-
-    def __init__(self, arch):
-        options = {"positions": "sinusoidal"} if arch == "transformer" else {}
-        self.model = LanguageModel(VOCAB, arch, layers=1, width=16, heads=2, tied=False, **options)
-        self.variables = jax.jit(self.model.init)(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))
-
-    def step(self, tokens, state, mask):
-        return self.model.apply(self.variables, tokens, state=state, mask=mask)
-
-    @functools.partial(jax.jit, static_argnums=0, static_argnames=("tokens", "sampling"))
-    def _write(self, prompt, keys, mask, *, tokens, sampling):
-        state = self.model.apply(self.variables, prompt.shape[0], prompt.shape[1] + tokens - 1, method="initial_state")
-        return generate(self.step, state, prompt, keys, tokens=tokens, sampling=sampling, mask=mask)
-
-    def write(self, prompt, seeds=(0, 1, 2), mask=None, *, tokens=TOKENS, sampling=Sampling()):  # noqa: B008
-        keys = jax.vmap(jax.random.key)(jnp.asarray(seeds))
-        mask = None if mask is None else jnp.asarray(mask)
-        return np.asarray(self._write(jnp.asarray(prompt), keys, mask, tokens=tokens, sampling=sampling))
+FAMILIES = ("lstm", "transformer")
+EOS = 14  # comes early, late or never
 
 
 @pytest.fixture(scope="module", params=ARCHS)
-def writer(request):
-    return Writer(request.param)
-
-
-@pytest.fixture(scope="module")
-def prompt():
-    return np.random.default_rng(1).integers(0, VOCAB, (3, PROMPT), np.int32)
+def writer(request, writers):
+    return writers(request.param)
 
 
 def test_greedy_text_is_that_of_reading_everything_anew_for_each_token(writer, prompt):
     text = prompt
-    read = jax.jit(lambda tokens: writer.step(tokens, None, jnp.ones(tokens.shape, bool))[0])
-    for length in range(PROMPT, PROMPT + TOKENS):  # padded behind to one length, so that it compiles once
-        logits = read(jnp.asarray(np.pad(text, ((0, 0), (0, PROMPT + TOKENS - length)))))
-        text = np.concatenate([text, np.argmax(logits[:, length - 1], axis=-1)[:, None]], axis=1)
-    written = writer.write(prompt, sampling=GREEDY)
+    for length in range(PROMPT, PROMPT + TOKENS):
+        likeliest = np.argmax(writer.log_probabilities(text)[:, length - 1], axis=-1)
+        text = np.concatenate([text, likeliest[:, None]], axis=1)
+    written = writer.write(prompt, sampling=GREEDY).tokens
     np.testing.assert_array_equal(written, text[:, PROMPT:])
     # The states of a new minGRU or minLSTM are positive, and so near their mean that it alone chooses the token.
     assert len(np.unique(written)) > 4 or writer.model.arch.startswith("min")
 
 
-@pytest.mark.parametrize("sampling", [GREEDY, Sampling(1.0, top_k=8, top_p=0.9)], ids=["greedy", "sampled"])
-def test_a_row_does_not_depend_on_the_rows_beside_it_or_on_padding(writer, prompt, sampling):
-    lengths = (3, 5, 3)
+def test_a_row_does_not_depend_on_the_rows_beside_it_or_on_padding(writer, prompt, padded):
+    lengths, order, sampling = (3, 5, 3), [2, 0, 1, 0], Sampling(1.0, top_k=8, top_p=0.9)
     alone = [
-        writer.write(prompt[[row], :length], seeds=[row], sampling=sampling)[0] for row, length in enumerate(lengths)
+        writer.write(prompt[[row], :length], seeds=[row], sampling=sampling, eos=EOS)
+        for row, length in enumerate(lengths)
     ]
-    order = [2, 0, 1, 0]
+    assert min(of_row.lengths[0] for of_row in alone) < TOKENS
     for side in ("left", "right"):
-        tokens, mask = np.full((4, 6), VOCAB - 1, np.int32), np.zeros((4, 6), bool)
-        for row, which in enumerate(order):
-            length = lengths[which]
-            place = slice(6 - length, 6) if side == "left" else slice(0, length)
-            tokens[row, place], mask[row, place] = prompt[which, :length], True
-        together = writer.write(tokens, seeds=order, mask=mask, sampling=sampling)
-        np.testing.assert_array_equal(together, [alone[which] for which in order], err_msg=side)
+        tokens, mask = padded(prompt, lengths, order, side)
+        together = writer.write(tokens, seeds=order, mask=mask, sampling=sampling, eos=EOS)
+        for name in ("tokens", "lengths"):
+            expected = [getattr(alone[which], name)[0] for which in order]
+            np.testing.assert_array_equal(getattr(together, name), expected, err_msg=side)
+        np.testing.assert_allclose(together.scores, [alone[which].scores[0] for which in order], rtol=1e-5)
 
 
-def test_the_seed_decides_and_a_longer_text_begins_as_a_shorter_one(writer, prompt):
-    text = writer.write(prompt)
-    np.testing.assert_array_equal(writer.write(prompt), text)
-    assert (writer.write(prompt, seeds=(3, 4, 5)) != text).any(axis=1).all()
-    one = writer.write(prompt, tokens=1)
+@pytest.mark.parametrize("arch", FAMILIES)
+def test_the_seed_decides_and_a_longer_text_begins_as_a_shorter_one(writers, prompt, arch):
+    writer = writers(arch)
+    text = writer.write(prompt).tokens
+    np.testing.assert_array_equal(writer.write(prompt).tokens, text)
+    assert (writer.write(prompt, seeds=(3, 4, 5)).tokens != text).any(axis=1).all()
+    one = writer.write(prompt, tokens=1).tokens
     assert one.shape == (3, 1)
     np.testing.assert_array_equal(one, text[:, :1])
+
+
+@pytest.mark.parametrize("arch", FAMILIES)
+def test_a_text_ends_where_the_end_token_first_comes_and_its_score_is_that_of_one_pass(writers, prompt, arch):
+    writer = writers(arch)
+    endless = writer.write(prompt)
+    np.testing.assert_array_equal(endless.lengths, TOKENS)
+    ended = writer.write(prompt, eos=EOS)
+    for row in range(3):
+        text = endless.tokens[row].tolist()
+        length = text.index(EOS) if EOS in text else TOKENS
+        assert ended.lengths[row] == length
+        assert ended.tokens[row].tolist() == text[:length] + [EOS] * (TOKENS - length)
+    assert len(np.unique(ended.lengths)) > 1
+    for written in (endless, ended):
+        texts = np.concatenate([prompt, written.tokens], axis=1)
+        gains = np.take_along_axis(writer.log_probabilities(texts)[:, PROMPT - 1 : -1], written.tokens[..., None], 2)
+        counted = np.arange(TOKENS) <= written.lengths[:, None]  # with the end token
+        np.testing.assert_allclose(written.scores, (gains[..., 0] * counted).sum(axis=1), rtol=1e-5)
 
 
 def test_the_prompt_is_read_once_and_then_one_token_at_a_time():
@@ -93,9 +86,29 @@ def test_the_prompt_is_read_once_and_then_one_token_at_a_time():
 
     keys = jax.random.split(jax.random.key(0), 2)
     written = generate(step, jnp.array([0, 10]), jnp.zeros((2, 6), jnp.int32), keys, tokens=5, sampling=GREEDY)
-    np.testing.assert_array_equal(written, [[6, 7, 8, 9, 10], [16, 17, 18, 19, 20]])
+    np.testing.assert_array_equal(written.tokens, [[6, 7, 8, 9, 10], [16, 17, 18, 19, 20]])
     assert shapes[0] == (2, 6)
     assert set(shapes[1:]) == {(2, 1)}
+
+
+def test_it_stops_when_the_last_row_has_ended_and_an_ended_row_stays_as_it_is():
+    """A step that counts down to token 0, and gives NaN to a row that should have stopped."""
+    turns = []
+
+    def step(tokens, over, mask):
+        jax.debug.callback(lambda: turns.append(1))
+        over = over | (tokens[:, -1] == 0)
+        logits = 3 * jax.nn.one_hot(tokens - 1, 8)
+        return jnp.where(over[:, None, None], jnp.nan, logits), over
+
+    start, keys = jnp.array([[2], [1], [4]]), jax.random.split(jax.random.key(0), 3)
+    written = jax.jit(lambda: generate(step, jnp.zeros(3, bool), start, keys, tokens=30, sampling=GREEDY, eos=0))()
+    jax.effects_barrier()
+    assert len(turns) == 4  # the prompt, and three tokens of the longest
+    np.testing.assert_array_equal(written.lengths, [1, 0, 3])
+    np.testing.assert_array_equal(written.tokens[:, :4], [[1, 0, 0, 0], [0, 0, 0, 0], [3, 2, 1, 0]])
+    assert not written.tokens[:, 4:].any()
+    np.testing.assert_allclose(written.scores, -np.array([2, 1, 4]) * np.log1p(7 * np.exp(-3)), rtol=1e-5)
 
 
 def test_what_is_written_is_what_is_read_next():
@@ -105,7 +118,7 @@ def test_what_is_written_is_what_is_read_next():
     written = generate(
         step, None, jnp.array([[5, 1]]), jax.random.split(jax.random.key(0), 1), tokens=4, sampling=GREEDY
     )
-    np.testing.assert_array_equal(written, [[3, 7, 15, 0]])
+    np.testing.assert_array_equal(written.tokens, [[3, 7, 15, 0]])
 
 
 def test_every_token_is_drawn_anew():
@@ -114,4 +127,22 @@ def test_every_token_is_drawn_anew():
 
     keys = jax.random.split(jax.random.key(0), 2)
     written = generate(step, None, jnp.zeros((2, 1), jnp.int32), keys, tokens=30)
-    assert len(np.unique(written)) > 50
+    assert len(np.unique(written.tokens)) > 50
+
+
+@pytest.mark.parametrize(
+    ("length", "options", "named"),
+    [
+        (1, {"tokens": 0}, "--tokens must be at least 1, not 0"),
+        (0, {}, "prompt is empty"),
+        (1, {"eos": 7}, "end token 7 is outside the vocabulary.*0 to 6"),
+        (1, {"eos": -1}, "end token -1"),
+    ],
+)
+def test_what_cannot_be_decoded_is_named(length, options, named):
+    def step(tokens, state, mask):
+        return jnp.zeros((*tokens.shape, 7)), state
+
+    keys = jax.random.split(jax.random.key(0), 1)
+    with pytest.raises(InputError, match=named):
+        generate(step, None, jnp.zeros((1, length), jnp.int32), keys, **{"tokens": 2, **options})

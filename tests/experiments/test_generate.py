@@ -36,6 +36,11 @@ def test_text_goes_on_from_the_prompt_and_the_seed_decides_it(written):
     assert written(*flags, "--seed", "2") != text
 
 
+def test_a_min_p_of_one_leaves_the_likeliest_only(written):
+    flags = ("--prompt", "The ", "--tokens", "12", "--temperature")
+    assert written(*flags, "2", "--min-p", "1") == written(*flags, "0")
+
+
 def test_the_latest_checkpoint_can_be_asked_for(written, trained, monkeypatch):
     asked = []
     monkeypatch.setattr("experiments.language_model.load", lambda workdir, *, best: asked.append(best) or load(workdir))

@@ -1,6 +1,7 @@
 import gzip
 import json
 import math
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,18 @@ RUNS = {
     "elman": ["--arch=elman", "--tokenizer=word"],
     "lstm": ["--arch=lstm", "--tokenizer=char", "--carry-state", "--initial=learned"],
     "gru": ["--arch=gru", "--tokenizer=byte", "--no-tied"],
-    "transformer": ["--arch=transformer", "--tokenizer=bpe", "--vocab-size=300", "--dropout=0.1"],
+    "transformer": [
+        "--arch=transformer",
+        "--tokenizer=bpe",
+        "--vocab-size=300",
+        "--dropout=0.1",
+        "--positions=rotary",
+        "--activation=swiglu",
+        "--window=8",
+        "--attention=blockwise",
+        "--remat",
+        "--scan-layers",
+    ],
 }
 
 
@@ -98,6 +110,21 @@ def test_without_a_workdir_the_flags_decide_the_folder(command, small, text_file
     folders = sorted((tmp_path / "runs" / "language_model").iterdir())
     assert len(folders) == 2
     assert all(folder.name.startswith("elman-") and (folder / "summary.json").exists() for folder in folders)
+
+
+def test_a_run_from_before_a_flag_existed_loads_with_its_default(trained, tmp_path):
+    workdir = shutil.copytree(trained, tmp_path / "old")
+    config = json.loads((workdir / "config.json").read_text())
+    for name in ("window", "attention", "remat", "scan_layers"):
+        del config[name]
+    (workdir / "config.json").write_text(json.dumps(config))
+    assert language_model.load(workdir).model == language_model.load(trained).model
+
+
+def test_a_window_that_sees_nothing_is_refused(command, small, text_file, tmp_path, capsys):
+    flags = ["--arch=transformer", "--window=0", f"--data=file:{text_file}", f"--workdir={tmp_path / 'run'}"]
+    assert command(language_model, [*small, *flags]) == 2
+    assert "--window 0 sees nothing" in capsys.readouterr().err
 
 
 def test_the_best_checkpoint_is_that_of_the_lowest_validation_loss(trained):

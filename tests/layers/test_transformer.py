@@ -204,6 +204,97 @@ def test_remat_changes_neither_parameters_nor_values_nor_gradients(decoder):
     assert_close(results[1], results[0])
 
 
+def equations(function, *arguments):
+    """How many equations a program has, those of its loops and branches counted once."""
+
+    def count(jaxpr):
+        inner = [p for eqn in jaxpr.eqns for p in jax.tree.leaves(eqn.params, is_leaf=lambda p: hasattr(p, "jaxpr"))]
+        return len(jaxpr.eqns) + sum(count(p.jaxpr) for p in inner if hasattr(p, "jaxpr"))
+
+    return count(jax.make_jaxpr(function)(*arguments).jaxpr)
+
+
+MASK = jnp.array([[1, 1, 1, 1, 1, 1], [0, 0, 1, 0, 1, 1], [1, 1, 0, 0, 0, 0]], bool)
+SCANNED = {
+    "decoder": ({"cross": True, "rotary": True, "window": 4}, {"mask": MASK}),
+    "decoder-remat": ({"cross": True, "remat": True, "backend": "blockwise"}, {}),
+    "packed": ({"rotary": True, "activation": "swiglu"}, {"segment_ids": jnp.array([[4, 4, 4, 4, 0, 0]] * B)}),
+    "encoder": ({"norm": "post", "causal": False, "activation": "relu"}, {"mask": MASK}),
+}
+
+
+@pytest.mark.parametrize("name", SCANNED)
+def test_a_scan_over_the_blocks_changes_neither_parameters_nor_values_nor_gradients_nor_draws(name):
+    options, arguments = SCANNED[name]
+    encoded, keys = X[:, :5, :5] if "cross" in options else None, jax.random.split(jax.random.key(2), B)
+
+    def run(stack, x, encoded):
+        memory = None if encoded is None else stack.remember(encoded, MASK[::-1, :5])
+        return stack(x, memory=memory, dropout_keys=keys, **arguments)
+
+    def gradients(stack):
+        def objective(variables, x, encoded):
+            y, _ = stack.apply(variables, x, encoded, method=run)
+            return (y**3).sum(), y
+
+        return jax.grad(objective, argnums=(0, 1) if encoded is None else (0, 1, 2), has_aux=True)
+
+    loop, scan = (Transformer(D, H, 2, HIDDEN, dropout=0.5, scan=scan, **options) for scan in (False, True))
+    variables = jit(partial(loop.init, method=run))(jax.random.key(0), X, encoded)
+    other = jax.eval_shape(partial(scan.init, method=run), jax.random.key(0), X, encoded)
+    assert jax.tree.map(jnp.shape, other) == jax.tree.map(jnp.shape, variables)
+    inputs = randomized(variables), X, encoded
+    assert_close(jit(gradients(scan))(*inputs), jit(gradients(loop))(*inputs))
+    assert equations(gradients(scan), *inputs) < equations(gradients(loop), *inputs)
+
+
+def test_a_scan_over_the_blocks_changes_no_state():
+    options = {"rotary": True, "window": 3}
+    loop, scan = (Transformer(D, H, 2, HIDDEN, scan=scan, **options) for scan in (False, True))
+    variables = randomized(jit(loop.init)(jax.random.key(0), X))
+    results = []
+    for stack in (loop, scan):
+        run, state = jit(stack.apply), stack.apply({}, B, T, method="initial_state")
+        for part in (slice(0, 3), slice(3, 6)):
+            y, state = run(variables, X[:, part], state=state, mask=MASK[:, part])
+            results.append((y, state))
+    assert_close(results[2:], results[:2])
+
+
+@pytest.mark.parametrize("remat", [False, True])
+def test_a_scanned_stack_is_as_large_a_program_however_many_layers(remat):
+    def size(layers, scan):
+        stack = Transformer(D, H, layers, HIDDEN, dropout=0.5, remat=remat, scan=scan)
+        keys = jax.random.split(jax.random.key(2), B)
+        variables = jax.eval_shape(stack.init, jax.random.key(0), X)
+        gradient = jax.grad(lambda variables, x: stack.apply(variables, x, dropout_keys=keys)[0].sum())
+        assert ("remat" in str(jax.make_jaxpr(gradient)(variables, X))) == remat
+        return equations(gradient, variables, X)
+
+    assert size(8, True) < 1.05 * size(2, True)
+    assert size(8, False) > 3 * size(2, False)
+
+
+def test_a_scanned_stack_shows_its_weights_too():
+    loop, scan = (Transformer(D, H, 2, HIDDEN, scan=scan) for scan in (False, True))
+    variables = randomized(jit(loop.init)(jax.random.key(0), X))
+    (_, kept), (_, expected) = (
+        jit(partial(stack.apply, mutable="intermediates"))(variables, X) for stack in (scan, loop)
+    )
+    assert expected["intermediates"]["stack_1"]["attention"]["weights"][0].shape == (B, H, T, T)
+    assert_identical(kept, expected)
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_a_scanned_stack_gives_the_type_of_the_blocks_one_by_one(norm):
+    """Also where what enters the first block is finer than what leaves it."""
+    loop, scan = (Transformer(D, H, 2, HIDDEN, norm=norm, scan=scan, dtype=jnp.bfloat16) for scan in (False, True))
+    variables = randomized(jit(loop.init)(jax.random.key(0), X))
+    (y, _), (expected, _) = (jit(stack.apply)(variables, X) for stack in (scan, loop))
+    assert y.dtype == expected.dtype
+    assert_close(y, expected, 20 * 2**-9)
+
+
 @pytest.mark.parametrize("rotary", [False, True])
 def test_sequences_packed_into_a_row_give_what_each_gives_alone(rotary):
     stack = Transformer(D, H, 2, HIDDEN, rotary=rotary)

@@ -36,6 +36,7 @@ SUBJECTS = {
     "gru": Subject(model("gru", "learned", initial="learned")),
     "transformer": Subject(model("transformer", layers=2)),
     "transformer-none": Subject(model("transformer", "none")),
+    "transformer-llama": Subject(model("transformer", "rotary", activation="swiglu", window=3)),
     "transformer-post": Subject(model("transformer", "sinusoidal", norm="post", activation="relu", tied=False)),
 }
 
@@ -107,6 +108,64 @@ def test_past_the_last_learned_position_is_nan():
     np.testing.assert_array_equal(np.isnan(logits).all(-1), [[False, False, False, True]])
 
 
+@pytest.mark.parametrize(("width", "hidden"), [(8, 24), (12, 32), (48, 128), (64, 176)])
+def test_the_feed_forward_networks_of_swiglu_are_as_large_as_others(width, hidden):
+    """Three kernels of 8/3 x width, up to a multiple of 8, for two of 4 x width."""
+    lm = model("transformer", width=width, activation="swiglu")
+    shapes = jax.eval_shape(lm.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
+    assert {shapes["backbone"]["stack_0"]["feed_forward"][name]["kernel"].shape for name in ("up", "gate")} == {
+        (width, hidden)
+    }
+    given = model("transformer", width=width, activation="swiglu", hidden=20)
+    shapes = jax.eval_shape(given.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
+    assert shapes["backbone"]["stack_0"]["feed_forward"]["up"]["kernel"].shape == (width, 20)
+
+
+def test_rotary_positions_add_nothing_and_know_no_longest_text():
+    rotary, learned, none = (model("transformer", kind, max_length=3) for kind in ("rotary", "learned", "none"))
+    assert (rotary.longest, learned.longest) == (None, 3)
+    one, other = jnp.array([[1, 2, 3, 4, 5]]), jnp.array([[2, 1, 3, 4, 5]])
+    variables = randomized(jit(rotary.init)(jax.random.key(0), one))
+    assert variables["params"].keys() == {"embedding", "backbone"}
+
+    def last(lm, tokens):
+        return jit(lm.apply)(variables, tokens)[0][:, -1]
+
+    # What the last token sees is the same in another order: only positions can tell.
+    assert_close(last(none, one), last(none, other))
+    assert abs(last(rotary, one) - last(rotary, other)).max() > 0.01
+
+
+def test_a_window_is_how_far_a_layer_sees():
+    lm = model("transformer", layers=2, window=2)
+    tokens = jnp.zeros((1, LENGTH), jnp.int32)
+    variables = randomized(jit(lm.init)(jax.random.key(0), tokens))
+    run = jit(lm.apply)
+    changed = (run(variables, tokens)[0] != run(variables, tokens.at[0, 1].set(5))[0]).any(-1)[0]
+    np.testing.assert_array_equal(changed, [False, True, True, True, False, False])  # one place further a layer
+
+
+@pytest.mark.parametrize(
+    ("arch", "options"),
+    [
+        ("transformer", {"attention": "blockwise"}),
+        ("transformer", {"scan_layers": True, "remat": True}),
+        ("lstm", {"remat": True}),
+    ],
+)
+def test_ways_to_compute_change_no_logits_and_no_gradients(arch, options):
+    tokens = jnp.arange(2 * LENGTH).reshape(2, LENGTH) % V
+    plain, other = model(arch), model(arch, **options)
+    variables = randomized(jit(plain.init)(jax.random.key(0), tokens))
+    gradients = [
+        jax.value_and_grad(lambda variables, lm=lm: (lm.apply(variables, tokens)[0] ** 2).sum())
+        for lm in (plain, other)
+    ]
+    first, second = (str(jax.make_jaxpr(gradient)(variables)) for gradient in gradients)
+    assert first != second  # another program
+    assert_close(*(jit(gradient)(variables) for gradient in reversed(gradients)))
+
+
 def test_count_parameters():
     v, d = V, 8
     assert count_parameters(model("gru"), jnp.zeros((1, 1), jnp.int32)) == v * d + v + 2 * 3 * d * d + 3 * d + d
@@ -119,6 +178,12 @@ def test_count_parameters():
         ({"arch": "transformer", "positions": "sinusoid"}, "did you mean 'sinusoidal'"),
         ({"arch": "transformer", "heads": 3}, "not divisible by 3 heads"),
         ({"arch": "lstm", "layers": 0}, "layers must be at least 1, not 0"),
+        ({"arch": "transformer", "window": 0}, "--window 0 sees nothing"),
+        ({"arch": "transformer", "window": -2}, "--window -2 sees nothing"),
+        ({"arch": "gru", "positions": "rotary"}, "--positions rotary turns queries and keys, and gru has none"),
+        ({"arch": "transformer", "positions": "rotary", "width": 6}, "head width of 3 is odd"),
+        ({"arch": "transformer", "attention": "blokwise"}, "did you mean 'blockwise'"),
+        ({"arch": "mingru", "remat": True}, "MinGRU has no recurrent kernel"),
         ({"arch": "lstm", "width": 0}, "width must be at least 1, not 0"),
     ],
 )

@@ -42,3 +42,22 @@ def test_a_rate_out_of_range_raises(rate, keys):
 
 def test_keeps_the_type():
     assert ops.dropout(X.astype(jnp.bfloat16), 0.5, KEYS).dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_draws_are_as_independent_as_chance_has_it(rate):
+    """Neighbours of any small distance, rows, layers: each pair of draws agrees as often as independent ones."""
+    keys = jax.random.split(jax.random.key(1), 8)
+    draws = np.stack([np.asarray(ops.dropout(jnp.ones((8, 40000)), rate, keys, layer)) == 0 for layer in range(4)])
+    centred = (draws - rate) / np.sqrt(rate * (1 - rate))
+
+    def correlation(a, b):  # in standard deviations
+        return abs((a * b).mean() * np.sqrt(a.size))
+
+    worst = max(correlation(centred[..., d:], centred[..., :-d]) for d in (1, 2, 3, 4, 8, 16, 64, 128, 256, 1000))
+    worst = max(worst, *(correlation(centred[:, 0], centred[:, row]) for row in range(1, 8)))
+    worst = max(worst, *(correlation(centred[0], centred[layer]) for layer in range(1, 4)))
+    assert worst < 5
+    # The number dropped in blocks of 100 values has a binomial's variance.
+    counts = draws.reshape(-1, 100).sum(axis=1)
+    assert abs(counts.var() / (100 * rate * (1 - rate)) - 1) < 5 * np.sqrt(2 / len(counts))

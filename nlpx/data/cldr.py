@@ -1,0 +1,248 @@
+"""`cldr[:fr-en]`: true pairs of French and English (German, Spanish) with nothing to download.
+
+Dates and times, spans of time, amounts of money, measures, numbers in words, and the names of countries, languages,
+months and days, each said in two languages by Unicode's CLDR (through Babel) and by num2words; half of the pairs are
+lists of up to ten of them. Words change their order and number, separators their place, hours their clock, so there
+is something to translate; and a source has only one translation, so all of it can be got right.
+"""
+
+import collections
+import datetime
+import itertools
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
+from typing import Any
+
+from nlpx.errors import InputError, unknown
+
+Pair = tuple[str, str]
+# Something to say: from a language (a `babel.Locale`) to text.
+Phrase = Callable[[Any], str]
+
+_LANGUAGES = ("de", "en", "es", "fr")
+_MOST_WORDS = 40
+_WORD = re.compile(r"\w+")
+# A comma within a phrase, as in "one thousand, two hundred": in a list it could be one of those between phrases.
+_COMMA = re.compile(r", [^\W\d]")
+_CURRENCIES = ("AUD", "BRL", "CAD", "CHF", "CNY", "EUR", "GBP", "INR", "JPY", "KRW", "MXN", "NOK", "PLN", "SEK", "USD")
+_UNITS = (
+    "area-hectare", "area-square-meter", "concentr-percent", "digital-gigabyte", "digital-megabyte", "duration-day",
+    "duration-hour", "duration-minute", "duration-month", "duration-second", "duration-week", "duration-year",
+    "energy-kilocalorie", "length-centimeter", "length-kilometer", "length-meter", "length-millimeter", "mass-gram",
+    "mass-kilogram", "power-kilowatt", "speed-kilometer-per-hour", "temperature-celsius", "volume-liter",
+)  # fmt: skip
+_SPANS = {"year": 365 * 86400, "month": 30 * 86400, "week": 7 * 86400, "day": 86400, "hour": 3600, "minute": 60}
+_STYLES = ("full", "long", "medium", "short")
+_LIST_LENGTHS = {2: 40, 3: 25, 4: 14, 5: 9, 6: 5, 7: 3, 8: 2, 9: 1, 10: 1}  # and how often
+
+
+def make(
+    argument: str,
+    seed: int,
+    *,
+    train: int = 40_000,
+    validation: int = 1_000,
+    test: int = 2_000,
+    lowercase: bool = False,
+) -> tuple[list[Pair], list[Pair], list[Pair], dict[str, int]]:
+    """Training, validation and test pairs made at random, and how many were left out why.
+
+    The pairs are the same for the same arguments and versions of Babel and num2words. All sources differ, across the
+    three parts too. Each name of a country, language, month or day stands alone in training, and every word (between
+    white space and punctuation) and character of validation and test occurs on the same side of training: what is
+    held out is new combinations. White space is single plain spaces. No side has more than 40 words.
+
+    Arguments:
+        argument: source and target, any two of de, en, es, fr, such as "en-fr"; "" is "fr-en".
+        seed: any integer.
+        train, validation, test: how many pairs of each.
+        lowercase: both sides in lower case.
+    Raises InputError for an unknown direction, if Babel or num2words is missing, or if `train` is too small to hold
+    the words of the others.
+    """
+    directions = {f"{a}-{b}": (a, b) for a, b in itertools.permutations(_LANGUAGES, 2)}
+    if (argument or "fr-en") not in directions:
+        raise unknown("direction of cldr", argument, directions)
+    locales = _locales(*directions[argument or "fr-en"])
+    maker = random.Random(seed)
+    total = train + validation + test
+
+    def say(phrase: Phrase) -> Pair:
+        # The CLDR writes narrow and no-break spaces, which few type.
+        source, target = (" ".join(phrase(locale).split()) for locale in locales)
+        return (source.lower(), target.lower()) if lowercase else (source, target)
+
+    names = [[say(phrase) for phrase in phrases] for phrases in _names(locales)]
+    drawn = [[say(phrase) for _ in range(round(total * share)) for phrase in kind(maker)] for kind, share in _DRAWN]
+    said, ambiguous = _one_translation(itertools.chain(*names, *drawn))
+    pools = [list(dict.fromkeys(pair for pair in pool if pair in said)) for pool in names + drawn]
+    alone, phrases = (list(itertools.chain(*part)) for part in (pools[: len(names)], pools[len(names) :]))
+    maker.shuffle(phrases)
+    phrases = phrases[: total // 2]
+    listed = [[pair for pair in pool if not _COMMA.search(pair[0])] for pool in pools]
+    wanted = round(1.1 * (total - len(alone) - len(phrases)))  # some repeat themselves, some are too long
+    lists = [say(_list(maker, locales, listed)) for _ in range(wanted)]
+    kept, again = _one_translation([*alone, *phrases, *filter(_fits, lists)])
+    parts = _split(maker, list(kept)[:total], sum(pair in kept for pair in alone), validation, test)
+    return *parts, {"source with two translations": ambiguous + again}
+
+
+def _names(locales: list[Any]) -> Iterator[list[Phrase]]:
+    """Countries, languages, and days and months: what is named, not made."""
+    for table in ("territories", "languages"):
+        # Two letters: the countries and the languages of ISO 639-1, without continents and rarer languages.
+        codes = [code for code in getattr(locales[0], table) if re.fullmatch("[A-Za-z]{2}", code)]
+        codes = [code for code in sorted(codes) if all(code in getattr(locale, table) for locale in locales)]
+        yield [lambda locale, code=code, table=table: getattr(locale, table)[code] for code in codes]
+    days: list[Phrase] = [lambda locale, day=day: locale.days["stand-alone"]["wide"][day] for day in range(7)]
+    months: list[Phrase] = [lambda locale, m=m: locale.months["stand-alone"]["wide"][m] for m in range(1, 13)]
+    yield days + months
+
+
+# Each draws one thing and says it in every style, so that where the source leaves the style of the target open (French
+# writes "1 mars 2023" both long and medium), two translations show and the pair is left out.
+
+
+def _date(maker: random.Random) -> list[Phrase]:
+    from babel.dates import format_date
+
+    day = _day(maker)
+    return [lambda locale, style=style: format_date(day, style, locale) for style in _STYLES]
+
+
+def _time(maker: random.Random) -> list[Phrase]:
+    from babel.dates import format_datetime
+
+    time = _day(maker) + datetime.timedelta(seconds=maker.randrange(86400))
+    return [lambda locale, style=style: format_datetime(time, style, locale=locale) for style in _STYLES]
+
+
+def _part_of_year(maker: random.Random) -> list[Phrase]:
+    from babel.dates import format_skeleton
+
+    day = _day(maker)
+    skeletons = ("MMMMd", "yMMMM", "yQQQQ")
+    return [lambda locale, s=skeleton: format_skeleton(s, day, locale=locale) for skeleton in skeletons]
+
+
+def _interval(maker: random.Random) -> list[Phrase]:
+    from babel.dates import format_interval
+
+    first = _day(maker)
+    last = first + datetime.timedelta(days=maker.randrange(1, 60))
+    return [lambda locale: format_interval(first, last, "yMMMd", locale=locale)]
+
+
+def _span(maker: random.Random) -> list[Phrase]:
+    from babel.dates import format_timedelta
+
+    unit, seconds = maker.choice(list(_SPANS.items()))
+    span = datetime.timedelta(seconds=seconds) * maker.randrange(1, 100) * maker.choice((-1, 1))
+
+    def phrase(locale: Any) -> str:
+        # A threshold out of reach: "in 40 days" then stays, and does not become "in 1 month".
+        return format_timedelta(span, unit, threshold=1e9, add_direction=True, locale=locale)
+
+    return [phrase]
+
+
+def _amount(maker: random.Random) -> list[Phrase]:
+    from babel.numbers import format_currency
+
+    whole = maker.randrange(1, 100) * 10 ** maker.randrange(3)
+    amount = whole + Decimal(maker.choice((0, maker.randrange(0, 100, 5)))) / 100
+    code = maker.choice(_CURRENCIES)
+    styles = ("standard", "name")
+    return [lambda locale, s=style: format_currency(amount, code, locale=locale, format_type=s) for style in styles]
+
+
+def _measure(maker: random.Random) -> list[Phrase]:
+    from babel.units import format_unit
+
+    value = Decimal(maker.randrange(1, 100)) * 10 ** maker.randrange(3) / 10
+    value = int(value) if value == int(value) else value  # "1.0" would be a plural
+    unit = maker.choice(_UNITS)
+    return [
+        lambda locale, length=length: format_unit(value, unit, length, locale=locale) for length in ("long", "short")
+    ]
+
+
+def _number(maker: random.Random) -> list[Phrase]:
+    from num2words import num2words
+
+    number, kind = (
+        maker.randrange(1, maker.choice((100, 1000, 10_000))),
+        maker.choice(("cardinal", "cardinal", "ordinal")),
+    )
+    return [lambda locale: num2words(number, lang=locale.language, to=kind)]
+
+
+# And how many of each are drawn for every pair asked for.
+_DRAWN = [
+    (_date, 0.04), (_time, 0.02), (_part_of_year, 0.06), (_interval, 0.03),
+    (_span, 0.03), (_amount, 0.08), (_measure, 0.1), (_number, 0.1),
+]  # fmt: skip
+
+
+def _day(maker: random.Random) -> datetime.datetime:
+    # Years of one century: short dates have two digits of them.
+    return datetime.datetime(2000, 1, 1) + datetime.timedelta(days=maker.randrange(50 * 365))
+
+
+def _list(maker: random.Random, locales: list[Any], pools: list[list[Pair]]) -> Phrase:
+    """Several phrases of one kind as a list ("A, B et C"), the names of countries and languages most often."""
+    from babel.lists import format_list
+
+    (pool,) = maker.choices(pools, [4, 4] + [1] * (len(pools) - 2))
+    (length,) = maker.choices(list(_LIST_LENGTHS), _LIST_LENGTHS.values())
+    pairs = maker.sample(pool, min(length, len(pool)))
+    style = maker.choice(("standard", "standard", "or"))
+    sides = dict(zip(locales, zip(*pairs, strict=True), strict=True))
+    return lambda locale: format_list(sides[locale], style, locale)
+
+
+def _fits(pair: Pair) -> bool:
+    return all(len(_WORD.findall(side)) <= _MOST_WORDS for side in pair)
+
+
+def _one_translation(pairs: Iterable[Pair]) -> tuple[dict[Pair, None], int]:
+    """The distinct pairs whose source has one target among them, in order, and how many others there are."""
+    distinct = dict.fromkeys(pairs)
+    targets = collections.Counter(source for source, _ in distinct)
+    kept = {pair: None for pair in distinct if targets[pair[0]] == 1}
+    return kept, len(distinct) - len(kept)
+
+
+def _split(
+    maker: random.Random, pairs: list[Pair], names: int, validation: int, test: int
+) -> tuple[list[Pair], list[Pair], list[Pair]]:
+    """Training, validation and test. The first `names` pairs train, and so do all words of the other two parts."""
+    parts = [[set(_WORD.findall(side)) | set(side) for side in pair] for pair in pairs]
+    counts = [collections.Counter(itertools.chain(*sides)) for sides in zip(*parts, strict=True)]
+    order = list(range(names, len(pairs)))
+    maker.shuffle(order)
+    held: list[int] = []
+    for number in order:
+        if len(held) == validation + test:
+            break
+        if all(count[part] > 1 for count, side in zip(counts, parts[number], strict=True) for part in side):
+            held.append(number)
+            for count, side in zip(counts, parts[number], strict=True):
+                count.subtract(side)
+    if len(held) < validation + test:
+        raise InputError(f"only {len(held)} of {validation + test} pairs can be held out; ask for more training pairs")
+    left = sorted(set(range(len(pairs))) - set(held))
+    maker.shuffle(left)
+    test_part, validation_part = held[:test], held[test:]
+    return tuple([pairs[number] for number in part] for part in (left, validation_part, test_part))
+
+
+def _locales(source: str, target: str) -> list[Any]:
+    try:
+        import babel
+        import num2words  # noqa: F401
+    except ImportError as error:
+        raise InputError(f"cldr needs Babel and num2words ({error}): pip install 'nlpx[experiments]'") from error
+    return [babel.Locale(source), babel.Locale(target)]

@@ -1,0 +1,122 @@
+"""Pairs of sentences from one SPEC, in three parts: training, validation and test."""
+
+import collections
+import dataclasses
+import hashlib
+import heapq
+
+from nlpx.data import cldr, pair_files
+from nlpx.errors import InputError, unknown
+
+Pair = tuple[str, str]
+
+_LARGEST_PART = 2000
+_VALIDATION_SPLITS = ("validation", "valid", "dev")
+
+
+@dataclasses.dataclass(frozen=True)
+class PairData:
+    """Pairs (source, target). No source of validation or test is in training.
+
+    Attributes:
+        train, validation, test: the pairs of each part.
+        name: the SPEC they came from; those of validation and test, if given, after it.
+        sha256: hexadecimal digest of all pairs, to tell two runs on different data apart.
+        dropped: why -> how many pairs were left out, such as {"empty line": 3, "in test": 5}.
+    """
+
+    train: list[Pair]
+    validation: list[Pair]
+    test: list[Pair]
+    name: str
+    sha256: str
+    dropped: dict[str, int]
+
+
+def load_pairs(
+    spec: str,
+    *,
+    valid_spec: str | None = None,
+    test_spec: str | None = None,
+    lowercase: bool = False,
+    seed: int = 0,
+) -> PairData:
+    """Reads or makes pairs of sentences.
+
+    White space of any kind becomes single plain spaces. Pairs with an empty side are left out and counted. Parts the
+    source lacks are held out of its training pairs: 5 % of them each, at most 2,000, chosen by a hash of the pair, so
+    that they stay the same whatever else changes. Training pairs whose source is in validation or test ("in
+    validation", "in test") are left out and counted: with several translations of a sentence, one part would else
+    give the other away.
+
+    Arguments:
+        spec: `cldr[:fr-en]` (made, nothing to download), `file:SOURCE,TARGET` (parallel files, .gz too),
+            `file:TABLE` (tab-separated source and target; `file:TABLE:2,1` turns them round, or names other
+            columns), or `tfds:NAME[/CONFIG]` (turned round by `:2,1`), with the set's own splits.
+        valid_spec, test_spec: `file:` as above; takes the place of the source's own part.
+        lowercase: both sides in lower case.
+        seed: of the pairs that are made; those that are read do not depend on it.
+    Raises InputError for an unknown source, one that cannot be read or does not fit together, or a part that would
+    be empty.
+    """
+    parts, dropped = _load(spec, lowercase, seed)
+    name = spec
+    for part, given in (("validation", valid_spec), ("test", test_spec)):
+        if given is not None:
+            if not given.startswith("file:"):
+                raise InputError(f"the {part} pairs {given} are no files; write file:SOURCE,TARGET or file:TABLE")
+            parts[part] = pair_files.read_files(given.removeprefix("file:"))
+            name += f", {part} {given}"
+    for part, pairs in parts.items():
+        parts[part] = _clean(pairs, lowercase)
+        dropped["empty line"] += len(pairs) - len(parts[part])
+        if not parts[part]:
+            raise InputError(f"{name} holds no pair for {part}: every line is empty on one side")
+    train = parts["train"]
+    count = min(_LARGEST_PART, max(1, len(set(train)) // 20))
+    for part in ("test", "validation"):
+        held_out = [] if part in parts else _hold_out(train, count)
+        sources = {source for source, _ in parts.setdefault(part, held_out)}
+        left = [pair for pair in train if pair[0] not in sources]
+        dropped[f"in {part}"] += len(train) - len(left) - len(held_out)
+        train = left
+    if not train:
+        raise InputError(f"{name} leaves no pair for training that is not in validation or test; give more pairs")
+    digest = hashlib.sha256()
+    for pairs in (train, parts["validation"], parts["test"]):
+        digest.update("".join([*(f"{source}\t{target}\n" for source, target in pairs), "\n"]).encode())
+    counted = {why: count for why, count in dropped.items() if count}
+    return PairData(train, parts["validation"], parts["test"], name, digest.hexdigest(), counted)
+
+
+def _load(spec: str, lowercase: bool, seed: int) -> tuple[dict[str, list[Pair]], collections.Counter[str]]:
+    """The parts a source has of its own, "train" always, and what was left out of them."""
+    source, _, argument = spec.partition(":")
+    if source == "cldr":
+        *parts, dropped = cldr.make(argument, seed, lowercase=lowercase)
+        return dict(zip(("train", "validation", "test"), parts, strict=True)), collections.Counter(dropped)
+    if source == "file":
+        return {"train": pair_files.read_files(argument)}, collections.Counter()
+    if source == "tfds":
+        return _parts(pair_files.read_tfds(argument)), collections.Counter()
+    raise unknown("source of pairs", source, ("cldr", "file", "tfds"))
+
+
+def _parts(splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:
+    if "train" not in splits:
+        return {"train": [pair for pairs in splits.values() for pair in pairs]}
+    validation = [splits[name] for name in _VALIDATION_SPLITS if name in splits][:1]
+    test = [splits["test"]] if "test" in splits else []
+    found = {"train": [splits["train"]], "validation": validation, "test": test}
+    return {part: pairs[0] for part, pairs in found.items() if pairs}
+
+
+def _clean(pairs: list[Pair], lowercase: bool) -> list[Pair]:
+    if lowercase:
+        pairs = [(source.lower(), target.lower()) for source, target in pairs]
+    cleaned = ((" ".join(source.split()), " ".join(target.split())) for source, target in pairs)
+    return [(source, target) for source, target in cleaned if source and target]
+
+
+def _hold_out(pairs: list[Pair], count: int) -> list[Pair]:
+    return heapq.nsmallest(count, set(pairs), key=lambda pair: hashlib.sha256("\t".join(pair).encode()).digest())

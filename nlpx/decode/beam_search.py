@@ -1,0 +1,117 @@
+"""Beam search: the most probable continuations found by keeping the best few at every token."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nlpx.decode.protocol import Decoded, Step, read_prompt
+from nlpx.errors import InputError
+from nlpx.ops.array_types import Array, Int, Mask
+
+
+def beam_search(
+    step: Step,
+    state: Any,
+    prompt: Int[Array, "b t"],
+    *,
+    tokens: int,
+    beams: int,
+    eos: int,
+    length_penalty: float = 0.6,
+    mask: Mask | None = None,
+) -> Decoded:
+    """The best `beams` continuations of each row that beam search finds, best first. Pure: compile it with `jax.jit`.
+
+    At every token the best `beams` extensions of a row's live hypotheses are kept; those of them that end with `eos`
+    are set aside, the others live on. A hypothesis of n tokens, the end token included, scores its log-probability
+    divided by ((5 + n) / 6) ** length_penalty (Wu 2016, arXiv 1609.08144). A row stops when none that lives can come
+    to score above the worst of the best `beams` that ended. Those still alive after `tokens` tokens compete as they
+    are; their lengths tell. One beam is the greedy continuation. Of equally probable tokens the lowest comes first.
+
+    A row's result does not depend on the rows beside it or on padding.
+
+    Args:
+      step: the model, as for `generate`: it is always given b rows, and mapped over the beams by `jax.vmap`. So an
+        encoder's memory that it closes over needs no repetition, and is read once for all beams of a row.
+      state: before the prompt, with room for t + tokens - 1 tokens where the state has a capacity.
+      tokens: the most tokens to write, the end token included.
+      eos: the token that ends a continuation.
+      length_penalty: 0 compares log-probabilities; the larger, the longer the continuations preferred.
+      mask: True where a prompt token is real; every row needs one.
+
+    Returns:
+      Tokens (b, k, n), lengths (b, k) and scores (b, k). Where fewer than k continuations have a probability above 0,
+      the rest scores minus infinity.
+
+    Raises:
+      ValueError: `tokens` or `beams` below 1, more beams than the vocabulary has tokens, an empty prompt, an end token
+        outside the vocabulary, or a length penalty that is not finite.
+    """
+    if beams < 1:
+        raise InputError(f"--beams must be at least 1, not {beams}")
+    if not math.isfinite(length_penalty):
+        raise InputError(f"--length-penalty must be a finite number, not {length_penalty}")
+    logits, state = read_prompt(step, state, prompt, mask, tokens=tokens, eos=eos)
+    rows, vocabulary = logits.shape
+    if beams > vocabulary:
+        raise InputError(f"--beams {beams} is more than the vocabulary's {vocabulary} tokens: use at most {vocabulary}")
+    penalties = jnp.asarray(((5 + np.arange(tokens + 1)) / 6) ** length_penalty, jnp.float32)
+
+    def extend(n, logits, live, ended):
+        """Writes token n of each hypothesis; also gives which one of before each of those alive goes on from."""
+        logits = jnp.where(logits == 0, 0, logits).astype(jnp.float32)  # top_k ranks -0 below 0, as if no equals
+        # Within a hypothesis by logits: the log-probabilities of different ones may round to equals.
+        best, token = jax.lax.top_k(logits, beams)
+        gain = best - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
+        before = live.scores[:, :, None]
+        scores = jnp.where(before == -jnp.inf, before, before + gain)  # the dead stay so, whatever is computed for them
+        scores, chosen = jax.lax.top_k(scores.reshape(rows, beams**2), beams)
+        token = jnp.take_along_axis(token.reshape(rows, beams**2), chosen, axis=1)
+        parents = chosen // beams
+        text = jnp.take_along_axis(live.tokens, parents[:, :, None], axis=1).at[:, :, n].set(token)
+        ends = token == eos
+        ended = _best(ended, Decoded(text, live.lengths, jnp.where(ends, scores, -jnp.inf) / penalties[n + 1]))
+        scores = jnp.where(ends, -jnp.inf, scores)
+        # More tokens only lower a log-probability, and what will divide it is largest at the next token or at the last.
+        hope = scores.max(axis=1) / jnp.maximum(penalties[jnp.minimum(n + 2, tokens)], penalties[tokens])
+        scores = jnp.where((hope <= ended.scores[:, -1])[:, None], -jnp.inf, scores)
+        return Decoded(text, live.lengths + 1, scores), ended, parents
+
+    def unfinished(carry):
+        n, _, live, _ = carry
+        return (n < tokens) & (live.scores != -jnp.inf).any()
+
+    def advance(carry):
+        n, state, live, ended = carry
+        logits, state = of_beams(live.tokens[:, :, n - 1, None], state)
+        live, ended, parents = extend(n, logits[:, :, 0], live, ended)
+        # Within rows, so that on several devices each keeps its own.
+        state = jax.tree.map(lambda leaf: jax.vmap(lambda row, of: row[of])(leaf, parents), state)
+        return n + 1, state, live, ended
+
+    of_beams = jax.vmap(lambda token, state: step(token, state, None), in_axes=1, out_axes=1)
+    shape = (rows, beams)
+    nothing = Decoded(
+        jnp.full((*shape, tokens), eos, jnp.int32), jnp.zeros(shape, jnp.int32), jnp.full(shape, -jnp.inf, jnp.float32)
+    )
+    prompt_alone = nothing._replace(scores=nothing.scores.at[:, 0].set(0))
+    logits, state = jax.tree.map(
+        lambda leaf: jnp.broadcast_to(leaf[:, None], (rows, beams, *leaf.shape[1:])), (logits, state)
+    )
+    live, ended, _ = extend(jnp.int32(0), logits, prompt_alone, nothing)
+    _, _, live, ended = jax.lax.while_loop(unfinished, advance, (jnp.int32(1), state, live, ended))
+    return _best(ended, live._replace(scores=live.scores / penalties[tokens]))
+
+
+def _best(first: Decoded, second: Decoded) -> Decoded:
+    """Of two lists of k a row, the best k; of equals those of the first."""
+    both = jax.tree.map(lambda a, b: jnp.concatenate([a, b], axis=1), first, second)
+    scores, order = jax.lax.top_k(both.scores, first.scores.shape[1])
+    return Decoded(
+        jnp.take_along_axis(both.tokens, order[:, :, None], axis=1),
+        jnp.take_along_axis(both.lengths, order, axis=1),
+        scores,
+    )

@@ -1,0 +1,54 @@
+"""What decoding drives, and what it gives.
+
+It never asks what it drives. It takes a function of one signature,
+
+    logits, state = step(tokens, state, mask)
+
+and a state for it, each leaf of which has the batch on its leading axis; a recurrent network and a Transformer with its
+cache both are such a function. What stays as it is through decoding, such as an encoder's memory, is no part of the
+state: `step` closes over it.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from nlpx.errors import InputError
+from nlpx.ops.array_types import Array, Float, Int, Mask
+
+Step = Callable[[Int[Array, "b t"], Any, Mask | None], tuple[Float[Array, "b t v"], Any]]
+
+
+class Decoded(NamedTuple):
+    """Continuations: one a row (b), or the best k of each row, best first (b k)."""
+
+    tokens: Int[Array, "*b n"]
+    """The continuation. From the end token on, where there is one, it is filled with it."""
+    lengths: Int[Array, "*b"]
+    """How many tokens there are before the end token; n of a continuation that did not end."""
+    scores: Float[Array, "*b"]
+    """The sum of the tokens' log-probabilities, that of the end token included, in the model's own distribution; for
+    beams divided by the length penalty."""
+
+
+def read_prompt(
+    step: Step, state: Any, prompt: Int[Array, "b t"], mask: Mask | None, *, tokens: int, eos: int | None
+) -> tuple[Float[Array, "b v"], Any]:
+    """The logits of what follows the last real token of each row, and the state after it.
+
+    Raises:
+      ValueError: nothing to read or to write, or an end token outside the vocabulary.
+    """
+    if tokens < 1:
+        raise InputError(f"--tokens must be at least 1, not {tokens}")
+    if prompt.shape[1] < 1:
+        raise InputError("the prompt is empty: give each row at least one token to go on from")
+    logits, state = step(prompt, state, mask)
+    vocabulary = logits.shape[-1]
+    if eos is not None and not 0 <= eos < vocabulary:
+        raise InputError(f"the end token {eos} is outside the vocabulary: give eos from 0 to {vocabulary - 1}")
+    if mask is None:
+        return logits[:, -1], state
+    last_real = prompt.shape[1] - 1 - jnp.argmax(mask[:, ::-1], axis=1)
+    return jnp.take_along_axis(logits, last_real[:, None, None], axis=1)[:, 0], state

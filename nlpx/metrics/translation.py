@@ -1,0 +1,126 @@
+"""How near translations come to their references.
+
+BLEU (Papineni 2002, doi 10.3115/1073083.1073135) and chrF (Popovic 2015, doi 10.18653/v1/W15-3049), scored by sacrebleu
+(Post 2018, arXiv 1804.08771), and how many are the reference itself.
+"""
+
+import itertools
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from nlpx.errors import InputError
+
+GROUPS = 6
+"""Most groups that the lengths of sources are divided into."""
+
+
+def translation_metrics(
+    hypotheses: Sequence[str], references: Sequence[str], *, lowercase: bool = False
+) -> dict[str, Any]:
+    """The figures of a whole set of translations, each with one reference.
+
+    Args:
+      lowercase: whether upper and lower case count as the same, in all figures.
+
+    Returns:
+      `bleu`: 0 to 100, over sacrebleu's own tokens (13a), so comparable with what others publish.
+      `chrf`: 0 to 100, over characters.
+      `tokenized_bleu`: 0 to 100, over words and single punctuation marks and without smoothing, as toolkits print in
+        training; comparable only where tokens are the same.
+      `exact_match`: 0 to 1, the share that is its reference, white space at the ends apart.
+      `signatures`: sacrebleu's exact description of the first three.
+
+    Raises:
+      InputError: unequal counts, or none; sacrebleu is not installed.
+    """
+    _check(hypotheses, references)
+    sacrebleu = _sacrebleu()
+    bleu = sacrebleu.BLEU(lowercase=lowercase)
+    chrf = sacrebleu.CHRF(lowercase=lowercase)
+    # Without `force`, sacrebleu warns that its input is tokenized.
+    tokenized = sacrebleu.BLEU(lowercase=lowercase, tokenize="none", smooth_method="none", force=True)
+    words = [[" ".join(re.findall(r"\w+|[^\w\s]", text)) for text in texts] for texts in (hypotheses, references)]
+    # Scored first: a signature holds the number of references, which the scorer learns from them.
+    scores = {
+        "bleu": bleu.corpus_score(list(hypotheses), [list(references)]).score,
+        "chrf": chrf.corpus_score(list(hypotheses), [list(references)]).score,
+        "tokenized_bleu": tokenized.corpus_score(words[0], [words[1]]).score,
+    }
+    signatures = {
+        name: str(scorer.get_signature()) for name, scorer in zip(scores, (bleu, chrf, tokenized), strict=True)
+    }
+    return {**scores, "exact_match": _exact_match(hypotheses, references, lowercase), "signatures": signatures}
+
+
+def metrics_by_length(
+    source_lengths: Sequence[int],
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    borders: Sequence[int] | None = None,
+) -> list[dict[str, Any]]:
+    """The same set in groups of short to long sources.
+
+    Args:
+      source_lengths: tokens of each source.
+      borders: the longest length of every group but the last, rising; None makes at most `GROUPS` groups of about as
+        many translations. Groups without any are left out.
+
+    Returns:
+      A dict a group: `count`; `from`, `to` and `mean`: shortest, longest and mean source in tokens; `bleu` (13a; where
+      no translation of the group has four tokens, over the n-grams there are) and `exact_match`, as
+      `translation_metrics` has them.
+
+    Raises:
+      InputError: unequal counts, or none; borders that do not rise; sacrebleu is not installed.
+    """
+    _check(hypotheses, references)
+    if len(source_lengths) != len(hypotheses):
+        raise InputError(f"{len(source_lengths)} lengths for {len(hypotheses)} hypotheses: give one a source")
+    if borders is None:
+        ordered, n = sorted(source_lengths), len(source_lengths)
+        borders = sorted({ordered[math.ceil(n * i / GROUPS) - 1] for i in range(1, GROUPS)})
+    if any(low >= high for low, high in itertools.pairwise(borders)):
+        raise InputError(f"borders {tuple(borders)} do not rise: give each greater than the one before")
+    bleu = _sacrebleu().BLEU(effective_order=True)
+    groups = []
+    for above, to in zip([float("-inf"), *borders], [*borders, float("inf")], strict=True):
+        chosen = [i for i, length in enumerate(source_lengths) if above < length <= to]
+        if not chosen:
+            continue
+        lengths = [source_lengths[i] for i in chosen]
+        ours, theirs = ([texts[i] for i in chosen] for texts in (hypotheses, references))
+        groups.append(
+            {
+                "count": len(chosen),
+                "from": min(lengths),
+                "to": max(lengths),
+                "mean": sum(lengths) / len(lengths),
+                "bleu": bleu.corpus_score(ours, [theirs]).score,
+                "exact_match": _exact_match(ours, theirs, False),
+            }
+        )
+    return groups
+
+
+def _check(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+    if len(hypotheses) != len(references):
+        raise InputError(f"{len(hypotheses)} hypotheses for {len(references)} references: give one each")
+    if not hypotheses:
+        raise InputError("there is no translation to score: give at least one hypothesis and its reference")
+
+
+def _exact_match(hypotheses: Sequence[str], references: Sequence[str], lowercase: bool) -> float:
+    def plain(text):
+        return text.strip().lower() if lowercase else text.strip()
+
+    return sum(plain(h) == plain(r) for h, r in zip(hypotheses, references, strict=True)) / len(hypotheses)
+
+
+def _sacrebleu():
+    try:
+        import sacrebleu.metrics
+    except ImportError as error:
+        raise InputError("scoring translations needs sacrebleu: pip install 'nlpx[experiments]'") from error
+    return sacrebleu.metrics

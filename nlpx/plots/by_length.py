@@ -1,0 +1,44 @@
+"""How translation fares from short to long sources, one line a model."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nlpx.errors import unknown
+
+# What a figure is called on its axis, and by how much it is multiplied for the unit written there.
+VALUES = {"exact_match": ("exact matches (% of translations)", 100), "bleu": ("BLEU (0 to 100)", 1)}
+
+
+def plot_by_length(
+    groups_by_model: Mapping[str, Sequence[Mapping[str, Any]]], path: Path, value: str = "exact_match"
+) -> None:
+    """Draws a figure over the source length, a marker at each group's mean, and writes a PNG.
+
+    Args:
+      groups_by_model: a model's name to what `nlpx.metrics.metrics_by_length` gave.
+      value: "exact_match" or "bleu".
+
+    Raises:
+      InputError: another value.
+    """
+    if value not in VALUES:
+        raise unknown("value", value, VALUES)
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    label, scale = VALUES[value]
+    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    for name, groups in groups_by_model.items():
+        axes.plot([g["mean"] for g in groups], [scale * g[value] for g in groups], marker="o", markersize=4, label=name)
+    axes.set_xlabel("source length (tokens, mean of each group)")
+    axes.set_ylabel(label)
+    axes.set_xlim(left=0)
+    axes.set_ylim(0, 103)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
