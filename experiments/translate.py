@@ -235,7 +235,8 @@ class Translator:
                 if index >= 0:
                     ids = tokens[:length]
                     text = self._trained.tokenizer.decode(ids[ids < self._bos])
-                    found[int(index)] = Translated(text.strip(), float(score), ids)
+                    # One line, whatever is written: line ends are tokens too.
+                    found[int(index)] = Translated(" ".join(text.split()), float(score), ids)
         return [found[index] for index in range(len(sources))]
 
     def attention(self, source: Any, target: Any) -> tuple[Any, list[str], list[str]]:
@@ -244,15 +245,15 @@ class Translator:
         Raises:
           ValueError: a model without attention.
         """
+        import jax.numpy as jnp
         import numpy as np
 
         from nlpx.models import attention_weights
 
         source, target = np.append(source, self._eos), np.append(target, self._eos)
-        inputs = np.append(self._bos, target[:-1])
-        weights = attention_weights(
-            self._trained.model, {"params": self._trained.params}, source[None], inputs[None].astype(np.int32)
-        )
+        read = np.append(self._bos, target[:-1])
+        tokens = (jnp.asarray(each[None], jnp.int32) for each in (source, read))
+        weights = attention_weights(self._trained.model, {"params": self._trained.params}, *tokens)
         (of_source, sources), (of_target, targets) = self._words(source), self._words(target)
         pieces_to_words = of_target / of_target.sum(axis=1, keepdims=True)
         return pieces_to_words @ np.asarray(weights[0]) @ of_source.T, sources, targets
@@ -276,6 +277,17 @@ class Translator:
             at += len(group)
         names = ["</s>" if g[0] >= self._bos else tokenizer.decode(g).strip() or "␣" for g in groups]
         return belongs, names
+
+
+def check_decoding(decoding: DecodingConfig, vocab_size: int) -> None:
+    """Says before the training what would only be found after it."""
+    from nlpx.train.workdir import read_json
+
+    if not 1 <= decoding.beams <= vocab_size:
+        raise InputError(f"--beams must be from 1 to the {vocab_size} tokens of the vocabulary, not {decoding.beams}")
+    for each in decoding.beside.split(",") if decoding.beside else ():
+        if "test" not in read_json(Path(each) / "summary.json"):
+            raise InputError(f"--beside {each} is no finished run of {EXPERIMENT}: give another folder")
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -305,6 +317,7 @@ def run(config: Config) -> dict[str, Any]:
     else:
         tokenizer = load_tokenizer(workdir)
     model = make_model(fields, tokenizer)
+    check_decoding(config.decoding, model.vocab_size)
     # Every test pair counts: a long one is cut only where the model has no positions for it.
     keep = (
         {"max_length": model.longest - 1, "too_long": "cut"} if model.longest else {"max_length": 1, "too_long": "keep"}

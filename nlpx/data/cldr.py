@@ -1,7 +1,7 @@
 """`cldr[:fr-en]`: true pairs of French and English (German, Spanish) with nothing to download.
 
 Dates and times, spans of time, amounts of money, measures, numbers in words, and the names of countries, languages,
-months and days, each said in two languages by Unicode's CLDR (through Babel) and by num2words; half of the pairs are
+months and days, each said in two languages by Unicode's CLDR (through Babel) and by num2words; three pairs in ten are
 lists of up to ten of them. Words change their order and number, separators their place, hours their clock, so there
 is something to translate; and a source has only one translation, so all of it can be got right.
 """
@@ -35,7 +35,8 @@ _UNITS = (
 )  # fmt: skip
 _SPANS = {"year": 365 * 86400, "month": 30 * 86400, "week": 7 * 86400, "day": 86400, "hour": 3600, "minute": 60}
 _STYLES = ("full", "long", "medium", "short")
-_LIST_LENGTHS = {2: 40, 3: 25, 4: 14, 5: 9, 6: 5, 7: 3, 8: 2, 9: 1, 10: 1}  # and how often
+_SINGLE = 0.7  # of the pairs are one phrase, the others lists
+_LIST_LENGTHS = {2: 50, 3: 25, 4: 10, 5: 5, 6: 3, 7: 2, 8: 2, 9: 1, 10: 1}  # and how often
 
 
 def make(
@@ -80,7 +81,7 @@ def make(
     pools = [list(dict.fromkeys(pair for pair in pool if pair in said)) for pool in names + drawn]
     alone, phrases = (list(itertools.chain(*part)) for part in (pools[: len(names)], pools[len(names) :]))
     maker.shuffle(phrases)
-    phrases = phrases[: total // 2]
+    phrases = phrases[: int(_SINGLE * total)]
     listed = [[pair for pair in pool if not _COMMA.search(pair[0])] for pool in pools]
     wanted = round(1.1 * (total - len(alone) - len(phrases)))  # some repeat themselves, some are too long
     lists = [say(_list(maker, locales, listed)) for _ in range(wanted)]
@@ -181,8 +182,8 @@ def _number(maker: random.Random) -> list[Phrase]:
 
 # And how many of each are drawn for every pair asked for.
 _DRAWN = [
-    (_date, 0.04), (_time, 0.02), (_part_of_year, 0.06), (_interval, 0.03),
-    (_span, 0.03), (_amount, 0.08), (_measure, 0.1), (_number, 0.1),
+    (_date, 0.05), (_time, 0.02), (_part_of_year, 0.08), (_interval, 0.05),
+    (_span, 0.03), (_amount, 0.15), (_measure, 0.2), (_number, 0.2),
 ]  # fmt: skip
 
 

@@ -41,6 +41,17 @@ def call(module, flags, monkeypatch):
     return 0
 
 
+@pytest.fixture(scope="session")
+def call_once():
+    """`command` for fixtures that outlive a test."""
+
+    def run(module, flags):
+        with pytest.MonkeyPatch.context() as patch:
+            return call(module, flags, patch)
+
+    return run
+
+
 @pytest.fixture
 def command(monkeypatch):
     return lambda module, flags: call(module, flags, monkeypatch)
