@@ -116,7 +116,7 @@ class MultiHeadAttention(_Heads):
         if state is not None and segment_ids is not None:
             raise InputError("segment_ids pack whole sequences into a row: they do not go with a state")
         qkv = self.qkv(ops.keep_real(mask, x))
-        query, key, value = jnp.moveaxis(qkv, -3, 0)
+        query, key, value = (qkv[..., i, :, :] for i in range(3))
         positions = None
         if mask is not None or state is not None or segment_ids is not None:
             start = jnp.zeros(x.shape[0], jnp.int32) if state is None else state.length

@@ -41,8 +41,8 @@ class FeedForward(nn.Module):
         if self.activation not in ACTIVATIONS:
             raise unknown("activation", self.activation, ACTIVATIONS)
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        # Tokens on one axis: of more, XLA:CPU would transpose a copy for the gradient of each kernel, which took half
-        # of the time of these products.
+        # Tokens on one axis: of more, XLA:CPU would first transpose a copy of the hidden features for the gradients of
+        # the kernels.
         shape, x = x.shape, x.reshape(-1, x.shape[-1])
         hidden = nn.Dense(self.hidden, name="up", **types)(x)
         if self.activation == "swiglu":

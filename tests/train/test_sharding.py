@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec as P
 
 from nlpx.errors import InputError
 from nlpx.layers import RNN, Transformer
-from nlpx.models import LanguageModel
+from nlpx.models import SEQ2SEQ_ARCHS, LanguageModel, Seq2Seq
 from nlpx.train.sharding import RULES, make_mesh, parameter_shardings, parse_mesh, use_cpu_devices
 
 MODELS = [
@@ -99,12 +99,25 @@ def test_a_mesh_that_cannot_be_had_is_refused(spec, batch, named):
         make_mesh(spec, batch)
 
 
+def translators():
+    """Parameters of translation models that have, together, every part there is."""
+    token = jnp.zeros((1, 1), jnp.int32)
+    for arch in SEQ2SEQ_ARCHS:
+        model = Seq2Seq(4, arch, layers=1, width=8, heads=2, tied=False, positions="learned", score="concat")
+        yield jax.eval_shape(model.init, jax.random.key(0), token, token)["params"]
+
+
 def test_every_parameter_is_covered_and_every_rule_needed():
     mesh = make_mesh("data=4,model=2", 8)
     unused = {pattern for pattern, _ in RULES}
     options = {"bidirectional": True, "initial": "learned", "cell_options": {"projection": 4, "layer_norm": True}}
     stack = jax.eval_shape(RNN("lstm", 8, **options).init, jax.random.key(0), jnp.zeros((1, 1, 8)))["params"]
-    for params in (*(parameters(**options) for options in MODELS), {"backbone": stack}, decoder_parameters()):
+    for params in (
+        *(parameters(**options) for options in MODELS),
+        {"backbone": stack},
+        decoder_parameters(),
+        *translators(),
+    ):
         shardings = parameter_shardings(params, mesh)
         assert jax.tree.structure(shardings) == jax.tree.structure(params)
         for path, _ in jax.tree_util.tree_leaves_with_path(params):

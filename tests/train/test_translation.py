@@ -102,15 +102,6 @@ def test_the_engine_trains_it_on_any_devices_and_parts():
     assert_close(runs[1], runs[0], 1e-4)
 
 
-@pytest.mark.parametrize("arch", SEQ2SEQ_ARCHS)
-@pytest.mark.parametrize("tied", [True, False])
-def test_every_parameter_has_its_place_on_a_mesh(arch, tied):
-    options = {"positions": "learned"} if arch == "transformer" else {"cell": "lstm"}
-    model = Seq2Seq(V, arch, layers=2, width=8, heads=2, tied=tied, **options)
-    engine = Engine(Translation(model), TrainConfig(batch_size=4, mesh="data=2,model=2"))
-    assert engine.parameters > 0
-
-
 @pytest.mark.parametrize(("option", "value"), [("label_smoothing", 1.0), ("scheduled_sampling", 1.5)])
 def test_a_rate_out_of_range_raises(option, value):
     with pytest.raises(ValueError, match=f"--{option.replace('_', '-')} must be"):
