@@ -6,7 +6,7 @@ python -m experiments.translate --workdir runs/translate/... --translate "le 3 m
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -42,16 +42,16 @@ class Seq2SeqConfig:
     """Recurrent encoder and decoder without attention, with Bahdanau's, with Luong's; or attention alone."""
     cell: Literal["elman", "lstm", "gru"] = "gru"
     """Of the recurrent ones."""
-    layers: int = 2
-    """Layers of the encoder, and of the decoder."""
-    width: int = 256
-    """Features of the embedding and of every layer."""
+    layers: int | None = None
+    """Layers of the encoder, and of the decoder; if not given, 3 of a Transformer and 1 of the recurrent ones."""
+    width: int | None = None
+    """Features of the embedding and of every layer; if not given, 128 of a Transformer, 192 of the recurrent ones."""
     heads: int = 4
     """Attention heads (Transformer); they share the width."""
     hidden: int | None = None
     """Features inside the Transformer's feed-forward networks; 4 x width if not given."""
-    positions: Literal["none", "sinusoidal", "learned", "rotary"] = "sinusoidal"
-    """Position codes (Transformer)."""
+    positions: Literal["none", "sinusoidal", "learned", "rotary"] = "rotary"
+    """Position codes (Transformer); rotary ones turn what self- and cross-attention compare."""
     norm: Literal["pre", "post"] = "pre"
     """Where a Transformer block normalizes: before each part, or after the sum."""
     activation: Literal["gelu", "relu", "swiglu"] = "relu"
@@ -64,8 +64,13 @@ class Seq2SeqConfig:
     """How Luong's attention compares."""
     tied: bool = True
     """Use one table for the source's embedding, the target's, and the logits."""
-    dropout: float = 0.1
+    dropout: float = 0.0
     """Probability of zeroing a value."""
+
+    def sized(self) -> "Seq2SeqConfig":
+        """With the sizes that depend on the architecture filled in."""
+        sizes = {"layers": 3, "width": 128} if self.arch == "transformer" else {"layers": 1, "width": 192}
+        return replace(self, **{name: size for name, size in sizes.items() if getattr(self, name) is None})
 
 
 @dataclass(frozen=True)
@@ -88,9 +93,9 @@ class PairsConfig:
     """Longest sentence in tokens."""
     too_long: Literal["skip", "cut"] = "skip"
     """What becomes of longer training pairs; how many there were is printed."""
-    buckets: int = 3
+    buckets: int = 4
     """Lengths that batches are padded to; every one is compiled."""
-    label_smoothing: float = 0.1
+    label_smoothing: float = 0.0
     """Weight of the uniform distribution in the training targets."""
     scheduled_sampling: float = 0.0
     """Probability, at the last step, that the decoder reads its own token in training; rises linearly from 0."""
@@ -122,7 +127,7 @@ class Config:
     pairs: PairsConfig = field(default_factory=PairsConfig)
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            steps=1500, batch_size=64, learning_rate=2e-3, weight_decay=0.01, beta2=0.98, eval_every=500
+            steps=2200, batch_size=64, learning_rate=3e-3, weight_decay=0.01, beta2=0.98, eval_every=500
         )
     )
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
@@ -306,7 +311,11 @@ def run(config: Config) -> dict[str, Any]:
     pairs = data.load_pairs(
         given.data, valid_spec=given.valid, test_spec=given.test, lowercase=given.lowercase, seed=options.seed
     )
-    fields = {"experiment": EXPERIMENT, **flat(config), "data_sha256": pairs.sha256}
+    fields = {
+        "experiment": EXPERIMENT,
+        **flat(replace(config, model=config.model.sized())),
+        "data_sha256": pairs.sha256,
+    }
     fields = {name: value for name, value in fields.items() if name not in NOT_TRAINING}
     workdir = Path(options.workdir) if options.workdir else runs.default_workdir(EXPERIMENT, fields)
     folder.check(workdir, fields)
@@ -326,12 +335,20 @@ def run(config: Config) -> dict[str, Any]:
     encoded = {part: data.encode_pairs(getattr(pairs, part), tokenizer, **limit) for part, limit in limits.items()}
     lengths = data.choose_lengths(encoded["train"].sources, encoded["train"].targets, given.buckets)
     longest = 1 + max(len(side) for each in encoded.values() for side in (*each.sources, *each.targets))
-    shape = {"batch_size": options.batch_size, "bos": tokenizer.vocab_size, "eos": tokenizer.vocab_size + 1}
-    batches = data.pair_batches(encoded["train"], lengths=lengths, seed=options.seed, **shape)
-    wide = lengths if longest <= lengths[-1] else (*lengths, longest)
-    evaluation = data.evaluation_pairs(encoded["validation"], lengths=wide, **shape)
     task = Translation(model, given.label_smoothing, given.scheduled_sampling, options.steps)
     engine = Engine(task, options)
+    # Eight of whatever the devices are, so that up to eight of them see the same batches.
+    multiple = math.lcm(8, engine.mesh.shape["data"] * options.grad_accumulation)
+    shape = {"bos": tokenizer.vocab_size, "eos": tokenizer.vocab_size + 1}
+
+    def rows(lengths: tuple[int, ...]) -> dict[str, Any]:
+        sides = encoded["train"].sources, encoded["train"].targets
+        sizes = data.rows_of_equal_work(*sides, lengths, batch_size=options.batch_size, multiple=multiple)
+        return {"lengths": lengths, "batch_size": sizes, **shape}
+
+    batches = data.pair_batches(encoded["train"], seed=options.seed, **rows(lengths))
+    wide = lengths if longest <= lengths[-1] else (*lengths, longest)
+    evaluation = data.evaluation_pairs(encoded["validation"], **rows(wide))
 
     def describe(loss: float, tokens: int) -> dict[str, float]:
         return {"perplexity": math.exp(min(loss, 700))}

@@ -111,18 +111,47 @@ def choose_lengths(
     return tuple(reversed(borders))
 
 
+def rows_of_equal_work(
+    sources: Sequence[np.ndarray],
+    targets: Sequence[np.ndarray],
+    lengths: tuple[int, ...],
+    *,
+    batch_size: int,
+    multiple: int = 8,
+) -> tuple[int, ...]:
+    """Rows of a batch for each bucket, so that all batches have about as many places, and `batch_size` rows on average.
+
+    With equally many rows a batch of short pairs would change the parameters as much as one of long pairs that holds
+    ten times the tokens, and keep a machine busy with little.
+
+    Arguments:
+        multiple: of which every number is one, so that it can be spread over so many devices and parts.
+    """
+    if batch_size < 1:
+        raise InputError(f"--batch-size is {batch_size}; it must be at least 1")
+    borders = np.asarray(lengths)
+    places = batch_size * borders[np.searchsorted(borders, _needed(sources, targets))].mean()
+    return tuple(multiple * max(1, round(places / border / multiple)) for border in lengths)
+
+
 def pair_batches(
-    encoded: EncodedPairs, *, batch_size: int, lengths: tuple[int, ...], bos: int, eos: int, seed: int
+    encoded: EncodedPairs,
+    *,
+    batch_size: int | tuple[int, ...],
+    lengths: tuple[int, ...],
+    bos: int,
+    eos: int,
+    seed: int,
 ) -> Any:
     """Shuffled batches of pairs of like length, without end, as a `grain.IterDataset` of whole batches.
 
     Each epoch shuffles the pairs of every bucket and cuts them into batches; what is left of a bucket goes up into the
     next, and the last batch is filled with masked rows; then it shuffles the batches. Every pair is there once an
-    epoch, which has ceil(n / b) batches for n pairs. A batch depends on nothing but the arguments and its step.
+    epoch. A batch depends on nothing but the arguments and its step.
     `iter()` of it has `get_state()` and `set_state()`, as that of `windows.random_windows`.
 
     Arguments:
-        batch_size: b.
+        batch_size: b, one for all buckets or one each, as of `rows_of_equal_work`.
         lengths: the borders of the buckets, increasing, as of `choose_lengths`. No other t occurs.
         bos, eos: ids that the tokenizer does not use.
         seed: fixes the order; any integer.
@@ -132,7 +161,7 @@ def pair_batches(
 
 
 def evaluation_pairs(
-    encoded: EncodedPairs, *, batch_size: int, lengths: tuple[int, ...], bos: int, eos: int
+    encoded: EncodedPairs, *, batch_size: int | tuple[int, ...], lengths: tuple[int, ...], bos: int, eos: int
 ) -> Sequence[Batch]:
     """Each pair exactly once, in batches of like length; `step` is 0.
 
@@ -144,9 +173,14 @@ def evaluation_pairs(
 class _Rows:
     """Cuts batches out of all ids run together."""
 
-    def __init__(self, encoded: EncodedPairs, batch_size: int, lengths: tuple[int, ...], bos: int, eos: int):
-        if batch_size < 1:
-            raise InputError(f"--batch-size is {batch_size}; it must be at least 1")
+    def __init__(
+        self, encoded: EncodedPairs, batch_size: int | tuple[int, ...], lengths: tuple[int, ...], bos: int, eos: int
+    ):
+        sizes = (batch_size,) * len(lengths) if isinstance(batch_size, int) else batch_size
+        if min(sizes, default=1) < 1:
+            raise InputError(f"--batch-size is {min(sizes)}; it must be at least 1")
+        if len(sizes) != len(lengths):
+            raise InputError(f"{len(sizes)} batch sizes for {len(lengths)} buckets; give one each")
         if not encoded.sources:
             raise InputError("there is no pair to make batches of; give some")
         if not lengths or lengths[0] < 1 or list(lengths) != sorted(set(lengths)):
@@ -157,25 +191,24 @@ class _Rows:
                 f"pair {needed.argmax()} needs {needed.max()} places, but the longest bucket has {lengths[-1]}; "
                 "give a longer one, or leave out long pairs"
             )
-        self._batch_size, self._lengths = batch_size, lengths
+        self._sizes, self._lengths = sizes, lengths
         self._buckets = np.searchsorted(lengths, needed)
         self._sources, self._source_starts = _run_together([], encoded.sources, [eos])
         self._targets, self._target_starts = _run_together([bos], encoded.targets, [eos])
 
-    def __len__(self) -> int:
-        return -(-len(self._buckets) // self._batch_size)
-
     def plan(self, order: Callable[[np.ndarray], np.ndarray]) -> list[tuple[int, Int32[np.ndarray, "b"]]]:
         """The length of each batch and the numbers of its pairs, -1 where there is none."""
         batches, rest = [], np.zeros(0, np.int32)
-        for bucket, length in enumerate(self._lengths):
+        for bucket, (length, size) in enumerate(zip(self._lengths, self._sizes, strict=True)):
             rows = np.concatenate([rest, order(np.flatnonzero(self._buckets == bucket))]).astype(np.int32)
-            whole = len(rows) - len(rows) % self._batch_size
-            batches += [(length, part) for part in rows[:whole].reshape(-1, self._batch_size)]
+            whole = len(rows) - len(rows) % size
+            batches += [(length, part) for part in rows[:whole].reshape(-1, size)]
             rest = rows[whole:]
-        if len(rest):
-            length = self._lengths[self._buckets[rest].max()]  # in every epoch that of the longest pair
-            batches.append((length, np.pad(rest, (0, self._batch_size - len(rest)), constant_values=-1)))
+        while len(rest):  # in every epoch the bucket of the longest pair, so that the shapes stay the same
+            bucket = self._buckets[rest].max()
+            size = self._sizes[bucket]
+            part, rest = rest[:size], rest[size:]
+            batches.append((self._lengths[bucket], np.pad(part, (0, size - len(part)), constant_values=-1)))
         return batches
 
     def cut(self, length: int, rows: Int32[np.ndarray, "b"], step: int) -> Batch:
@@ -204,13 +237,14 @@ class _PairBatches:
 
     def __init__(self, rows: _Rows, seed: int):
         self._rows, self._seed = rows, seed
+        self._per_epoch = len(rows.plan(lambda numbers: numbers))  # in any order
         self._recent: dict[int, list[tuple[int, np.ndarray]]] = {}
 
     def __len__(self) -> int:
         return sys.maxsize
 
     def __getitem__(self, step: int) -> Batch:
-        epoch, at = divmod(step, len(self._rows))
+        epoch, at = divmod(step, self._per_epoch)
         if epoch not in self._recent:
             random = _generator(self._seed, epoch)
             batches = self._rows.plan(random.permutation)

@@ -145,7 +145,13 @@ class CrossAttention(_Heads):
 
     `memory = layer.apply(variables, encoded, mask, method="remember")` makes the keys and values, once; then
     `layer.apply(variables, x, memory)` for any number of steps.
+
+    Attributes:
+      rotary: turns queries and keys by their positions in the two sequences, so that a step can look for what stands
+        where it stands itself, as translations do by and large (see `ops.rotary`).
     """
+
+    rotary: bool = False
 
     def make_projections(self, heads):
         self.query, self.key_value = self.dense(heads), self.dense((2, *heads))
@@ -154,11 +160,28 @@ class CrossAttention(_Heads):
         """Keys and values of the memory; where the mask is False, nothing is to be seen."""
         mask = jnp.ones(encoded.shape[:2], bool) if mask is None else mask
         key_value = self.key_value(ops.keep_real(mask, encoded))
-        return Memory(key_value[:, :, 0], key_value[:, :, 1], mask)
+        key = key_value[:, :, 0]
+        if self.rotary:
+            key = ops.rotary(key, ops.token_positions(jnp.zeros(len(key), jnp.int32), key.shape[1], mask)[0])
+        return Memory(key, key_value[:, :, 1], mask)
 
-    def __call__(self, x: Float[Array, "b t d"], memory: Memory, *, mask: Mask | None = None) -> Float[Array, "b t d"]:
-        """Attends from each real step of x (mask) to the memory; a row whose memory is empty gets the bias alone."""
+    def __call__(
+        self,
+        x: Float[Array, "b t d"],
+        memory: Memory,
+        *,
+        start: Int[Array, " b"] | None = None,
+        mask: Mask | None = None,
+    ) -> Float[Array, "b t d"]:
+        """Attends from each real step of x (mask) to the memory; a row whose memory is empty gets the bias alone.
+
+        Args:
+          start: real steps that each row has had before x; None: none.
+        """
         query = self.query(ops.keep_real(mask, x))
+        if self.rotary:
+            start = jnp.zeros(len(x), jnp.int32) if start is None else start
+            query = ops.rotary(query, ops.token_positions(start, x.shape[1], mask)[0])
         out = self.attend(query, memory.key, memory.value, ops.AttentionMask(padding=memory.mask))
         return ops.keep_real(mask, self.out(out))
 

@@ -63,7 +63,8 @@ class TransformerBlock(nn.Module):
       hidden: features inside the feed-forward network.
       cross: whether the block attends to a memory too.
       residual_scale: shrinks the initial weights of what is added to the residual stream.
-      causal, window, rotary, backend: of the self-attention, see `MultiHeadAttention`.
+      causal, window, backend: of the self-attention, see `MultiHeadAttention`.
+      rotary: of both attentions.
     """
 
     width: int
@@ -94,7 +95,7 @@ class TransformerBlock(nn.Module):
         self.attention_dropout = Dropout(self.dropout)
         self.feed_forward_dropout = Dropout(self.dropout)
         if self.cross:
-            self.cross_attention = CrossAttention(**heads)
+            self.cross_attention = CrossAttention(rotary=self.rotary, **heads)
             self.cross_norm = nn.LayerNorm(epsilon=1e-5, **types)
             self.cross_dropout = Dropout(self.dropout)
 
@@ -134,6 +135,7 @@ class TransformerBlock(nn.Module):
             does = "needs a memory: pass what remember gave" if self.cross else "takes no memory"
             raise InputError(f"a block with cross={self.cross} {does}")
         x = ops.keep_real(mask, x)
+        start = None if state is None else state.length
 
         def part(x, function, norm, dropout):
             if self.norm == "pre":
@@ -145,9 +147,12 @@ class TransformerBlock(nn.Module):
             out, state = self.attention(x, state=state, mask=mask, segment_ids=segment_ids)
             return out
 
+        def look_back(x):
+            return self.cross_attention(x, memory, start=start, mask=mask)
+
         x = part(x, attend, self.attention_norm, self.attention_dropout)
         if self.cross:
-            x = part(x, lambda x: self.cross_attention(x, memory, mask=mask), self.cross_norm, self.cross_dropout)
+            x = part(x, look_back, self.cross_norm, self.cross_dropout)
         x = part(x, self.feed_forward, self.feed_forward_norm, self.feed_forward_dropout)
         return ops.keep_real(mask, x), state
 

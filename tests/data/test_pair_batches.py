@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlpx.data import EncodedPairs, choose_lengths, encode_pairs, evaluation_pairs, pair_batches
+from nlpx.data import EncodedPairs, choose_lengths, encode_pairs, evaluation_pairs, pair_batches, rows_of_equal_work
 from nlpx.errors import InputError
 from nlpx.text import ByteTokenizer, WordTokenizer
 
@@ -56,31 +56,43 @@ def assert_same(left, right):
         np.testing.assert_array_equal(left[name], right[name])
 
 
-@given(sizes=sides, b=st.integers(1, 7), buckets=st.integers(1, 4), seed=st.integers(-3, 2**65))
+def rows_of(b, lengths):
+    """Equally many rows for each bucket, or as many as `b` says in turn."""
+    return b if isinstance(b, int) else tuple(itertools.islice(itertools.cycle(b), len(lengths)))
+
+
+some_rows = st.integers(1, 7) | st.lists(st.integers(1, 7), min_size=2, max_size=4)
+
+
+@given(sizes=sides, b=some_rows, buckets=st.integers(1, 4), seed=st.integers(-3, 2**65))
 def test_each_pair_once_an_epoch(sizes, b, buckets, seed):
     encoded = numbered(sizes)
     lengths = choose_lengths(encoded.sources, encoded.targets, buckets)
-    batches = -(-len(sizes) // b)
-    dataset = pair_batches(encoded, batch_size=b, lengths=lengths, bos=BOS, eos=EOS, seed=seed)
+    rows = rows_of(b, lengths)
+    of_length = dict(zip(lengths, (rows,) * len(lengths) if isinstance(rows, int) else rows, strict=True))
+    batches = len(evaluation_pairs(encoded, batch_size=rows, lengths=lengths, bos=BOS, eos=EOS))
+    dataset = pair_batches(encoded, batch_size=rows, lengths=lengths, bos=BOS, eos=EOS, seed=seed)
     shapes = []
     for epoch in range(2):
         seen = []
         for step, batch in enumerate(take(dataset, 2 * batches)[epoch * batches : (epoch + 1) * batches]):
-            assert batch["step"].tolist() == [epoch * batches + step] * b
-            assert batch["source"].shape[0] == b
-            assert batch["source"].shape[1] in lengths
+            shape = batch["source"].shape
+            assert shape[0] == of_length[shape[1]]
+            assert batch["step"].tolist() == [epoch * batches + step] * shape[0]
             seen += assert_rows(batch, encoded, BOS, EOS)
-            shapes.append((epoch, batch["source"].shape))
-        assert sorted(seen) == [-1] * (batches * b - len(sizes)) + list(range(len(sizes)))
+            shapes.append((epoch, shape))
+        assert sorted(number for number in seen if number >= 0) == list(range(len(sizes)))
+        if isinstance(b, int):
+            assert len(seen) == -(-len(sizes) // b) * b
     # The same shapes in every epoch: nothing compiles late.
     assert sorted(s for e, s in shapes if e == 0) == sorted(s for e, s in shapes if e == 1)
 
 
-@given(sizes=sides, b=st.integers(1, 7), buckets=st.integers(1, 4))
+@given(sizes=sides, b=some_rows, buckets=st.integers(1, 4))
 def test_evaluation_has_each_pair_once(sizes, b, buckets):
     encoded = numbered(sizes)
     lengths = choose_lengths(encoded.sources, encoded.targets, buckets)
-    batches = evaluation_pairs(encoded, batch_size=b, lengths=lengths, bos=BOS, eos=EOS)
+    batches = evaluation_pairs(encoded, batch_size=rows_of(b, lengths), lengths=lengths, bos=BOS, eos=EOS)
     seen = []
     for batch in batches:
         assert batch["source"].shape[1] in lengths
@@ -89,11 +101,24 @@ def test_evaluation_has_each_pair_once(sizes, b, buckets):
         numbers = assert_rows(batch, encoded, BOS, EOS)
         assert batch["index"].tolist() == numbers
         seen += numbers
-    assert len(batches) == -(-len(sizes) // b)
-    assert sorted(seen) == [-1] * (len(batches) * b - len(sizes)) + list(range(len(sizes)))
+    assert sorted(number for number in seen if number >= 0) == list(range(len(sizes)))
     assert_same(batches[-1], batches[len(batches) - 1])
     with pytest.raises(IndexError):
         batches[len(batches)]
+
+
+def test_batches_of_equal_work_have_about_as_many_places_and_the_rows_asked_for():
+    sizes = [(2, 2)] * 600 + [(9, 5)] * 300 + [(20, 39)] * 100
+    encoded, lengths = numbered(sizes), (3, 10, 40)
+    rows = rows_of_equal_work(encoded.sources, encoded.targets, lengths, batch_size=64, multiple=8)
+    places = 64 * (0.6 * 3 + 0.3 * 10 + 0.1 * 40)
+    for each, length in zip(rows, lengths, strict=True):
+        assert each % 8 == 0
+        assert abs(each - places / length) <= 4
+    batches = len(evaluation_pairs(encoded, batch_size=rows, lengths=lengths, bos=BOS, eos=EOS))
+    assert batches == pytest.approx(1000 / 64, abs=1)
+    # A border so long that not even one row fits still has a row for each device.
+    assert rows_of_equal_work(encoded.sources, encoded.targets, (3, 10, 1000), batch_size=1, multiple=8)[-1] == 8
 
 
 def test_pairs_stay_in_their_bucket_and_only_the_rest_goes_up():

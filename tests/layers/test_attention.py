@@ -273,3 +273,42 @@ def test_scores_of_unequal_widths_raise(score):
 def test_an_unknown_score_raises():
     with pytest.raises(ValueError, match="unknown attention score 'luong'"):
         looking(RecurrentAttention(D, "luong"), X, X)
+
+
+def test_rotary_cross_attention_looks_from_place_to_place():
+    """Scores depend on how far a memory's step stands from the query's own, both counted over real steps."""
+    rng = np.random.default_rng(0)
+    x, encoded = (jnp.asarray(rng.normal(size=(2, 4, D)), jnp.float32) for _ in range(2))
+    mask = jnp.array([[1, 1, 1, 1], [0, 1, 0, 1]], bool)
+    plain, turned = (CrossAttention(D, H, rotary=rotary) for rotary in (False, True))
+
+    def look(layer, encoded, mask, start=None):
+        return layer(x, layer.remember(encoded, mask), start=start)
+
+    variables = randomized(plain.init(jax.random.key(0), encoded, mask, method=look))
+    p = variables["params"]
+    start = jnp.array([0, 3])
+    query = jnp.einsum("btd,dhk->bthk", x, p["query"]["kernel"]) + p["query"]["bias"]
+    key, value = (
+        jnp.einsum("btd,dhk->bthk", encoded, p["key_value"]["kernel"][:, i]) + p["key_value"]["bias"][i] for i in (0, 1)
+    )
+    # Each pair of features as a complex number, turned by its position times a frequency.
+    places = np.array([[0, 1, 2, 3], [0, 0, 0, 1]])
+    scores = rotated_scores(np.asarray(query), np.asarray(key), np.arange(4) + np.asarray(start)[:, None], places)
+    weights = jax.nn.softmax(jnp.where(mask[:, None, None], scores / np.sqrt(D // H), -jnp.inf), axis=-1)
+    expected = jnp.einsum("bhts,bshk,hkd->btd", weights, value, p["out"]["kernel"]) + p["out"]["bias"]
+    actual = turned.apply(variables, encoded, mask, start, method=look)
+    assert_close(actual, expected)
+    assert not np.allclose(actual, plain.apply(variables, encoded, mask, method=look), atol=1e-3)
+
+
+def rotated_scores(query, key, query_places, key_places):
+    """q . k with either turned, by complex numbers: feature i and feature i + k/2 are one of them (b, h, t, s)."""
+    half = query.shape[-1] // 2
+    frequency = 10_000.0 ** (-np.arange(half) / half)
+
+    def turn(rows, places):
+        numbers = rows[..., :half] + 1j * rows[..., half:]
+        return numbers * np.exp(1j * places[..., None, None] * frequency)
+
+    return jnp.asarray(np.einsum("bthk,bshk->bhts", turn(query, query_places), turn(key, key_places).conj()).real)
