@@ -64,7 +64,7 @@ class Seq2SeqConfig:
     """How Luong's attention compares."""
     tied: bool = True
     """Use one table for the source's embedding, the target's, and the logits."""
-    dropout: float = 0.0
+    dropout: float = 0.1
     """Probability of zeroing a value."""
 
     def sized(self) -> "Seq2SeqConfig":
@@ -127,7 +127,7 @@ class Config:
     pairs: PairsConfig = field(default_factory=PairsConfig)
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            steps=2200, batch_size=64, learning_rate=3e-3, weight_decay=0.01, beta2=0.98, eval_every=500
+            steps=2600, batch_size=64, learning_rate=2e-3, weight_decay=0.01, beta2=0.98, eval_every=500
         )
     )
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
