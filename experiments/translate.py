@@ -43,7 +43,7 @@ class Seq2SeqConfig:
     cell: Literal["elman", "lstm", "gru"] = "gru"
     """Of the recurrent ones."""
     layers: int | None = None
-    """Layers of the encoder, and of the decoder; if not given, 3 of a Transformer and 1 of the recurrent ones."""
+    """Layers of the encoder, and of the decoder; if not given, 2 of a Transformer and 1 of the recurrent ones."""
     width: int | None = None
     """Features of the embedding and of every layer; if not given, 128 of a Transformer, 192 of the recurrent ones."""
     heads: int = 4
@@ -69,7 +69,7 @@ class Seq2SeqConfig:
 
     def sized(self) -> "Seq2SeqConfig":
         """With the sizes that depend on the architecture filled in."""
-        sizes = {"layers": 3, "width": 128} if self.arch == "transformer" else {"layers": 1, "width": 192}
+        sizes = {"layers": 2, "width": 128} if self.arch == "transformer" else {"layers": 1, "width": 192}
         return replace(self, **{name: size for name, size in sizes.items() if getattr(self, name) is None})
 
 
