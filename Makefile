@@ -7,14 +7,19 @@ STAMP := $(VENV)/installed-$(if $(filter 1,$(PARITY)),parity,plain)
 # Compiled programs are kept between test runs; the tests compile hundreds of small ones.
 CACHE := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.cache/xla JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
 	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
+# Most of the suite's time goes into compiling small programs that run once or twice.
+CACHE += XLA_FLAGS=--xla_backend_optimization_level=0
 
-.PHONY: demo test lint format clean
+.PHONY: demo test test-slow lint format clean
 
 demo: $(VENV)/installed-plain
 	$(BIN)/python -m experiments.rnn_vs_transformer
 
 test: $(STAMP)
 	$(CACHE) NLPX_PARITY=$(PARITY) $(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-slow: $(STAMP)
+	$(CACHE) NLPX_PARITY=$(PARITY) $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 lint: $(VENV)/installed-plain
 	$(BIN)/ruff format --check .

@@ -41,6 +41,10 @@ MODELS = {
 }
 
 
+LESS = ("rnn-one-way", "luong-dot", "bahdanau-lstm", "transformer-learned")
+ALL = [pytest.param(name, marks=[pytest.mark.slow] * (name in LESS)) for name in MODELS]
+
+
 class Decoder(nn.Module):
     """A model with its source given: a sequence layer, under the laws of one."""
 
@@ -98,7 +102,7 @@ def compiled(name):
     return variables, jit(jax.grad(objective, has_aux=True))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ALL)
 def test_a_source_padded_anywhere_gives_what_it_gives_alone(name):
     variables, run = compiled(name)
     for row in (1, 2):  # padded at its end, and with holes
@@ -110,7 +114,7 @@ def test_a_source_padded_anywhere_gives_what_it_gives_alone(name):
         assert_close(first, (gradients, logits))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ALL)
 def test_every_source_token_matters_and_rows_are_apart(name):
     variables, run = compiled(name)
     _, logits = run(variables, SOURCE, MASK, INPUTS)

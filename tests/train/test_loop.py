@@ -150,7 +150,9 @@ KILLS = {
 }
 
 
-@pytest.mark.parametrize("arch", KILLS)
+@pytest.mark.parametrize(
+    "arch", [pytest.param(arch, marks=[pytest.mark.slow] * (arch == "transformer")) for arch in KILLS]
+)
 def test_a_run_killed_at_any_moment_ends_where_the_undisturbed_one_ends(text, undisturbed, tmp_path, arch):
     run = Run(text, tmp_path / "run", RUNS[arch])
     for moment, number in KILLS[arch].items():
