@@ -70,7 +70,12 @@ def test_the_seed_alone_decides(curves, make_engine, make_batches):
 
 
 @pytest.mark.parametrize(
-    ("arch", "mesh", "accumulation"), [("elman", "data=1", 1), ("lstm", "data=4", 2), ("gru", "data=2", 1)]
+    ("arch", "mesh", "accumulation"),
+    [
+        pytest.param("elman", "data=1", 1, marks=pytest.mark.slow),
+        ("lstm", "data=4", 2),
+        pytest.param("gru", "data=2", 1, marks=pytest.mark.slow),
+    ],
 )
 def test_the_carried_state_is_a_constant_and_is_reset_at_a_start(make_engine, make_batches, arch, mesh, accumulation):
     """Two steps against plain gradient descent written out: values of the first window reach the second, gradients

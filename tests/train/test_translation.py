@@ -57,7 +57,9 @@ def test_the_loss_is_the_models_cross_entropy_and_in_training_smoothed(arch):
         assert count == batch["mask"].sum()
 
 
-@pytest.mark.parametrize("arch", SEQ2SEQ_ARCHS)
+@pytest.mark.parametrize(
+    "arch", [pytest.param(arch, marks=[pytest.mark.slow] * ("-" in arch)) for arch in SEQ2SEQ_ARCHS]
+)
 def test_sampling_begins_as_teacher_forcing_and_ends_with_the_decoders_own_tokens(arch):
     each = task(arch, scheduled_sampling=1.0, steps=10)
     params = randomized(jit(each.init)(jax.random.key(0)))
