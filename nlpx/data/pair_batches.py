@@ -51,7 +51,7 @@ def encode_pairs(
     Raises InputError if no pair is left, or max_length is not positive.
     """
     if max_length < 1:
-        raise InputError(f"the most tokens of a sentence is {max_length}; it must be at least 1")
+        raise InputError(f"--max-length is {max_length}; it must be at least 1")
     if too_long not in ("skip", "cut", "keep"):
         raise unknown("way with long pairs", too_long, ("skip", "cut", "keep"))
     sources, targets = [], []

@@ -215,7 +215,7 @@ def test_refusals():
         encode_pairs([("a a", "a"), ("a", "")], words, max_length=1, too_long="skip")
     with pytest.raises(InputError, match=r"no pair is left to encode \(none was given\)"):
         encode_pairs([], words, max_length=1, too_long="skip")
-    with pytest.raises(InputError, match="most tokens of a sentence is 0"):
+    with pytest.raises(InputError, match="--max-length is 0"):
         encode_pairs([("a", "a")], words, max_length=0, too_long="skip")
     encoded = numbered([(2, 3), (5, 1)])
     usual = {"batch_size": 2, "lengths": (4, 6), "bos": BOS, "eos": EOS}
