@@ -10,7 +10,7 @@ CACHE := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.cache/xla JAX_PERSISTENT_CACHE_MIN
 # Most of the suite's time goes into compiling small programs that run once or twice.
 CACHE += XLA_FLAGS=--xla_backend_optimization_level=0
 
-.PHONY: demo test test-slow lint format clean
+.PHONY: demo test test-slow bench lint format clean
 
 demo: $(VENV)/installed-plain
 	$(BIN)/python -m experiments.rnn_vs_transformer
@@ -20,6 +20,9 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(CACHE) NLPX_PARITY=$(PARITY) $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+
+bench: $(VENV)/installed-plain
+	$(BIN)/python -m benchmarks.scan_vs_attention --quick
 
 lint: $(VENV)/installed-plain
 	$(BIN)/ruff format --check .

@@ -1,6 +1,6 @@
-"""How fast LSTM and GRU are, against flax and PyTorch, and from what length on parallel backends beat the loop.
+"""How fast LSTM and GRU are, against flax and PyTorch.
 
-    python -m benchmarks.recurrence --json recurrence.jsonl --plots plots
+    python -m benchmarks.recurrence --json recurrence.jsonl
 
 First it checks that all contenders compute the same from the same weights, outputs and gradients, and stops with exit
 code 1 if not. Then they take turns: float32, on the CPU, as many threads as there are cores, medians of the rounds. A
@@ -8,71 +8,52 @@ shape is BATCHxTIMExINPUTxHIDDEN. train is forward and backward, to the input an
 counted in the products of matrices alone, 2 B T (D + H) G H forward with G gates, and three times as many in train; the
 ceiling is what this machine reaches in one product of 2048 x 2048 matrices, measured in the same run.
 
-About five minutes on two CPU cores that nothing else uses; with other processes running, figures are off, and those of
-PyTorch most of all. What is checked takes one call of each, which --limit cannot bound.
+About three minutes on two CPU cores that nothing else uses; with other processes running, figures are off, and those
+of PyTorch most of all. What is checked takes one call of each, which --limit cannot bound.
 """
 
 import math
 import sys
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks import timing
 from experiments import cli
-from nlpx.errors import InputError, unknown
+from nlpx.errors import InputError
 
-GATES = {"lstm": 4, "gru": 3, "mingru": 2}
-PARALLEL = {"mingru": "associative", "gru": "newton"}
-PARALLEL_WIDTH = {"mingru": 128, "gru": 16}
+GATES = {"lstm": 4, "gru": 3}
 MODES = ("forward", "train")
 PEERS = ("flax", "torch")
 SHAPES = "32x128x256x256,32x256x512x512,8x512x128x128,64x35x650x650,1x2048x64x64"
-LENGTHS = "256,512,1024,2048,4096,8192,16384"
-QUICK = {"rounds": 3, "shapes": "32x32x64x64,1x256x64x64", "lengths": "64,256,1024", "tokens": 1024}
-FULL = {"rounds": 9, "shapes": SHAPES, "lengths": LENGTHS, "tokens": 16384}
+QUICK = {"rounds": 3, "shapes": "32x32x64x64,1x256x64x64"}
+FULL = {"rounds": 9, "shapes": SHAPES}
 TOLERANCE = 1e-4
 """Largest difference between two contenders, as a part of the largest entry."""
-FELL_BACK = "fell back to scan"
-"""Newton's method found no solution within its rounds and said so."""
-BUSY = 0.5
-"""Processes that wanted a core in the minute before, above which the figures are doubted."""
-CEILING = 2048
-"""Rows and columns of the matrices whose product is the ceiling."""
 
 
 @dataclass(frozen=True)
 class MeasureConfig:
     """Measurement"""
 
-    section: Literal["all", "peers", "parallel"] = "all"
-    """peers: nlpx, flax and PyTorch. parallel: the parallel backends of nlpx and its loop, over the length."""
-    cells: str = "lstm,gru,mingru"
-    """Of these, peers measures lstm and gru; parallel measures mingru (associative) and gru (newton)."""
+    cells: str = "lstm,gru"
+    """Whose layers are measured."""
     modes: str = "forward,train"
-    """What is measured."""
+    """What they do."""
     peers: str = "flax,torch"
     """Against whom, or none."""
     torch_threads: int | None = None
     """Threads of PyTorch; if not given, one or as many as there are cores, whichever is faster in the case."""
     shapes: str | None = None
-    """Of peers, as 32x128x256x256,8x512x128x128 (batch, time, input, hidden); if not given, five."""
-    lengths: str | None = None
-    """Of parallel, in steps, as 256,1024; if not given, the powers of two from 256 to 16384."""
-    tokens: int | None = None
-    """Batch times length in parallel; 16384 if not given."""
+    """As 32x128x256x256,8x512x128x128 (batch, time, input, hidden); if not given, five."""
     rounds: int | None = None
     """Turns of each contender; 9 if not given."""
     limit: float = 10.0
     """Seconds; a call that takes longer is shown as such instead of measured."""
     quick: bool = False
-    """A first look in about a minute: three rounds and small shapes, where others are not given."""
+    """A first look in under a minute: three rounds and small shapes, where others are not given."""
     json: str | None = None
     """Append the figures to this file, a line of JSON each."""
-    plots: str | None = None
-    """Draw time over length into this folder, a PNG a cell."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +76,6 @@ class Shape(NamedTuple):
 class Case(NamedTuple):
     """What contenders do in turn."""
 
-    section: str
     cell: str
     shape: Shape
     mode: str
@@ -103,8 +83,7 @@ class Case(NamedTuple):
     @property
     def flops(self) -> int:
         b, t, d, h = self.shape
-        read = d if self.cell == "mingru" else d + h  # no product with the state
-        return 2 * b * t * read * GATES[self.cell] * h * (3 if self.mode == "train" else 1)
+        return 2 * b * t * (d + h) * GATES[self.cell] * h * (3 if self.mode == "train" else 1)
 
     def __str__(self) -> str:
         return f"{self.cell} {self.mode} {self.shape}"
@@ -127,19 +106,6 @@ class Contender(NamedTuple):
     """What `call` returned as arrays by name, the same names for all contenders."""
 
 
-def parse_names(flag: str, text: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    """The names between commas.
-
-    Raises:
-      InputError: one that is not known.
-    """
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-    for name in names:
-        if name not in known:
-            raise unknown(flag, name, known)
-    return names
-
-
 def parse_shape(text: str) -> Shape:
     sizes = text.strip().split("x")
     if len(sizes) != len(Shape._fields) or not all(size.isdecimal() and int(size) > 0 for size in sizes):
@@ -147,40 +113,17 @@ def parse_shape(text: str) -> Shape:
     return Shape(*map(int, sizes))
 
 
-def parse_length(text: str, tokens: int) -> int:
-    if not text.strip().isdecimal() or int(text) < 1:
-        raise InputError(f"--lengths: {text!r} is no length; write numbers of steps as in 256,1024")
-    if tokens % int(text):
-        raise InputError(f"--lengths: {int(text)} does not divide --tokens {tokens}; choose one that does")
-    return int(text)
-
-
 def parse_cases(measure: MeasureConfig) -> list[Case]:
     """The cases that the flags ask for.
 
     Raises:
-      InputError: flags that cannot be read, or that leave nothing to measure.
+      InputError: flags that cannot be read.
     """
     defaults = QUICK if measure.quick else FULL
-    modes = parse_names("mode", measure.modes, MODES)
-    cells = parse_names("cell", measure.cells, tuple(GATES))
-    tokens = defaults["tokens"] if measure.tokens is None else measure.tokens
-    if tokens < 1:
-        raise InputError(f"--tokens must be at least 1, not {tokens}")
+    modes = timing.parse_names("mode", measure.modes, MODES)
+    cells = timing.parse_names("cell", measure.cells, tuple(GATES))
     shapes = [parse_shape(text) for text in (measure.shapes or defaults["shapes"]).split(",")]
-    lengths = [parse_length(text, tokens) for text in (measure.lengths or defaults["lengths"]).split(",")]
-    cases = []
-    if measure.section != "parallel":
-        cases += [Case("peers", cell, s, mode) for cell in cells if cell != "mingru" for s in shapes for mode in modes]
-    if measure.section != "peers":
-        for cell in (cell for cell in PARALLEL if cell in cells):
-            width = PARALLEL_WIDTH[cell]
-            for length in lengths:
-                shape = Shape(tokens // length, length, width, width)
-                cases += [Case("parallel", cell, shape, mode) for mode in modes]
-    if not cases:
-        raise InputError(f"--section {measure.section} measures nothing of --cells {measure.cells}; add one to --cells")
-    return list(dict.fromkeys(cases))
+    return [Case(cell, shape, mode) for cell in cells for shape in dict.fromkeys(shapes) for mode in modes]
 
 
 def random_arrays(case: Case) -> tuple[dict[str, Any], Any, Any]:
@@ -190,9 +133,7 @@ def random_arrays(case: Case) -> tuple[dict[str, Any], Any, Any]:
     rng = np.random.default_rng(0)
     b, t, d, h = case.shape
     g = GATES[case.cell] * h
-    shapes = {"input_kernel": (d, g), "bias": (g,)}
-    if case.cell != "mingru":
-        shapes["recurrent_kernel"] = (h, g)
+    shapes = {"input_kernel": (d, g), "bias": (g,), "recurrent_kernel": (h, g)}
     if case.cell == "gru":
         shapes["recurrent_bias"] = (h,)
     weights = {
@@ -234,10 +175,10 @@ def jax_contender(case, apply, weights, x, cotangent, read_weights=lambda weight
     )
 
 
-def nlpx_layer(case: Case, arrays, backend: str) -> Contender:
+def nlpx_layer(case: Case, arrays) -> Contender:
     from nlpx import layers
 
-    layer = layers.CELLS[case.cell](case.shape.hidden, backend=backend)
+    layer = layers.CELLS[case.cell](case.shape.hidden, backend="scan")
     return jax_contender(case, lambda weights, x: layer.apply({"params": weights}, x)[0], *arrays)
 
 
@@ -338,10 +279,7 @@ def torch_layer(case: Case, arrays, threads: int) -> Contender:
 def contenders(case: Case, peers: tuple[str, ...], torch_threads: tuple[int, ...]) -> dict[Key, Contender]:
     """All of a case; the first is what the others are compared with."""
     arrays, cores = random_arrays(case), timing.cores()
-    if case.section == "parallel":
-        backends = ("scan", PARALLEL[case.cell])
-        return {Key("nlpx", backend, cores): nlpx_layer(case, arrays, backend) for backend in backends}
-    found = {Key("nlpx", "scan", cores): nlpx_layer(case, arrays, "scan")}
+    found = {Key("nlpx", "scan", cores): nlpx_layer(case, arrays)}
     if "flax" in peers:
         found[Key("flax", "scan", cores)] = flax_layer(case, arrays)
     if "torch" in peers:
@@ -396,16 +334,9 @@ def prepare(found: dict[Key, Contender], case: Case) -> tuple[dict[Key, Callable
     Raises:
       SystemExit: they do not compute the same (1).
     """
-    import jax
-
     calls, failures, results = {}, {}, {}
     for key, contender in found.items():
-        with warnings.catch_warnings(record=True) as warned:
-            warnings.simplefilter("always")
-            result, failure = timing.attempt(contender.call)
-            jax.effects_barrier()  # warnings come from a callback
-        if failure is None and any(issubclass(warning.category, RuntimeWarning) for warning in warned):
-            failure = FELL_BACK
+        result, failure = timing.attempt(contender.call)
         if failure:
             failures[key] = timing.Timing(failure=failure)
         else:
@@ -417,32 +348,12 @@ def prepare(found: dict[Key, Contender], case: Case) -> tuple[dict[Key, Callable
     return fastest_threads(calls), failures
 
 
-def measure_ceiling(rounds: int, peers: tuple[str, ...]) -> dict[str, float]:
-    """GFLOP/s of one large product of matrices, by whom."""
-    import jax
-    import numpy as np
-
-    a, b = np.random.default_rng(0).normal(size=(2, CEILING, CEILING)).astype(np.float32)
-    product, on_device = jax.jit(lambda a, b: a @ b), jax.device_put((a, b))
-    calls = {"jax": lambda: jax.block_until_ready(product(*on_device))}
-    if "torch" in peers:
-        import torch
-
-        torch.set_num_threads(timing.cores())
-        tensors = torch.tensor(a), torch.tensor(b)
-        calls["torch"] = lambda: torch.mm(*tensors)
-    for call in calls.values():
-        call()
-    return {name: 2 * CEILING**3 / t.median / 1e9 for name, t in timing.interleave(calls, rounds).items()}
-
-
 def record_of(case: Case, key: Key, timed: timing.Timing, rounds: int, ceiling: float) -> dict[str, Any]:
     """The line of JSON of one figure, which is null where there is a failure."""
     measured = timed.failure is None
     gflops = case.flops / timed.median / 1e9 if measured else None
     return {
         "benchmark": "recurrence",
-        "section": case.section,
         "impl": key.impl,
         "cell": case.cell,
         "backend": key.backend,
@@ -460,41 +371,34 @@ def record_of(case: Case, key: Key, timed: timing.Timing, rounds: int, ceiling: 
     }
 
 
-def digits(value: float) -> str:
-    return f"{value:.2f}" if value < 100 else f"{value:.0f}"
-
-
-def table_of(section: str, records: list[dict[str, Any]], missing: tuple[str, ...]):
-    """A table of one section; peers that are missing get a row without a figure."""
+def table_of(records: list[dict[str, Any]], missing: tuple[str, ...]):
+    """The figures; peers that are missing get a row without one."""
     from rich.table import Table
 
-    first = "nlpx" if section == "peers" else "scan"
-    column = "impl" if section == "peers" else "backend"
-    titles = {"peers": "nlpx and its peers", "parallel": "parallel backends and the loop"}
-    table = Table("cell", "mode", "B x T x D x H", column, title=titles[section])
-    for name in ("ms", "quartiles", "GFLOP/s", "of ceiling", f"time / {first}"):
+    table = Table("cell", "mode", "B x T x D x H", "impl", title="nlpx and its peers")
+    for name in ("ms", "quartiles", "GFLOP/s", "of ceiling", "time / nlpx"):
         table.add_column(name, justify="right", no_wrap=True)
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for record in records:
         shape = "x".join(str(record[name]) for name in Shape._fields)
         groups.setdefault((record["cell"], record["mode"], shape), []).append(record)
     for group, members in groups.items():
-        base = next((r["milliseconds"] for r in members if r[column] == first), None)
+        base = next((r["milliseconds"] for r in members if r["impl"] == "nlpx"), None)
         for record in members:
             if record["status"] != "measured":
-                table.add_row(*group, record[column], record["status"])
+                table.add_row(*group, record["impl"], record["status"])
                 continue
             low, high = record["quartiles"]
             table.add_row(
                 *group,
-                record[column],
-                digits(record["milliseconds"]),
-                f"{digits(low)} to {digits(high)}",
+                record["impl"],
+                timing.digits(record["milliseconds"]),
+                f"{timing.digits(low)} to {timing.digits(high)}",
                 f"{record['gflops']:.1f}",
                 f"{100 * record['share_of_ceiling']:.0f} %",
-                digits(record["milliseconds"] / base) if base else "",
+                timing.digits(record["milliseconds"] / base) if base else "",
             )
-        for peer in missing if section == "peers" else ():
+        for peer in missing:
             table.add_row(*group, peer, "not installed")
         table.add_section()
     return table
@@ -502,7 +406,7 @@ def table_of(section: str, records: list[dict[str, Any]], missing: tuple[str, ..
 
 def summary_of(records: list[dict[str, Any]], peers: tuple[str, ...]) -> list[str]:
     """How many times faster nlpx trains than each peer, a line each."""
-    trained = [r for r in records if (r["section"], r["mode"], r["status"]) == ("peers", "train", "measured")]
+    trained = [r for r in records if (r["mode"], r["status"]) == ("train", "measured")]
     cells = tuple(dict.fromkeys(r["cell"] for r in trained))
     seconds: dict[str, dict[Any, float]] = {}
     for r in trained:
@@ -524,44 +428,11 @@ def summary_of(records: list[dict[str, Any]], peers: tuple[str, ...]) -> list[st
     return lines
 
 
-def plot_lengths(cell: str, records: list[dict[str, Any]], path: Path) -> None:
-    """Draws time over length, both axes logarithmic, a line a backend and mode, with the quartiles; writes a PNG."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    for color, backend in zip(("C0", "C1"), ("scan", PARALLEL[cell]), strict=True):
-        for mode, style in (("train", "o-"), ("forward", "o--")):
-            points = [
-                (r["time"], r["milliseconds"], *r["quartiles"])
-                for r in records
-                if (r["backend"], r["mode"], r["status"]) == (backend, mode, "measured")
-            ]
-            if points:
-                times, medians, low, high = zip(*points, strict=True)
-                axes.plot(times, medians, style, color=color, markersize=4, label=f"{backend}, {mode}")
-                axes.fill_between(times, low, high, color=color, alpha=0.2, linewidth=0)
-                axes.legend()
-    tokens = records[0]["batch"] * records[0]["time"]
-    axes.set(xscale="log", yscale="log", xlabel="steps in a sequence", ylabel="milliseconds")
-    lengths = sorted({r["time"] for r in records})
-    axes.set_xticks(lengths, [str(length) for length in lengths])
-    axes.set_xticks([], minor=True)
-    for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        which("{x:g}")
-    axes.set_title(f"{cell}, width {records[0]['hidden']}, {tokens:,} tokens a call")
-    axes.grid(alpha=0.3, which="both")
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
-
-
 def main(config: Config) -> None:
     measure = config.measure
     cases = parse_cases(measure)
     rounds = measure.rounds if measure.rounds is not None else (QUICK if measure.quick else FULL)["rounds"]
-    wanted = () if measure.peers == "none" else parse_names("peer", measure.peers, PEERS)
+    wanted = () if measure.peers == "none" else timing.parse_names("peer", measure.peers, PEERS)
     if rounds < 2:
         raise InputError(f"--rounds must be at least 2, not {rounds}: there are no quartiles of one")
     timing.check_json(measure.json)
@@ -569,11 +440,6 @@ def main(config: Config) -> None:
         raise InputError(f"--limit must be above 0, not {measure.limit:g}")
     if measure.torch_threads is not None and measure.torch_threads < 1:
         raise InputError(f"--torch-threads must be at least 1, not {measure.torch_threads}")
-    if measure.plots:
-        try:
-            Path(measure.plots).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"--plots {measure.plots} cannot be a folder: {error.strerror}; choose another") from None
     torch_threads = (measure.torch_threads,) if measure.torch_threads else tuple({1, timing.cores()})
     peers = tuple(peer for peer in wanted if timing.installed(peer))
     missing = tuple(peer for peer in wanted if peer not in peers)
@@ -588,7 +454,7 @@ def main(config: Config) -> None:
         print(f"checking {i} of {len(cases)}: {case}", file=sys.stderr)
         prepared.append(prepare(contenders(case, peers, torch_threads), case))
 
-    ceilings = measure_ceiling(rounds, peers)
+    ceilings = timing.measure_ceiling(rounds, peers)
     ceiling = max(ceilings.values())
     records = []
     for i, (case, (calls, failures)) in enumerate(zip(cases, prepared, strict=True), start=1):
@@ -600,20 +466,14 @@ def main(config: Config) -> None:
     console = Console(width=None if sys.stdout.isatty() else 120)
     by_whom = ", ".join(f"{value:.1f} by {name}" for name, value in ceilings.items())
     print(f"{machine['device']}, {machine['cores']} cores, float32, medians of {rounds} rounds")
-    if (machine["load"] or 0) > BUSY:
+    if (machine["load"] or 0) > timing.BUSY:
         print(f"the load of this machine was {machine['load']} before: other processes ran, and figures are off")
-    print(f"ceiling: {by_whom} GFLOP/s in a product of {CEILING} x {CEILING} matrices; shares are of the larger")
-    for section in dict.fromkeys(case.section for case in cases):
-        console.print(table_of(section, [r for r in records if r["section"] == section], missing))
+    print(f"ceiling: {by_whom} GFLOP/s in a product of {timing.CEILING} squared; shares are of the larger")
+    console.print(table_of(records, missing))
     for line in summary_of(records, peers):
         print(line)
     for peer in missing:
         print(f"{peer} is not installed, so it was not measured")
-    if measure.plots:
-        for cell in dict.fromkeys(case.cell for case in cases if case.section == "parallel"):
-            path = Path(measure.plots) / f"recurrence_{cell}.png"
-            plot_lengths(cell, [r for r in records if (r["section"], r["cell"]) == ("parallel", cell)], path)
-            print(f"time over length: {path}")
 
 
 if __name__ == "__main__":

@@ -7,21 +7,28 @@ is imported before a function needs it.
 import contextlib
 import importlib.metadata
 import importlib.util
+import itertools
 import json
 import math
 import os
 import platform
+import shutil
 import statistics
+import sys
 import time
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from nlpx.errors import InputError
+from nlpx.errors import InputError, unknown
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
 
+BUSY = 0.5
+"""Processes that wanted a core in the minute before, above which the figures are doubted."""
+CEILING = 2048
+"""Rows and columns of the matrices whose product is the ceiling."""
 OUT_OF_MEMORY = "out of memory"
 # What JAX and PyTorch say; they have no exception of their own for it on a CPU.
 OUT_OF_MEMORY_TEXTS = ("RESOURCE_EXHAUSTED", "out of memory", "can't allocate memory")
@@ -43,6 +50,12 @@ class Timing(NamedTuple):
         low, _, high = statistics.quantiles(self.seconds, n=4, method="inclusive")
         return low, high
 
+    @property
+    def precision(self) -> float:
+        """Half the width of the median's 95 % interval, as a part of it (McGill 1978: 1.57 IQR / sqrt(n))."""
+        low, high = self.quartiles
+        return 1.57 * (high - low) / math.sqrt(len(self.seconds)) / self.median
+
 
 def attempt(call: Callable[[], Result]) -> tuple[Result | None, str | None]:
     """The result of a call and None, or None and `OUT_OF_MEMORY`. Any other error is raised."""
@@ -61,6 +74,8 @@ def interleave(
     limit: float = math.inf,
     turn: float = 0.05,
     pause: float = 0.01,
+    precision: float = math.inf,
+    budget: float = math.inf,
     clock: Callable[[], float] = time.perf_counter,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[Key, Timing]:
@@ -69,11 +84,13 @@ def interleave(
     Args:
       calls: each does its work before it returns (JAX: `block_until_ready`) and has been called before, so that nothing
         is compiled here. One more call, not counted, says how long it takes.
-      rounds: turns of each, at least 2.
+      rounds: turns of each, at least 2; more with a `precision`.
       limit: seconds; a call that takes longer is not measured.
       turn: seconds that a turn lasts at least, by calling again; its figure is the mean.
       pause: seconds before each turn. The threads of one contender may wait busily for more work, on a core that the
         next one needs.
+      precision: `Timing.precision` that each has to reach before the rounds end.
+      budget: seconds after which they end all the same.
 
     Returns:
       The timings; of a call that ran out of memory or exceeded the limit, its failure.
@@ -97,12 +114,16 @@ def interleave(
             failure = f"over {limit:g} s"
         counts[key] = max(1, math.ceil(turn / max(seconds, 1e-6)))
         timings[key] = Timing(failure=failure)
-    for _ in range(rounds):
+    begun = clock()
+    for done in itertools.count():
+        left = [timed for timed in timings.values() if timed.failure is None]
+        precise = done >= rounds and all(timed.precision <= precision for timed in left)
+        if precise or (done >= rounds and clock() - begun >= budget):
+            return timings
         for key, call in calls.items():
             if timings[key].failure is None:
                 seconds, failure = take_turn(call, counts[key])
                 timings[key] = Timing(failure=failure) if failure else Timing((*timings[key].seconds, seconds))
-    return timings
 
 
 class Speed(NamedTuple):
@@ -124,6 +145,25 @@ def speed_over(ours: Mapping[Key, float], theirs: Mapping[Key, float]) -> Speed 
     return Speed(statistics.geometric_mean(ratios.values()), ratios[worst], worst, len(ratios))
 
 
+def measure_ceiling(rounds: int, peers: tuple[str, ...]) -> dict[str, float]:
+    """GFLOP/s of one large product of matrices, by whom."""
+    import jax
+    import numpy as np
+
+    a, b = np.random.default_rng(0).normal(size=(2, CEILING, CEILING)).astype(np.float32)
+    product, on_device = jax.jit(lambda a, b: a @ b), jax.device_put((a, b))
+    calls = {"jax": lambda: jax.block_until_ready(product(*on_device))}
+    if "torch" in peers:
+        import torch
+
+        torch.set_num_threads(cores())
+        tensors = torch.tensor(a), torch.tensor(b)
+        calls["torch"] = lambda: torch.mm(*tensors)
+    for call in calls.values():
+        call()
+    return {name: 2 * CEILING**3 / t.median / 1e9 for name, t in interleave(calls, rounds).items()}
+
+
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -131,6 +171,11 @@ def cores() -> int:
 
 def installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
+
+
+def compiler() -> str | None:
+    """The C++ compiler that torch.compile would call."""
+    return shutil.which(os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++"))
 
 
 def machine() -> dict[str, Any]:
@@ -156,6 +201,23 @@ def _cpu_name() -> str:
         lines = []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def parse_names(flag: str, text: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    """The names between commas.
+
+    Raises:
+      InputError: one that is not known.
+    """
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        if name not in known:
+            raise unknown(flag, name, known)
+    return names
+
+
+def digits(value: float) -> str:
+    return f"{value:.2f}" if value < 100 else f"{value:.0f}"
 
 
 def check_json(path: str | None) -> None:

@@ -8,19 +8,17 @@ with one thread or one a core, whichever is faster; compiled, its forward and ba
 float32, without dropout, on the CPU. A shape is LAYERSxHEADSxWIDTHxTOKENSxBATCH.
 
 First it checks that all contenders, given the same weights and batch, reach the same losses over a few steps and have
-the same gradients, and stops with exit code 1 if not. Then they take turns: medians of the rounds. About four minutes
+the same gradients, and stops with exit code 1 if not. Then they take turns: medians of the rounds. About two minutes
 on two CPU cores that nothing else uses; with other processes running, figures are off, and those of PyTorch most.
 """
 
 import math
-import os
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from benchmarks import recurrence, timing
+from benchmarks import timing
 from experiments import cli
 from nlpx.errors import InputError
 
@@ -280,11 +278,6 @@ def torch_contender(shape: Shape, weights: Mapping[str, Any], threads: int, *, c
     return Contender(run, read_gradients)
 
 
-def compiler() -> str | None:
-    """The C++ compiler that torch.compile would call."""
-    return shutil.which(os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++"))
-
-
 def start(contender: Contender) -> dict[str, Any]:
     """The first steps of a contender, compiled on the way: what has to be the same in all."""
     losses = contender.run(1)
@@ -314,7 +307,7 @@ def prepare(
     import torch
 
     for impl, compiled in (("torch", False), ("torch.compile", True)):
-        if compiled and not compiler():
+        if compiled and not timing.compiler():
             missing[impl] = "no C++ compiler"
             continue
         for threads in torch_threads:
@@ -405,12 +398,12 @@ def table_of(records: list[dict[str, Any]], missing: Mapping[str, str]):
     for shape in dict.fromkeys(tuple(r[name] for name in Shape._fields) for r in records):
         group = [r for r in records if tuple(r[name] for name in Shape._fields) == shape]
         for r in group:
-            low, high = (recurrence.digits(q) for q in r["quartiles"])
+            low, high = (timing.digits(q) for q in r["quartiles"])
             table.add_row(
                 str(Shape(*shape)),
                 r["impl"],
                 str(r["threads"]),
-                recurrence.digits(r["milliseconds"]),
+                timing.digits(r["milliseconds"]),
                 f"{low} to {high}",
                 f"{r['tokens_per_second']:,.0f}",
                 f"{r['gflops']:.1f}",
@@ -444,7 +437,7 @@ def main(config: Config) -> None:
     defaults = QUICK if measure.quick else FULL
     shapes = list(dict.fromkeys(parse_shape(text) for text in (measure.shapes or defaults["shapes"]).split(",")))
     rounds = measure.rounds if measure.rounds is not None else defaults["rounds"]
-    wanted = () if measure.peers == "none" else recurrence.parse_names("peer", measure.peers, PEERS)
+    wanted = () if measure.peers == "none" else timing.parse_names("peer", measure.peers, PEERS)
     if rounds < 2:
         raise InputError(f"--rounds must be at least 2, not {rounds}: there are no quartiles of one")
     if measure.torch_threads is not None and measure.torch_threads < 1:
@@ -468,7 +461,7 @@ def main(config: Config) -> None:
         runs, failed = prepare(shape, peers, torch_threads)
         prepared.append(runs)
         missing |= failed
-    ceilings = recurrence.measure_ceiling(rounds, peers)
+    ceilings = timing.measure_ceiling(rounds, peers)
     ceiling = max(ceilings.values())
     records = []
     for i, (shape, runs) in enumerate(zip(shapes, prepared, strict=True), start=1):
@@ -479,10 +472,10 @@ def main(config: Config) -> None:
 
     console = Console(width=None if sys.stdout.isatty() else 140)
     print(f"{machine['device']}, {machine['cores']} cores, float32, medians of {rounds} rounds")
-    if (machine["load"] or 0) > recurrence.BUSY:
+    if (machine["load"] or 0) > timing.BUSY:
         print(f"the load of this machine was {machine['load']} before: other processes ran, and figures are off")
     by_whom = ", ".join(f"{value:.1f} by {name}" for name, value in ceilings.items())
-    print(f"ceiling: {by_whom} GFLOP/s in a product of {recurrence.CEILING} squared; shares are of the larger")
+    print(f"ceiling: {by_whom} GFLOP/s in a product of {timing.CEILING} squared; shares are of the larger")
     console.print(table_of(records, missing))
     for line in summary_of(records):
         print(line)

@@ -41,6 +41,7 @@ def make_model(fields: dict[str, Any], vocab_size: int):
         "activation",
         "window",
         "attention",
+        "recurrence",
         "remat",
         "scan_layers",
         "initial",

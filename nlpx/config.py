@@ -41,6 +41,9 @@ class ModelConfig:
     scan_layers: bool = False
     """Run all blocks of a Transformer as one loop body: the same results from a program that does not grow with
     --layers."""
+    recurrence: Literal["auto", "scan", "associative", "newton", "cudnn"] = "auto"
+    """How a recurrent network walks through time: step by step, or all steps at once (associative: mingru, minlstm;
+    newton: elman, lstm, gru); cudnn is NVIDIA's LSTM; auto is the fastest that was measured."""
     initial: Literal["zeros", "learned"] = "zeros"
     """Initial state of a recurrent network."""
     tied: bool = True

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from nlpx import ops
 from nlpx.errors import InputError, unknown
+from nlpx.ops import dense
 from nlpx.ops.array_types import Array, Bool, Float, Int, Mask
 
 
@@ -47,7 +48,12 @@ class _Heads(nn.Module):
     @nn.nowrap
     def dense(self, features, axis=-1, init=None) -> nn.DenseGeneral:
         return nn.DenseGeneral(
-            features, axis, kernel_init=init or self.kernel_init, dtype=self.dtype, param_dtype=self.param_dtype
+            features,
+            axis,
+            kernel_init=init or self.kernel_init,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            dot_general=dense.dot_general,
         )
 
     def setup(self):

@@ -35,6 +35,7 @@ class LanguageModel(nn.Module):
       attention: backend of a Transformer, see `ops.AttentionBackend`.
       remat: keep less for the way back, see `Transformer` and `RNN`.
       scan_layers: of a Transformer: one loop body for all blocks.
+      recurrence: backend of a recurrent backbone, see `ops.Backend`.
       initial: of a recurrent backbone: "zeros" or "learned".
       tied: whether logits use the embedding's table.
       dropout: rate on the embeddings, inside the backbone, and (recurrent backbones) on what the logits read.
@@ -54,6 +55,7 @@ class LanguageModel(nn.Module):
     attention: str = ops.AttentionBackend.AUTO
     remat: bool = False
     scan_layers: bool = False
+    recurrence: str = ops.Backend.AUTO
     initial: str = "zeros"
     tied: bool = True
     dropout: float = 0.0
@@ -90,7 +92,7 @@ class LanguageModel(nn.Module):
         self.position = Positions("none" if rotary else self.position_kind, self.width, self.max_length, **types)
         self.embedding_dropout = Dropout(self.dropout)
         if self.recurrent:
-            how = {"dropout": self.dropout, "initial": self.initial, "remat": self.remat}
+            how = {"dropout": self.dropout, "initial": self.initial, "remat": self.remat, "backend": self.recurrence}
             self.backbone = RNN(self.arch, self.width, self.layers, **how, **types)
             self.output_dropout = Dropout(self.dropout)
         else:

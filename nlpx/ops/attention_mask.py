@@ -56,6 +56,12 @@ class AttentionMask:
         vars(mask).update(zip(names, arrays, strict=True), causal=causal, window=window)
         return mask
 
+    @property
+    def by_place(self) -> bool:
+        """Whether what is seen follows from the places in the arrays alone, and every query sees at least the key at
+        its own."""
+        return not jax.tree.leaves(self)
+
     def among(self, queries: Int[Array, " t"], keys: Int[Array, " s"]) -> Bool[Array, "#b 1 #t s"] | None:
         """The part of the mask for some queries and keys, given by their places in their arrays; with one axis for all
         heads. None where everything is seen."""

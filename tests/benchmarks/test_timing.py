@@ -50,6 +50,26 @@ def test_median_and_quartiles_leave_the_warm_up_out():
     )
 
 
+def test_rounds_go_on_until_the_median_is_precise():
+    # Quartiles 1 and 2 around 1.5 at first: 1.57 x 1 / sqrt(4) / 1.5 is 52 %.
+    seconds = [1.0, 2.0, 1.0, 2.0]
+    rough = timing.Timing((1.0, 2.0, 1.0, 2.0))
+    assert rough.precision == pytest.approx(1.57 / 2 / 1.5)
+    for wanted in (0.6, 0.2):
+        clock = Clock()
+        calls = {"a": clock.call("a", 1.5, *seconds, 1.5), "steady": clock.call("steady", 1.0)}
+        timings = clock.interleave(calls, 4, turn=0, precision=wanted)
+        assert len(timings["a"].seconds) == len(timings["steady"].seconds)
+        assert (len(timings["a"].seconds) == 4) == (wanted == 0.6)
+        assert timings["a"].precision <= wanted
+
+
+def test_a_budget_ends_rounds_that_never_get_precise():
+    clock = Clock()
+    calls = {"a": clock.call("a", *([1.0, 3.0] * 50))}
+    assert len(clock.interleave(calls, 2, turn=0, pause=0, precision=1e-6, budget=20)["a"].seconds) in (10, 11)
+
+
 def test_what_takes_longer_than_the_limit_is_called_once():
     clock = Clock()
     timings = clock.interleave({"slow": clock.call("slow", 2.5), "a": clock.call("a", 1.0)}, 3, limit=2)

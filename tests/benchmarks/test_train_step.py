@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import recurrence, timing, train_step
+from benchmarks import timing, train_step
 from experiments import cli
 
 SMALL = ["--rounds=2", "--shapes=2x2x8x6x2,1x1x4x3x4"]
@@ -17,7 +17,7 @@ KEYS |= {"device", "versions", "cores", "rounds", "dtype", "threads", "ceiling_g
 @pytest.fixture(autouse=True)
 def no_turns(monkeypatch):
     """Turns and a ceiling that take no time."""
-    monkeypatch.setattr(recurrence, "CEILING", 64)
+    monkeypatch.setattr(timing, "CEILING", 64)
     monkeypatch.setattr(train_step, "TURN", 0.0)
 
 
@@ -39,7 +39,7 @@ def read(path):
 
 def without_compiling(patch, torch):
     """torch.compile takes a minute for what the tests do not look at."""
-    patch.setattr(train_step, "compiler", lambda: "c++")
+    patch.setattr(timing, "compiler", lambda: "c++")
     patch.setattr(torch, "compile", lambda model, **how: model)
 
 

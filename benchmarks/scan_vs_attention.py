@@ -1,0 +1,581 @@
+"""Sequential scan against parallel attention: how much faster which is, where, and how it grows.
+
+    python -m benchmarks.scan_vs_attention --quick
+    python -m benchmarks.scan_vs_attention --plots plots
+
+Elman, LSTM and GRU one step after the other, GRU by Newton's method, minGRU and minLSTM by associative scans, and
+causal attention (all weights at once, and in blocks): as single layers of equal width, and as language models of equal
+parameter count. Each forward, in a train step, and writing one more token after a context; over the length of the
+sequences with the tokens of a call fixed, over the batch, and over the number of devices.
+
+It prints every figure, the laws of growth that come out, and sentences computed from them. A results file keeps a line
+a figure: a run that was stopped goes on, and what it holds is not measured again. About half an hour on two CPU cores
+that nothing else uses; --quick takes under three minutes.
+"""
+
+import json
+import math
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+import warnings
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks import growth, timing
+from benchmarks.sequence_programs import HEADS, OURS, PEERS, WRITTEN, Case, Program, Who, memory_left, programs, refusal
+from experiments import cli
+from nlpx.errors import InputError
+
+SCHEMA = 1
+"""Of the lines of a results file; another number is another meaning."""
+SWEEPS = ("length", "batch", "devices")
+KINDS = ("layer", "model")
+MODES = ("forward", "train", "generate")
+ARCHS = tuple(dict.fromkeys(who.arch for who in OURS))
+FULL = {
+    "lengths": "64:16384",
+    "tokens": 16384,
+    "widths": "128",
+    "model_width": 128,
+    "batches": "1:64",
+    "batch_modes": ("train", "generate"),
+    "at_length": 256,
+    "archs": ",".join(ARCHS),
+    "precision": 0.03,
+    "seconds": 6.0,
+    "rounds": 5,
+    "limit": 10.0,
+}
+QUICK = {
+    "lengths": "64,256,1024",
+    "tokens": 1024,
+    "widths": "64",
+    "model_width": 64,
+    "batches": "1,8",
+    "batch_modes": ("train",),
+    "at_length": 128,
+    "archs": "lstm,gru,mingru,attention",
+    "precision": 0.1,
+    "seconds": 0.5,
+    "rounds": 3,
+    "limit": 2.0,
+}
+FELL_BACK = "fell back to scan"
+"""Newton's method found no solution within its rounds and said so."""
+TOLERANCES = {"float32": 1e-4, "bfloat16": 5e-2}
+"""Largest difference of two contenders of one architecture, as a part of the largest entry."""
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class MeasureConfig:
+    """Measurement"""
+
+    quick: bool = False
+    """A first look in under three minutes: small shapes, few rounds, where others are not given."""
+    sweeps: str = "length,batch,devices"
+    """What varies."""
+    kinds: str = "layer,model"
+    """Single layers of equal width; language models of equal parameter count."""
+    modes: str = "forward,train,generate"
+    """What is measured; train is forward and backward to inputs and weights, of models with the optimizer."""
+    archs: str | None = None
+    """Who takes part, of elman, lstm, gru, mingru, minlstm, attention; if not given all, without elman and minlstm with
+    --quick."""
+    peers: str = "none"
+    """Other libraries, of single layers: flax, torch (eager; attention also torch.compile), or none."""
+    lengths: str | None = None
+    """Of the sequences, as 64:16384 (doubling) or 64,256,1024; if not given 64:16384, to 1024 with --quick."""
+    tokens: int | None = None
+    """In a call, whatever the length; 16384 if not given, 1024 with --quick."""
+    widths: str | None = None
+    """Of the single layers, as 128,512; 128 if not given, 64 with --quick."""
+    model_width: int | None = None
+    """Of the Transformer whose number of parameters all models have; 128 if not given, 64 with --quick."""
+    batches: str | None = None
+    """Of the sweep over the batch, as --lengths; 1:64 if not given, 1,8 with --quick."""
+    at_length: int | None = None
+    """Tokens of the sequences in the sweeps over batch and devices; 256 if not given, 128 with --quick."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the computation."""
+    precision: float | None = None
+    """Relative half-width of each median's 95 % interval to reach; 0.03 if not given, 0.1 with --quick."""
+    seconds: float | None = None
+    """After which a case's rounds end, precise or not; 6 if not given, 0.5 with --quick."""
+    limit: float | None = None
+    """Seconds; a call that takes longer is shown as such. 10 if not given, 2 with --quick."""
+    torch_threads: int | None = None
+    """Threads of PyTorch; if not given, one or as many as there are cores, whichever is faster in the case."""
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """Report"""
+
+    json: str | None = None
+    """Results file, to which figures are added; if not given, benchmarks/results/MACHINE.jsonl."""
+    again: bool = False
+    """Measure everything anew, also what the results file holds."""
+    plots: str | None = None
+    """Draw pictures into this folder, as PNG and SVG; if not given, beside the results file."""
+    compare: tuple[str, str] | None = None
+    """Measure nothing: set the ratios between implementations in two results files side by side."""
+    report: bool = False
+    """Measure nothing: print and draw what the results file holds."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Flags of this benchmark."""
+
+    measure: MeasureConfig = field(default_factory=MeasureConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
+
+
+def setting(measure: MeasureConfig, name: str) -> Any:
+    """A flag, or its default for a quick or a full run."""
+    value = getattr(measure, name, None)
+    return (QUICK if measure.quick else FULL)[name] if value is None else value
+
+
+def parse_range(flag: str, text: str) -> tuple[int, ...]:
+    """`64:512` as 64, 128, 256, 512; `64,100` as it stands.
+
+    Raises:
+      InputError: anything else.
+    """
+    remedy = "write a range as 64:16384, which doubles, or numbers as 64,256"
+    ends = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", text)
+    if ends:
+        low, high = int(ends[1]), int(ends[2])
+        if not 1 <= low <= high:
+            raise InputError(f"{flag} {text!r} is an empty range; {remedy}")
+        return tuple(low << i for i in range((high // low).bit_length()))
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise InputError(f"{flag} {text!r} is no range; {remedy}")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def device_counts() -> list[int]:
+    import jax
+
+    counts = [1]
+    while 2 * counts[-1] <= len(jax.devices()):
+        counts.append(2 * counts[-1])
+    return counts
+
+
+def make_cases(measure: MeasureConfig) -> list[Case]:
+    """The cases that the flags ask for; those of the sweep over devices without their numbers, which JAX knows.
+
+    Raises:
+      InputError: flags that cannot be read.
+    """
+    sweeps = timing.parse_names("sweep", measure.sweeps, SWEEPS)
+    kinds = timing.parse_names("kind", measure.kinds, KINDS)
+    modes = timing.parse_names("mode", measure.modes, MODES)
+    lengths = parse_range("--lengths", setting(measure, "lengths"))
+    batches = parse_range("--batches", setting(measure, "batches"))
+    widths = parse_range("--widths", setting(measure, "widths"))
+    tokens, at_length = setting(measure, "tokens"), setting(measure, "at_length")
+    for name in ("tokens", "at_length", "model_width", "seconds", "limit", "precision"):
+        if not setting(measure, name) > 0:
+            raise InputError(f"--{name.replace('_', '-')} must be above 0, not {setting(measure, name)}")
+    if measure.torch_threads is not None and measure.torch_threads < 1:
+        raise InputError(f"--torch-threads must be at least 1, not {measure.torch_threads}")
+    for width in (*widths, setting(measure, "model_width")):
+        if width % (2 * HEADS):
+            raise InputError(f"a width of {width} cannot be had: choose a multiple of {2 * HEADS} for {HEADS} heads")
+    for length in lengths if "length" in sweeps else ():
+        if tokens % length:
+            raise InputError(f"--lengths: {length} does not divide --tokens {tokens}; choose one that does")
+    sizes = {"layer": widths, "model": (setting(measure, "model_width"),)}
+    cases = []
+    for kind in kinds:
+        for width in sizes[kind]:
+            for mode in modes:
+
+                def add(sweep, length, batch, of=(kind, mode), width=width):
+                    cases.append(Case(sweep, *of, length, batch, width, 1, measure.dtype))
+
+                if "length" in sweeps:
+                    for length in lengths:
+                        add("length", length, 1 if mode == "generate" else tokens // length)
+                if "batch" in sweeps and mode in setting(measure, "batch_modes"):
+                    for batch in batches:
+                        add("batch", at_length, batch)
+                if "devices" in sweeps and (kind, mode) == ("model", "train"):
+                    add("devices", at_length, max(8, tokens // at_length))
+    return cases
+
+
+def default_results() -> Path:
+    """A file of this machine, whose name nobody else's has."""
+    machine = timing.machine()
+    name = re.sub(r"\W+", "-", re.sub(r"\(\w+\)", "", machine["device"].removeprefix("cpu: ")).lower()).strip("-")
+    system = Path("/etc/machine-id")
+    identity = platform.node() + (system.read_text() if system.is_file() else "")
+    digest = zlib.crc32(identity.encode()) & 0xFFFF
+    return RESULTS / f"{name}-{machine['cores']}-cores-{digest:04x}.jsonl"
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """The lines of a results file; of figures measured twice, the later. A last line that a kill cut off is left out.
+
+    Raises:
+      InputError: a file that cannot be read, or of another schema.
+    """
+    try:
+        texts = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the results file {path} cannot be read ({error}); give another with --json") from None
+    records: dict[Any, dict[str, Any]] = {}
+    for i, text in enumerate(texts, start=1):
+        try:
+            record = json.loads(text)
+            version = record["schema"]
+        except (json.JSONDecodeError, TypeError, KeyError):
+            if i == len(texts):
+                continue
+            raise InputError(f"{path}: line {i} is no figure of this benchmark; give another file") from None
+        if version != SCHEMA:
+            raise InputError(f"{path} has schema version {version}, this is {SCHEMA}; give another file with --json")
+        records[key_of(record)] = record
+    return list(records.values())
+
+
+def check_writable(path: Path) -> None:
+    """Raises InputError if nothing can be added to the file; mends a line that a kill cut off."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab+") as file:
+            size = file.seek(0, os.SEEK_END)
+            if size:
+                file.seek(0)
+                whole = file.read()
+                if not whole.endswith(b"\n"):
+                    file.truncate(whole.rfind(b"\n") + 1)
+    except OSError as error:
+        raise InputError(
+            f"results cannot be written to {path}: {error.strerror}; give another file with --json"
+        ) from None
+
+
+def key_of(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What makes a figure another one, versions and how it was measured included."""
+    names = (*("who", "sweep", "kind", "mode", "length", "batch", "case_width", "devices", "dtype"), "device", "cores")
+    versions = tuple(sorted((name, v) for name, v in record["versions"].items() if name != "torch"))
+    return (*(record[name] for name in names), record["limit"], record["precision_wanted"], versions)
+
+
+def commit() -> str | None:
+    """Of the code that is measured; with a plus sign where files differ from it."""
+
+    def git(*arguments):
+        return subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no").stdout.strip()
+        return git("rev-parse", "--short", "HEAD").stdout.strip() + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def record_of(
+    case: Case, who: Who, program: Program | None, timed: timing.Timing, shared: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The line of JSON of one figure, whose numbers are null where there is a failure."""
+    measured = timed.failure is None
+    per = WRITTEN if case.mode == "generate" else 1
+    gflops = program.flops / timed.median / 1e9 if measured else None
+    return {
+        "schema": SCHEMA,
+        "benchmark": "scan_vs_attention",
+        "who": str(who),
+        **who._asdict(),
+        **{name: value for name, value in case._asdict().items() if name != "width"},
+        "case_width": case.width,
+        "width": program.width if program else None,
+        "parameters": program.parameters if program else None,
+        "status": timed.failure or "measured",
+        "milliseconds": 1e3 * timed.median / per if measured else None,
+        "quartiles": [1e3 * q / per for q in timed.quartiles] if measured else None,
+        "precision": timed.precision if measured else None,
+        "rounds": len(timed.seconds),
+        "tokens_per_second": case.tokens / timed.median if measured else None,
+        "flops": program.flops if program else None,
+        "gflops": gflops,
+        "share_of_ceiling": gflops / shared["ceiling_gflops"] if measured else None,
+        "memory_bytes": program.memory if program else None,
+        "compile_seconds": program.compile_seconds if program else None,
+        "threads": program.threads if program else None,
+        **shared,
+    }
+
+
+def disagreement(case: Case, results: Mapping[Who, dict[str, Any]]) -> str | None:
+    """What differs between contenders of one architecture by more than the tolerance; None if nothing does."""
+    import numpy as np
+
+    first: dict[str, tuple[Who, dict[str, Any]]] = {}
+    for who, actual in results.items():
+        reference, expected = first.setdefault(who.arch, (who, actual))
+        if actual.keys() != expected.keys():
+            return f"{case}: {who} gives {sorted(actual)}, {reference} {sorted(expected)}"
+        # A gradient that cancels to nearly nothing (the keys' bias, which a softmax does not see) is compared with the
+        # largest of all.
+        arrays = {name: [np.asarray(r[name], np.float64) for r in (expected, actual)] for name in expected}
+        largest = max((np.abs(e).max() for e, _ in arrays.values()), default=0)
+        for name, (e, a) in arrays.items():
+            difference = np.abs(a - e).max() / max(np.abs(e).max(), 1e-2 * largest) if a.shape == e.shape else np.inf
+            if not difference <= TOLERANCES[case.dtype]:
+                return (
+                    f"{case}: {name} of {who} differs from that of {reference} by {difference:.1e} of its largest "
+                    f"entry, more than {TOLERANCES[case.dtype]:g}"
+                )
+    return None
+
+
+def first_call(program: Program) -> tuple[dict[str, Any] | None, str | None, float]:
+    """What the first call gave, or why there is nothing; and its seconds."""
+    import jax
+
+    if program.memory is not None and program.memory > 0.9 * memory_left():
+        return None, f"{timing.OUT_OF_MEMORY}: needs {program.memory / 2**30:.1f} GiB", 0.0
+    start = time.perf_counter()
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        result, failure = timing.attempt(program.call)
+        jax.effects_barrier()  # warnings come from a callback
+    seconds = time.perf_counter() - start
+    if failure is None and any("newton" in str(warning.message) for warning in warned):
+        failure = FELL_BACK
+    return (None if failure else program.read(result)), failure, seconds
+
+
+def measure_case(
+    case: Case, whos: Iterable[Who], measure: MeasureConfig, shared: Mapping[str, Any], slow: set[Any]
+) -> list[dict[str, Any]]:
+    """Builds, compares and times the contenders of a case.
+
+    Args:
+      slow: who, in which kind, width and mode, exceeded the limit at a shorter length; they are not tried again.
+
+    Raises:
+      SystemExit: they do not compute the same (1).
+    """
+    limit = setting(measure, "limit")
+    over = timing.Timing(failure=f"over {limit:g} s")
+    ready: dict[tuple[Who, int], Program] = {}
+    results, failed = {}, {}
+    for who in whos:
+        trait = (who, case.sweep, case.kind, case.width, case.mode)
+        if trait in slow:
+            failed[who] = (None, over)
+            continue
+        built, failure = timing.attempt(lambda who=who: programs(who, case))
+        for i, program in enumerate(built or ()):
+            if measure.torch_threads and who.impl == "torch":
+                program = program._replace(threads=measure.torch_threads)
+            result, failure, seconds = first_call(program)
+            if failure is None and seconds > limit:
+                # The first call of some includes compiling: the second decides.
+                start = time.perf_counter()
+                program.call()
+                seconds = time.perf_counter() - start
+                failure = over.failure if seconds > limit else None
+            if failure == over.failure:
+                slow.add(trait)
+            if failure is None:
+                ready[who, i], results[who] = program, result
+            else:
+                failed[who] = (program, timing.Timing(failure=failure))
+        if not built:
+            failed[who] = (None, timing.Timing(failure=failure))
+    wrong = disagreement(case, results)
+    if wrong:
+        print(f"the contenders do not compute the same, so nothing is timed. {wrong}", file=sys.stderr)
+        sys.exit(1)
+    results.clear()
+    for who in dict.fromkeys(who for who, _ in ready):
+        group = {key: program.call for key, program in ready.items() if key[0] == who}
+        if len(group) > 1:  # of PyTorch's numbers of threads, the faster of two turns
+            tried = timing.interleave(group, 2)
+            best = min(group, key=lambda key: min(tried[key].seconds, default=math.inf))
+            for key in group.keys() - {best}:
+                del ready[key]
+    timings = timing.interleave(
+        {key: program.call for key, program in ready.items()},
+        setting(measure, "rounds"),
+        limit=limit,
+        turn=0.02,
+        pause=0.005,
+        precision=setting(measure, "precision"),
+        budget=setting(measure, "seconds"),
+    )
+    rows = {key[0]: (program, timings[key]) for key, program in ready.items()} | failed
+    return [record_of(case, who, *rows[who], shared) for who in whos]
+
+
+def contenders(case: Case, measure: MeasureConfig, peers: tuple[str, ...], backend: str) -> list[Who]:
+    archs = timing.parse_names("arch", setting(measure, "archs"), ARCHS)
+    everyone = [*OURS, *(who for peer in peers for who in PEERS[peer])]
+    return [who for who in everyone if who.arch in archs and refusal(who, case, backend) is None]
+
+
+def measure_all(
+    cases: list[Case], measure: MeasureConfig, peers: tuple[str, ...], path: Path, known: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Measures what the results file does not hold yet, and adds it line by line.
+
+    Returns:
+      The figures of these cases, known ones included.
+    """
+    import jax
+
+    backend = jax.default_backend()
+    machine = timing.machine()
+    if (machine["load"] or 0) > timing.BUSY:
+        print(
+            f"the load of this machine was {machine['load']}: other processes run, and figures are off", file=sys.stderr
+        )
+    shared = {
+        "limit": setting(measure, "limit"),
+        "precision_wanted": setting(measure, "precision"),
+        "seconds_wanted": setting(measure, "seconds"),
+        "commit": commit(),
+        **machine,
+    }
+    held = {key_of(record): record for record in known}
+    found, ceiling, slow = [], None, set()
+    many = [case._replace(devices=n) for case in cases for n in (device_counts() if case.sweep == "devices" else (1,))]
+    start = time.perf_counter()
+    for i, case in enumerate(many, start=1):
+        whos = contenders(case, measure, peers, backend)
+        keys = {who: key_of(record_of(case, who, None, timing.Timing(failure="?"), shared)) for who in whos}
+        missing = [who for who in whos if keys[who] not in held]
+        found += [held[keys[who]] for who in whos if keys[who] in held]
+        for who in whos:
+            old = held.get(keys[who])
+            if old is not None and old["status"].startswith("over"):
+                slow.add((who, case.sweep, case.kind, case.width, case.mode))
+        if not missing:
+            continue
+        if ceiling is None:
+            ceiling = max(timing.measure_ceiling(9, tuple(p for p in peers if p == "torch")).values())
+        passed = time.perf_counter() - start
+        print(f"{i} of {len(many)}, {passed:.0f} s: {case}", file=sys.stderr, flush=True)
+        records = measure_case(case, missing, measure, {**shared, "ceiling_gflops": ceiling}, slow)
+        with open(path, "a", encoding="utf-8") as file:
+            file.write("".join(json.dumps(record) + "\n" for record in records))
+        found += records
+    return found
+
+
+def print_report(records: list[dict[str, Any]], missing: tuple[str, ...]) -> None:
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    for sweep in SWEEPS:
+        for kind in KINDS:
+            group = growth.select(records, sweep=sweep, kind=kind)
+            if group:
+                what = {"layer": "single layers", "model": "language models of equal parameter count"}[kind]
+                console.print(growth.table_of(f"{what}, over the {sweep}", group, "attention/xla"))
+    first = records[0]
+    print(f"{first['device']}, {first['cores']} cores, {first['dtype']}; medians; ", end="")
+    ceilings = [r["ceiling_gflops"] for r in records]
+    print(f"ceiling: {min(ceilings):.0f} to {max(ceilings):.0f} GFLOP/s in a product of {timing.CEILING} squared")
+    spread = sorted(r["precision"] for r in records if r["precision"] is not None)
+    if spread:
+        print(
+            f"precision: {len(spread)} medians, half within {100 * spread[len(spread) // 2]:.1f} %, nine tenths within "
+            f"{100 * spread[9 * len(spread) // 10]:.1f} %, the worst {100 * spread[-1]:.1f} %"
+        )
+    for title, found in (("what was found", growth.findings(records)), ("laws of growth", growth.laws(records))):
+        if found:
+            print(f"\n{title}:")
+            for sentence in found:
+                print(f"- {sentence}")
+    for peer in missing:
+        print(f"{peer} is not installed, so it was not measured")
+
+
+def run_devices(path: Path) -> None:
+    """Runs the sweep over devices in a process of its own: on a CPU their number is set before JAX starts, and with
+    several of them one alone would run as one of several."""
+    arguments = [*sys.argv[1:], "--sweeps", "devices", "--json", str(path)]
+    result = subprocess.run(
+        [sys.executable, "-m", "benchmarks.scan_vs_attention", *arguments], stdout=subprocess.DEVNULL
+    )
+    if result.returncode:
+        sys.exit(result.returncode)
+
+
+def main(config: Config) -> None:
+    measure, report = config.measure, config.report
+    if report.compare is not None:
+        files = [read_results(Path(name)) for name in report.compare]
+        figures, sentences = growth.compare(*files)
+        for name, value in figures[:20]:
+            print(f"{value:.3f}  {name}")
+        for sentence in sentences:
+            print(sentence)
+        return
+    cases = make_cases(measure)
+    timing.parse_names("arch", setting(measure, "archs"), ARCHS)
+    wanted = () if measure.peers == "none" else timing.parse_names("peer", measure.peers, tuple(PEERS))
+    peers = tuple(peer for peer in wanted if timing.installed(peer))
+    missing = tuple(peer for peer in wanted if peer not in peers)
+    sweeps = timing.parse_names("sweep", measure.sweeps, SWEEPS)
+    if report.json is not None and not report.report:
+        check_writable(Path(report.json))
+    if sweeps == ("devices",):
+        from nlpx.train.sharding import use_cpu_devices
+
+        use_cpu_devices("auto")
+    import jax
+
+    if "torch" in peers:
+        jax.config.update("jax_platforms", "cpu")  # as PyTorch here
+    path = Path(report.json) if report.json is not None else default_results()
+    if report.report:
+        wanted_rows = {"limit": setting(measure, "limit"), "precision_wanted": setting(measure, "precision")}
+        records = growth.select(read_results(path), dtype=measure.dtype, **wanted_rows)
+    else:
+        check_writable(path)
+        known = [] if report.again else read_results(path)
+        apart = "devices" in sweeps and len(sweeps) > 1 and jax.default_backend() == "cpu"
+        here = [case for case in cases if case.sweep != "devices"] if apart else cases
+        records = measure_all(here, measure, peers, path, known)
+        if apart and any(case.sweep == "devices" for case in cases):
+            run_devices(path)
+            devices = next(case for case in cases if case.sweep == "devices")
+            records += growth.select(read_results(path), sweep="devices", length=devices.length, dtype=measure.dtype)
+    if not records:
+        what = f"{path} holds no figures of such a run" if report.report else "no contender of these flags runs here"
+        raise InputError(f"there is nothing to report: {what}; ask for others with --archs, --kinds, --modes, --quick")
+    print_report(records, missing)
+    print(f"\nfigures: {path}")
+    folder = Path(report.plots) if report.plots else path.parent / path.stem
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for picture in growth.plot_all(records, folder):
+            if picture.suffix == ".png":
+                print(f"picture: {picture} (and .svg)")
+    except OSError as error:
+        raise InputError(f"pictures cannot be written to {folder}: {error.strerror}; give --plots another") from None
+
+
+if __name__ == "__main__":
+    cli.run(main, Config, __doc__)

@@ -1,0 +1,529 @@
+"""The contenders of `benchmarks.scan_vs_attention`: layers and language models as compiled programs, and their peers.
+
+Everything is built from a case alone, so that the same case is the same program in every run. Weights are those the
+layer begins with, moved by noise so that no bias is zero; the contenders of one architecture share them.
+"""
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from benchmarks import recurrence, timing
+
+HEADS = 4
+VOCABULARY = 256
+"""Bytes."""
+MODEL_LAYERS = {"attention": 4}
+"""Blocks of the Transformer; recurrent models have two layers."""
+WRITTEN = 16
+"""Tokens written in a call, one after the other."""
+GATES = {"elman": 1, "lstm": 4, "gru": 3, "mingru": 2, "minlstm": 3}
+READS_STATE = ("elman", "lstm", "gru")
+COUNTERS = "iu"
+"""Kinds of a state's leaves that count tokens."""
+
+
+class Case(NamedTuple):
+    """What contenders do in turn."""
+
+    sweep: str
+    """length, batch or devices."""
+    kind: str
+    """layer, or model: a language model."""
+    mode: str
+    """forward, train or generate."""
+    length: int
+    """Tokens in a sequence; before the written ones in generate."""
+    batch: int
+    width: int
+    """Of a layer; of a model's Transformer, whose number of parameters the others have too."""
+    devices: int
+    dtype: str
+
+    def __str__(self) -> str:
+        on = f", {self.devices} devices" if self.devices > 1 else ""
+        return f"{self.kind} {self.width}, {self.mode}, {self.batch} x {self.length}{on}"
+
+    @property
+    def tokens(self) -> int:
+        """That a call reads, or writes."""
+        return self.batch * (WRITTEN if self.mode == "generate" else self.length)
+
+
+class Who(NamedTuple):
+    """A contender."""
+
+    impl: str
+    arch: str
+    backend: str
+
+    def __str__(self) -> str:
+        name = f"{self.arch}/{self.backend}"
+        return name if self.impl == "nlpx" else f"{self.impl} {name}"
+
+
+OURS = (
+    Who("nlpx", "elman", "scan"),
+    Who("nlpx", "lstm", "scan"),
+    Who("nlpx", "lstm", "cudnn"),
+    Who("nlpx", "gru", "scan"),
+    Who("nlpx", "gru", "newton"),
+    Who("nlpx", "mingru", "scan"),
+    Who("nlpx", "mingru", "associative"),
+    Who("nlpx", "minlstm", "associative"),
+    Who("nlpx", "attention", "xla"),
+    Who("nlpx", "attention", "blockwise"),
+    Who("nlpx", "attention", "cudnn"),
+)
+PEERS = {
+    "flax": tuple(Who("flax", arch, "xla" if arch == "attention" else "scan") for arch in ("lstm", "gru", "attention")),
+    "torch": (
+        Who("torch", "lstm", "eager"),
+        Who("torch", "gru", "eager"),
+        Who("torch", "attention", "eager"),
+        Who("torch", "attention", "compile"),
+    ),
+}
+"""Of layers alone, forward and train."""
+
+
+class Program(NamedTuple):
+    """A contender ready to be called."""
+
+    call: Callable[[], Any]
+    """One call, done when it returns."""
+    read: Callable[[Any], dict[str, Any]]
+    """What a call returned as arrays by name, the same names for all contenders of a case and architecture."""
+    flops: int
+    """Of the products of matrices in a call."""
+    width: int
+    parameters: int
+    memory: int | None = None
+    """Bytes that a call needs at once, arguments and results included, as the compiler counts them."""
+    compile_seconds: float | None = None
+    threads: int | None = None
+
+
+def refusal(who: Who, case: Case, platform: str) -> str | None:
+    """Why a contender has no part in a case; None if it has."""
+    if who.backend == "cudnn":
+        if platform not in ("gpu", "cuda"):
+            return "needs a CUDA device"
+        if (case.dtype == "bfloat16") != (who.arch == "attention"):
+            return f"does not compute in {case.dtype}"
+    if who.impl != "nlpx" and (case.kind != "layer" or case.mode == "generate"):
+        return "is measured in layers, forward and train"
+    if who.impl != "nlpx" and case.dtype != "float32":
+        return "is measured in float32"
+    if who.impl == "torch" and platform != "cpu":
+        return "is measured on the CPU"
+    if who.backend == "compile" and not timing.compiler():
+        return "needs a C++ compiler"
+    if case.mode == "generate" and who.backend in ("newton", "cudnn"):
+        return "is for whole sequences"
+    return None
+
+
+def layer_flops(arch: str, width: int, length: int) -> int:
+    """A token's share of the products of a layer, forward; attention over the whole square, though half is masked."""
+    if arch == "attention":
+        return 8 * width * width + 4 * length * width
+    return 2 * (2 if arch in READS_STATE else 1) * width * GATES[arch] * width
+
+
+def model_flops(arch: str, width: int, length: int) -> int:
+    layers = MODEL_LAYERS.get(arch, 2)
+    feed_forward = 16 * width * width if arch == "attention" else 0
+    return layers * (layer_flops(arch, width, length) + feed_forward) + 2 * width * VOCABULARY
+
+
+def calls_flops(who: Who, case: Case, width: int) -> int:
+    of_token = (layer_flops if case.kind == "layer" else model_flops)(who.arch, width, case.length)
+    return case.tokens * of_token * (3 if case.mode == "train" else 1)
+
+
+def compiled(function: Callable, arguments: tuple[Any, ...], donate: tuple[int, ...] = ()) -> tuple[Any, int, float]:
+    """The program of a function (compiled by `jax.jit` if it is not yet), its memory in bytes, and the seconds."""
+    import jax
+
+    start = time.perf_counter()
+    jitted = function if hasattr(function, "lower") else jax.jit(function, donate_argnums=donate)
+    program = jitted.lower(*arguments).compile()
+    seconds = time.perf_counter() - start
+    needs = program.memory_analysis()
+    sizes = (needs.argument_size_in_bytes, needs.output_size_in_bytes, needs.temp_size_in_bytes)
+    return program, sum(sizes) - needs.alias_size_in_bytes, seconds
+
+
+def memory_left() -> float:
+    """Bytes that a program may still take: on the device, or in this machine."""
+    import jax
+
+    stats = jax.devices()[0].memory_stats()
+    if stats and "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            found = {name: rest for name, _, rest in (line.partition(":") for line in lines)}
+        return int(found["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):
+        return float("inf")
+
+
+def shaken(tree: Any) -> Any:
+    """The weights moved a little, so that no bias is zero."""
+    import jax
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    leaves, structure = jax.tree.flatten(tree)
+    moved = [np.asarray(leaf) + 0.02 * rng.normal(size=leaf.shape).astype(np.float32) for leaf in leaves]
+    return jax.tree.unflatten(structure, moved)
+
+
+@functools.cache
+def layer_weights(arch: str, width: int) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    layer = make_layer(Who("nlpx", arch, "xla" if arch == "attention" else "scan"), width, "float32")
+    return shaken(layer.init(jax.random.key(0), jnp.zeros((1, 2, width)))["params"])
+
+
+def make_layer(who: Who, width: int, dtype: str) -> Any:
+    import jax.numpy as jnp
+
+    from nlpx import layers
+
+    if who.arch == "attention":
+        return layers.MultiHeadAttention(width, HEADS, backend=who.backend, dtype=jnp.dtype(dtype))
+    return layers.CELLS[who.arch](width, backend=who.backend, dtype=jnp.dtype(dtype))
+
+
+def layer_arrays(case: Case) -> tuple[Any, Any]:
+    """Input, and gradient of the output, in float32."""
+    import numpy as np
+
+    rng = np.random.default_rng(1)
+    x, cotangent = (rng.normal(size=(case.batch, case.length, case.width)).astype(np.float32) for _ in range(2))
+    return x, cotangent
+
+
+def entered(tree: Any, tokens: int, fresh: Any) -> Any:
+    """The state with its counters at so many tokens where `fresh` counts, and all else as it is."""
+    import jax
+    import jax.numpy as jnp
+
+    def enter(leaf, begin):
+        return jnp.full_like(begin, tokens) if begin.dtype.kind in COUNTERS else leaf
+
+    return jax.tree.map(enter, tree, fresh)
+
+
+def writer(step: Callable, fresh: Any, tokens: int) -> Callable:
+    """`write(params, state, x) -> (x, state)`: as many calls of `step(params, state, x)` as tokens are written.
+
+    Afterwards the counters of the state are where they were, so that the next call writes after as many tokens again.
+    """
+    import jax
+
+    def write(params, state, x):
+        x, state = jax.lax.fori_loop(0, WRITTEN, lambda _, carry: step(params, *carry[::-1]), (x, state))
+        return x, entered(state, tokens, fresh)
+
+    return write
+
+
+def writing(write: Callable, params: Any, state: Any, x: Any) -> tuple[Callable[[], Any], int, float]:
+    """Calls that go on from the state of the one before; it is donated, or each would begin by copying the cache."""
+    import jax
+
+    program, memory, seconds = compiled(write, (params, state, x), donate=(1,))
+    held = [state]
+
+    def call():
+        y, held[0] = program(params, held[0], x)
+        jax.block_until_ready((y, held[0]))
+        return y
+
+    return call, memory, seconds
+
+
+def nlpx_layer(who: Who, case: Case) -> Program:
+    import jax
+    import jax.numpy as jnp
+
+    layer = make_layer(who, case.width, case.dtype)
+    params = jax.device_put(layer_weights(who.arch, case.width))
+    size = {"width": case.width, "parameters": sum(leaf.size for leaf in jax.tree.leaves(params))}
+
+    def apply(params, x):
+        return layer.apply({"params": params}, x)[0]
+
+    if case.mode == "generate":
+
+        def step(params, state, x):
+            y, state = layer.apply({"params": params}, x, state=state)
+            return y.astype(x.dtype), state
+
+        x = jnp.ones((case.batch, 1, case.width), case.dtype)
+        capacity = (case.length + WRITTEN,) if who.arch == "attention" else ()
+        fresh = layer.initial_state(case.batch, *capacity)
+        write = writer(step, fresh, case.length)
+        call, memory, seconds = writing(write, params, entered(fresh, case.length, fresh), x)
+        return Program(
+            call,
+            lambda y: {"output": y},
+            calls_flops(who, case, case.width),
+            **size,
+            memory=memory,
+            compile_seconds=seconds,
+        )
+
+    x, cotangent = (jax.device_put(array.astype(case.dtype)) for array in layer_arrays(case))
+    if case.mode == "forward":
+        arguments = (params, x)
+        program, memory, seconds = compiled(lambda params, x: (apply(params, x),), arguments)
+    else:
+
+        def train(params, x, cotangent):
+            y, pull_back = jax.vjp(apply, params, x)
+            return y, *pull_back(cotangent)
+
+        arguments = (params, x, cotangent)
+        program, memory, seconds = compiled(train, arguments)
+
+    return Program(
+        lambda: jax.block_until_ready(program(*arguments)),
+        lambda result: recurrence.named(
+            result, lambda weights: weights if who.arch != "attention" else attention_names(weights)
+        ),
+        calls_flops(who, case, case.width),
+        **size,
+        memory=memory,
+        compile_seconds=seconds,
+    )
+
+
+def attention_names(weights: Any) -> dict[str, Any]:
+    return {f"{part}/{name}": leaf for part, leaves in weights.items() for name, leaf in leaves.items()}
+
+
+def model_parameters(width: int) -> int:
+    """Of the Transformer of this width."""
+    import jax.numpy as jnp
+
+    from nlpx.models import count_parameters
+
+    return count_parameters(make_model(Who("nlpx", "attention", "xla"), width, "float32"), jnp.zeros((1, 1), jnp.int32))
+
+
+@functools.cache
+def model_width(arch: str, width: int) -> int:
+    """The width at which a model comes nearest to the number of parameters of a Transformer of `width`."""
+    from experiments.rnn_vs_transformer import matching_width
+    from nlpx.config import ModelConfig
+
+    if arch == "attention":
+        return width
+    return matching_width(ModelConfig(arch=arch, layers=2), VOCABULARY, model_parameters(width))
+
+
+def make_model(who: Who, width: int, dtype: str) -> Any:
+    import jax.numpy as jnp
+
+    from nlpx.models import LanguageModel
+
+    if who.arch == "attention":
+        # Rotary positions have no parameters: the model is the same at every length.
+        own = {"arch": "transformer", "heads": HEADS, "positions": "rotary", "attention": who.backend}
+    else:
+        own = {"arch": who.arch, "recurrence": who.backend}
+    layers = MODEL_LAYERS.get(who.arch, 2)
+    return LanguageModel(VOCABULARY, layers=layers, width=width, dtype=jnp.dtype(dtype), **own)
+
+
+def nlpx_model(who: Who, case: Case) -> Program:
+    """A language model: the loss of a batch, the engine's whole training step, or writing greedily."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from nlpx.config import TrainConfig
+    from nlpx.train import Engine, LanguageModelling
+
+    width = model_width(who.arch, case.width)
+    model = make_model(who, width, case.dtype)
+    task = LanguageModelling(model)
+    size = {"width": width, "flops": calls_flops(who, case, width)}
+    params = task.init(jax.random.key(0))
+    size["parameters"] = sum(leaf.size for leaf in jax.tree.leaves(params))
+
+    if case.mode == "generate":
+
+        def step(params, state, tokens):
+            logits, state = model.apply({"params": params}, tokens, state=state)
+            return jnp.argmax(logits, axis=-1).astype(tokens.dtype), state
+
+        fresh = model.apply({"params": params}, case.batch, case.length + WRITTEN, method="initial_state")
+        tokens = jnp.ones((case.batch, 1), jnp.int32)
+        write = writer(step, fresh, case.length)
+        call, memory, seconds = writing(write, params, entered(fresh, case.length, fresh), tokens)
+        return Program(call, lambda y: {}, **size, memory=memory, compile_seconds=seconds)
+
+    tokens = np.random.default_rng(0).integers(0, VOCABULARY, (case.batch, case.length + 1), dtype=np.int32)
+    batch = {"inputs": tokens[:, :-1], "targets": tokens[:, 1:], "mask": np.ones((case.batch, case.length), bool)}
+    if case.mode == "forward":
+        arguments = jax.device_put((params, batch))
+        program, memory, seconds = compiled(lambda params, batch: task.loss(params, batch, (), None).total, arguments)
+        call = lambda: jax.block_until_ready(program(*arguments))  # noqa: E731
+        return Program(call, lambda total: {"loss": total}, **size, memory=memory, compile_seconds=seconds)
+
+    config = TrainConfig(
+        batch_size=case.batch, schedule="constant", learning_rate=1e-4, dtype=case.dtype, mesh=f"data={case.devices}"
+    )
+    engine = Engine(task, config)
+    state, batch = engine.init(), engine.put(batch)
+    program, memory, seconds = compiled(engine.train_step, (state, batch))
+    held = [state]
+
+    def train():
+        held[0], metrics = program(held[0], batch)
+        jax.block_until_ready(held[0])
+        return metrics
+
+    return Program(train, dict, **size, memory=memory, compile_seconds=seconds)
+
+
+def split_heads(weights: Any) -> dict[str, Any]:
+    """The weights of nlpx's attention in the tree of flax, which keeps query, key and value apart."""
+    import numpy as np
+
+    tree: dict[str, Any] = {"out": weights["out"]}
+    for i, name in enumerate(("query", "key", "value")):
+        kernel, bias = (np.asarray(weights["qkv"][part]) for part in ("kernel", "bias"))
+        tree[name] = {"kernel": kernel[:, i], "bias": bias[i]}
+    return tree
+
+
+def join_heads(tree: Any) -> dict[str, Any]:
+    """The way back from `split_heads`."""
+    import numpy as np
+
+    parts = [tree[name] for name in ("query", "key", "value")]
+    joined = {name: np.stack([p[name] for p in parts], axis=axis) for name, axis in (("kernel", 1), ("bias", 0))}
+    return attention_names({"qkv": joined, "out": tree["out"]})
+
+
+def flax_attention(case: Case) -> Program:
+    import flax.linen as nn
+    import jax
+
+    layer = nn.MultiHeadDotProductAttention(HEADS, qkv_features=case.width)
+    weights = jax.device_put(split_heads(layer_weights("attention", case.width)))
+    x, cotangent = jax.device_put(layer_arrays(case))
+
+    def apply(params, x):
+        return layer.apply({"params": params}, x, mask=nn.make_causal_mask(x[..., 0]))
+
+    def train(params, x, cotangent):
+        y, pull_back = jax.vjp(apply, params, x)
+        return y, *pull_back(cotangent)
+
+    if case.mode == "forward":
+        arguments = (weights, x)
+        program, memory, seconds = compiled(lambda params, x: (apply(params, x),), arguments)
+    else:
+        arguments = (weights, x, cotangent)
+        program, memory, seconds = compiled(train, arguments)
+    return peer_program(
+        PEERS["flax"][2],
+        case,
+        lambda: jax.block_until_ready(program(*arguments)),
+        lambda result: recurrence.named(result, join_heads),
+        memory=memory,
+        compile_seconds=seconds,
+    )
+
+
+def torch_attention(who: Who, case: Case, threads: int) -> Program:
+    import numpy as np
+    import torch
+
+    width, shape = case.width, (3, HEADS, case.width // HEADS)
+    weights = layer_weights("attention", width)
+    values = [
+        np.asarray(weights["qkv"]["kernel"]).reshape(width, 3 * width).T,
+        np.asarray(weights["qkv"]["bias"]).reshape(3 * width),
+        np.asarray(weights["out"]["kernel"]).reshape(width, width).T,
+        np.asarray(weights["out"]["bias"]),
+    ]
+    parameters = [torch.tensor(np.ascontiguousarray(value), requires_grad=True) for value in values]
+    x, cotangent = (torch.tensor(array) for array in layer_arrays(case))
+    x.requires_grad_(case.mode == "train")
+
+    def attend(x, qkv_kernel, qkv_bias, out_kernel, out_bias):
+        qkv = torch.nn.functional.linear(x, qkv_kernel, qkv_bias).unflatten(-1, shape)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        attended = torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        return torch.nn.functional.linear(attended.transpose(1, 2).flatten(2), out_kernel, out_bias)
+
+    run = torch.compile(attend, dynamic=False, fullgraph=True) if who.backend == "compile" else attend
+
+    def forward():
+        torch.set_num_threads(threads)
+        with torch.no_grad():
+            return (run(x, *parameters),)
+
+    def train():
+        torch.set_num_threads(threads)
+        y = run(x, *parameters)
+        d_x, *d_weights = torch.autograd.grad(y, [x, *parameters], cotangent)
+        return y, d_weights, d_x
+
+    def read_weights(d_weights):
+        qkv, qkv_bias, out, out_bias = (d.numpy() for d in d_weights)
+        return {
+            "qkv/kernel": qkv.T.reshape(width, *shape),
+            "qkv/bias": qkv_bias.reshape(shape),
+            "out/kernel": out.T.reshape(HEADS, width // HEADS, width),
+            "out/bias": out_bias,
+        }
+
+    def read(result):
+        return recurrence.named((result[0].detach(), *result[1:]), read_weights)
+
+    return peer_program(who, case, forward if case.mode == "forward" else train, read, threads=threads)
+
+
+def peer_program(who: Who, case: Case, call: Callable, read: Callable, **rest: Any) -> Program:
+    import jax
+
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(layer_weights(who.arch, case.width)))
+    return Program(call, read, calls_flops(who, case, case.width), case.width, parameters, **rest)
+
+
+def recurrent_peer(who: Who, case: Case, threads: int | None) -> Program:
+    """As `benchmarks.recurrence` has them."""
+    shape = recurrence.Shape(case.batch, case.length, case.width, case.width)
+    theirs = recurrence.Case(who.arch, shape, case.mode)
+    arrays = (layer_weights(who.arch, case.width), *layer_arrays(case))
+    if who.impl == "flax":
+        contender = recurrence.flax_layer(theirs, arrays)
+    else:
+        contender = recurrence.torch_layer(theirs, arrays, threads)
+    return peer_program(who, case, *contender, threads=threads)
+
+
+def programs(who: Who, case: Case) -> list[Program]:
+    """The contender, compiled: one program, or of PyTorch one a number of threads."""
+    if who.impl == "nlpx":
+        return [nlpx_layer(who, case) if case.kind == "layer" else nlpx_model(who, case)]
+    if who.impl == "flax":
+        return [flax_attention(case) if who.arch == "attention" else recurrent_peer(who, case, None)]
+    import torch
+
+    torch.compiler.reset()  # it compiles a function anew for so many shapes only
+    make = torch_attention if who.arch == "attention" else recurrent_peer
+    return [make(who, case, threads) for threads in sorted({1, timing.cores()})]

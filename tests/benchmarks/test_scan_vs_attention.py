@@ -1,0 +1,273 @@
+import contextlib
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks import scan_vs_attention, sequence_programs, timing
+from benchmarks.sequence_programs import Case, Who
+from experiments import cli
+
+SMALL = ["--lengths=4:16", "--tokens=16", "--widths=8", "--model-width=8", "--batches=1,2", "--at-length=4"]
+SMALL += ["--quick", "--seconds=0.01", "--precision=9", "--archs=mingru,attention"]
+FIELDS = {
+    "schema",
+    "benchmark",
+    "who",
+    "impl",
+    "arch",
+    "backend",
+    "sweep",
+    "kind",
+    "mode",
+    "length",
+    "batch",
+    "devices",
+}
+FIELDS |= {"dtype", "case_width", "width", "parameters", "status", "milliseconds", "quartiles", "precision", "rounds"}
+FIELDS |= {"tokens_per_second", "flops", "gflops", "ceiling_gflops", "share_of_ceiling", "memory_bytes", "threads"}
+FIELDS |= {"compile_seconds", "device", "cores", "versions", "limit", "precision_wanted", "seconds_wanted", "commit"}
+FIELDS |= {"load"}
+
+
+def run(*flags):
+    """Runs the command in this process: exit code, and what it wrote to stdout and stderr."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.setattr(timing, "CEILING", 64)  # a product that takes no time
+        patch.setattr(sequence_programs, "MODEL_LAYERS", {"attention": 1})  # a program that compiles soon
+        patch.setattr(sys, "argv", ["scan_vs_attention", *map(str, flags)])
+        try:
+            cli.run(scan_vs_attention.main, scan_vs_attention.Config, scan_vs_attention.__doc__)
+        except SystemExit as stop:
+            code = stop.code
+    return code, out.getvalue(), err.getvalue()
+
+
+def read(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    """A small run: what it printed, its results file, and the flags that measured it."""
+    folder = tmp_path_factory.mktemp("scan_vs_attention")
+    flags = [*SMALL, "--sweeps=length,batch", f"--json={folder / 'figures.jsonl'}", f"--plots={folder / 'plots'}"]
+    code, out, err = run(*flags)
+    assert code == 0, err
+    return out, folder / "figures.jsonl", flags
+
+
+def test_every_contender_of_every_case_has_a_line(everything):
+    _, path, _ = everything
+    found = [tuple(r[n] for n in ("sweep", "kind", "mode", "length", "batch", "who")) for r in read(path)]
+    expected = set()
+    for kind in ("layer", "model"):
+        for mode in ("forward", "train", "generate"):
+            whos = {"mingru/scan", "mingru/associative", "attention/xla", "attention/blockwise"}
+            for length in (4, 8, 16):
+                batch = 1 if mode == "generate" else 16 // length
+                expected |= {("length", kind, mode, length, batch, who) for who in whos}
+            if mode == "train":
+                expected |= {("batch", kind, mode, 4, batch, who) for batch in (1, 2) for who in whos}
+    assert len(found) == len(expected)
+    assert set(found) == expected
+
+
+def test_lines_have_the_schema_and_their_figures_fit_together(everything):
+    _, path, _ = everything
+    for r in read(path):
+        assert r.keys() == FIELDS
+        assert (r["schema"], r["benchmark"], r["dtype"]) == (1, "scan_vs_attention", "float32")
+        assert r["status"] in ("measured", "fell back to scan")
+        assert r["memory_bytes"] > 0
+        assert r["compile_seconds"] > 0
+        if r["status"] == "measured":
+            tokens = r["batch"] if r["mode"] == "generate" else r["batch"] * r["length"]
+            assert r["tokens_per_second"] == pytest.approx(1e3 * tokens / r["milliseconds"])
+            assert r["quartiles"][0] <= r["milliseconds"] <= r["quartiles"][1]
+            assert r["share_of_ceiling"] == pytest.approx(r["gflops"] / r["ceiling_gflops"])
+            calls = 16 if r["mode"] == "generate" else 1
+            assert r["gflops"] == pytest.approx(r["flops"] / (r["milliseconds"] * calls) / 1e6)
+
+
+def test_models_have_the_transformers_number_of_parameters(everything):
+    _, path, _ = everything
+    counts = {r["arch"]: r["parameters"] for r in read(path) if r["kind"] == "model"}
+    assert counts["mingru"] == pytest.approx(counts["attention"], rel=0.1)
+
+
+def test_operations_are_those_of_the_products():
+    # Of width d: attention's four projections, 2 d d each, and 2 d for every key in logits and in values.
+    assert sequence_programs.layer_flops("attention", 8, 16) == 4 * 2 * 8 * 8 + 2 * 2 * 16 * 8
+    assert sequence_programs.layer_flops("lstm", 8, 16) == 2 * (8 + 8) * 4 * 8
+    assert sequence_programs.layer_flops("mingru", 8, 16) == 2 * 8 * 2 * 8
+    # Four blocks with feed-forward networks of 2 x 4 d d, and logits.
+    block = sequence_programs.layer_flops("attention", 8, 16) + 2 * 2 * 4 * 8 * 8
+    assert sequence_programs.model_flops("attention", 8, 16) == 4 * block + 2 * 8 * 256
+    assert sequence_programs.model_flops("gru", 8, 16) == 2 * 2 * (8 + 8) * 3 * 8 + 2 * 8 * 256
+
+
+def test_the_report_has_tables_sentences_laws_and_pictures(everything):
+    out, path, _ = everything
+    for text in (
+        "single layers, over the length",
+        "language models of equal parameter count, over the batch",
+        "what was found:",
+        "laws of growth:",
+        "layer 8 wide, train step: ",
+        "language model 8 wide, one more token: ",
+        "mingru/associative 8 wide, forward: exponent ",
+        "precision: ",
+        f"figures: {path}",
+    ):
+        assert text in out
+    names = {f"{name}_{kind}_8" for name in ("time", "memory", "batch", "generation") for kind in ("layer", "model")}
+    drawn = {(p.stem, p.suffix) for p in (path.parent / "plots").iterdir()}
+    assert drawn == {(name, suffix) for name in names for suffix in (".png", ".svg")}
+
+
+def test_a_run_that_was_stopped_goes_on(everything, tmp_path):
+    _, whole, flags = everything
+    lines = whole.read_text().splitlines(keepends=True)
+    path = tmp_path / "figures.jsonl"
+    path.write_text("".join(lines[:-2]) + lines[-2][:40])  # killed while it wrote
+    flags = [*flags[:-2], f"--json={path}", f"--plots={tmp_path / 'plots'}"]
+    code, _, err = run(*flags)
+    assert code == 0, err
+    after = path.read_text().splitlines(keepends=True)
+    assert after[: len(lines) - 2] == lines[:-2]
+    assert [r["who"] for r in read(path)] == [r["who"] for r in read(whole)]
+    assert err.count(": model") + err.count(": layer") == 1  # one case was left
+    code, out, err = run(*flags, "--report")
+    assert code == 0, err
+    assert "what was found:" in out
+    assert path.read_text().splitlines(keepends=True) == after
+
+
+def test_two_files_side_by_side(everything):
+    _, path, _ = everything
+    code, out, err = run("--compare", path, path)
+    assert code == 0, err
+    assert "100.0 % of them within 15 % of each other" in out
+
+
+def test_more_devices_train_the_same(tmp_path):
+    path = tmp_path / "figures.jsonl"
+    flags = ["--sweeps=devices", "--archs=elman", f"--json={path}", f"--plots={tmp_path}"]
+    code, _, err = run(*SMALL, *flags)
+    assert code == 0, err
+    found = {(r["devices"], r["who"]) for r in read(path)}
+    assert found == {(n, "elman/scan") for n in (1, 2, 4, 8)}
+    assert (tmp_path / "devices_model_8.png").exists()
+
+
+@pytest.mark.parity
+def test_peers_compute_the_same(tmp_path, torch):
+    path = tmp_path / "figures.jsonl"
+    flags = ["--sweeps=batch", "--kinds=layer", "--batches=2", "--peers=flax,torch", f"--json={path}"]
+    code, _, err = run(*SMALL, *flags, f"--plots={tmp_path}", "--archs=lstm,gru,attention")
+    assert code == 0, err
+    peers = {r["who"] for r in read(path) if r["impl"] != "nlpx" and r["status"] == "measured"}
+    assert peers >= {"flax lstm/scan", "flax gru/scan", "flax attention/xla", "torch lstm/eager", "torch gru/eager"}
+    assert "torch attention/eager" in peers
+
+
+def test_contenders_that_differ_stop_it(monkeypatch, tmp_path):
+    original = sequence_programs.nlpx_layer
+
+    def off(who, case):
+        program = original(who, case)
+        if who.backend != "blockwise":
+            return program
+        return program._replace(read=lambda r: {n: 1.01 * np.asarray(a) for n, a in program.read(r).items()})
+
+    monkeypatch.setattr(sequence_programs, "nlpx_layer", off)
+    path = tmp_path / "figures.jsonl"
+    flags = ["--sweeps=batch", "--kinds=layer", "--batches=2", "--archs=attention", f"--json={path}"]
+    code, _, err = run(*SMALL, *flags)
+    assert code == 1
+    assert "the contenders do not compute the same, so nothing is timed. layer 8, train, 2 x 4: " in err
+    assert path.read_text() == ""
+
+
+def test_what_does_not_fit_is_a_line_without_a_figure(monkeypatch, tmp_path):
+    monkeypatch.setattr(scan_vs_attention, "memory_left", lambda: 100.0)
+    path = tmp_path / "figures.jsonl"
+    flags = ["--sweeps=batch", "--kinds=layer", "--batches=2", "--archs=attention", f"--json={path}"]
+    code, out, err = run(*SMALL, *flags, f"--plots={tmp_path}")
+    assert code == 0, err
+    assert {r["status"].split(":")[0] for r in read(path)} == {"out of memory"}
+    assert all(r["milliseconds"] is None and r["memory_bytes"] > 100 for r in read(path))
+    assert "out of memory: needs 0.0 GiB" in out
+
+
+def test_what_takes_too_long_is_not_tried_at_greater_lengths(tmp_path):
+    path = tmp_path / "figures.jsonl"
+    flags = ["--sweeps=length", "--kinds=layer", "--modes=forward", "--archs=attention", f"--json={path}"]
+    code, out, err = run(*SMALL, *flags, f"--plots={tmp_path}", "--limit=1e-9")
+    assert code == 0, err
+    assert {r["status"] for r in read(path)} == {"over 1e-09 s"}
+    assert [r["compile_seconds"] is None for r in read(path)] == [False, False, True, True, True, True]
+    assert "over 1e-09 s" in out
+
+
+def test_who_has_no_part_where():
+    case = Case("length", "layer", "forward", 4, 1, 8, 1, "float32")
+    refusal = sequence_programs.refusal
+    assert refusal(Who("nlpx", "lstm", "cudnn"), case, "cpu") == "needs a CUDA device"
+    assert refusal(Who("nlpx", "lstm", "cudnn"), case, "gpu") is None
+    assert refusal(Who("nlpx", "attention", "cudnn"), case, "gpu") == "does not compute in float32"
+    assert refusal(Who("nlpx", "attention", "cudnn"), case._replace(dtype="bfloat16"), "gpu") is None
+    assert refusal(Who("torch", "lstm", "eager"), case, "gpu") == "is measured on the CPU"
+    assert refusal(Who("flax", "lstm", "scan"), case._replace(kind="model"), "cpu") is not None
+    assert refusal(Who("nlpx", "gru", "newton"), case._replace(mode="generate"), "cpu") is not None
+    assert refusal(Who("nlpx", "gru", "scan"), case, "cpu") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("64:512", (64, 128, 256, 512)), ("100:450", (100, 200, 400)), ("8", (8,)), ("9, 3,9", (3, 9)), ("4:4", (4,))],
+)
+def test_ranges(text, found):
+    assert scan_vs_attention.parse_range("--lengths", text) == found
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--peers=tensorflow"], "unknown peer 'tensorflow'"),
+        (["--lengths=many"], "--lengths 'many' is no range"),
+        (["--lengths=64:8"], "--lengths '64:8' is an empty range"),
+        (["--lengths=7", "--tokens=16"], "7 does not divide --tokens 16"),
+        (["--widths=9"], "choose a multiple of 8"),
+        (["--sweeps=height"], "unknown sweep 'height'"),
+        (["--archs=gpt"], "unknown arch 'gpt'"),
+        (["--limit=0"], "--limit must be above 0"),
+        (["--json=/proc/nowhere/figures.jsonl"], "results cannot be written to /proc/nowhere/figures.jsonl"),
+        (["--report", "--json=missing.jsonl"], "the results file missing.jsonl cannot be read"),
+        (["--compare", "missing.jsonl", "missing.jsonl"], "the results file missing.jsonl cannot be read"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, monkeypatch, flags, message):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run("--quick", *flags)
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_results_of_another_schema_are_refused(everything, tmp_path):
+    _, whole, _ = everything
+    path = tmp_path / "figures.jsonl"
+    first = json.loads(whole.read_text().splitlines()[0])
+    path.write_text(json.dumps(first | {"schema": 99}) + "\n")
+    code, _, err = run(*SMALL, f"--json={path}")
+    assert code == 2
+    assert "schema version 99, this is 1" in err
+    path.write_text("not json\n" + json.dumps(first) + "\n")
+    code, _, err = run(*SMALL, f"--json={path}")
+    assert (code, "line 1 is no figure" in err) == (2, True)
+    assert path.read_text().startswith("not json\n")
