@@ -83,7 +83,10 @@ def interleave(
 
     Args:
       calls: each does its work before it returns (JAX: `block_until_ready`) and has been called before, so that nothing
-        is compiled here. One more call, not counted, says how long it takes.
+        is compiled here. One more call, not counted, says how long it takes; and one begins every turn: what others
+        did in between has cooled caches, and a virtual machine may have given freed memory back to its host, from
+        where it returns page by page (that doubled the time of a step of 0.7 s). Programs that run without a pause
+        know nothing of that.
       rounds: turns of each, at least 2; more with a `precision`.
       limit: seconds; a call that takes longer is not measured.
       turn: seconds that a turn lasts at least, by calling again; its figure is the mean.
@@ -98,18 +101,20 @@ def interleave(
     timings: dict[Key, Timing] = {}
     counts: dict[Key, int] = {}
 
-    def take_turn(call, count):
+    def take_turn(call, count, *, warm=True):
         def run():
             for _ in range(count):
                 call()
 
         sleep(pause)
+        _, failure = attempt(call) if warm else (None, None)
         start = clock()
-        _, failure = attempt(run)
+        if failure is None:
+            _, failure = attempt(run)
         return (clock() - start) / count, failure
 
     for key, call in calls.items():
-        seconds, failure = take_turn(call, 1)
+        seconds, failure = take_turn(call, 1, warm=False)
         if failure is None and seconds > limit:
             failure = f"over {limit:g} s"
         counts[key] = max(1, math.ceil(turn / max(seconds, 1e-6)))

@@ -32,8 +32,8 @@ RATE, DECAY, CLIP, BETA1, BETA2 = 1e-3, 0.1, 1.0, 0.9, 0.99
 CHECKED_STEPS = 3
 TOLERANCE = 1e-4
 """Largest difference of two losses, as a part of them, and of two gradients, as a part of the largest entry."""
-TURN = 0.3
-"""Seconds of a turn at least; the steps in it run without a pause, as in training."""
+TURN, STEPS = 0.3, 2
+"""Seconds and steps of a turn at least; the steps in it run without a pause, as in training."""
 
 
 @dataclass(frozen=True)
@@ -363,7 +363,7 @@ def fastest_threads(runs: dict[Key, Callable[[int], Any]]) -> dict[Key, Callable
 def measure_turns(runs: Mapping[Key, Callable[[int], Any]], rounds: int) -> dict[Key, timing.Timing]:
     """Seconds a step. A turn is several steps, and waits after the last."""
     once = timing.interleave({key: lambda run=run: run(1) for key, run in runs.items()}, 2, turn=0)
-    steps = {key: max(1, math.ceil(TURN / max(once[key].median, 1e-6))) for key in runs}
+    steps = {key: max(STEPS, math.ceil(TURN / max(once[key].median, 1e-6))) for key in runs}
     turns = {key: lambda run=run, count=steps[key]: run(count) for key, run in runs.items()}
     found = timing.interleave(turns, rounds, turn=0)
     return {key: t._replace(seconds=tuple(s / steps[key] for s in t.seconds)) for key, t in found.items()}

@@ -32,18 +32,23 @@ class Clock:
         return timing.interleave(calls, rounds, clock=lambda: self.now, sleep=sleep, **options)
 
 
+def turns(*seconds):
+    """What the calls of `interleave` take if its turns take `seconds`: one to see, and one before each turn."""
+    return 100.0, *(s for counted in seconds for s in (50.0, counted))
+
+
 def test_contenders_take_turns_and_short_ones_call_again():
     clock = Clock()
     calls = {"short": clock.call("short", 0.02), "long": clock.call("long", 3.0)}
     timings = clock.interleave(calls, 4, turn=0.05, pause=7.0)
-    assert clock.calls == ["short", "long"] + 4 * ["short", "short", "short", "long"]
+    assert clock.calls == ["short", "long"] + 4 * [*4 * ["short"], *2 * ["long"]]
     for name, seconds in (("short", 0.02), ("long", 3.0)):
         np.testing.assert_allclose(timings[name].seconds, 4 * [seconds])
 
 
 def test_median_and_quartiles_leave_the_warm_up_out():
     clock, seconds = Clock(), [4.0, 1.0, 9.0, 2.0, 7.0, 3.0]
-    timed = clock.interleave({"a": clock.call("a", 100.0, *seconds)}, len(seconds))["a"]
+    timed = clock.interleave({"a": clock.call("a", *turns(*seconds))}, len(seconds), turn=0)["a"]
     assert timed.failure is None
     np.testing.assert_allclose(
         (timed.quartiles[0], timed.median, timed.quartiles[1]), np.quantile(seconds, [0.25, 0.5, 0.75])
@@ -57,7 +62,7 @@ def test_rounds_go_on_until_the_median_is_precise():
     assert rough.precision == pytest.approx(1.57 / 2 / 1.5)
     for wanted in (0.6, 0.2):
         clock = Clock()
-        calls = {"a": clock.call("a", 1.5, *seconds, 1.5), "steady": clock.call("steady", 1.0)}
+        calls = {"a": clock.call("a", *turns(*seconds, *(500 * [1.5]))), "steady": clock.call("steady", 1.0)}
         timings = clock.interleave(calls, 4, turn=0, precision=wanted)
         assert len(timings["a"].seconds) == len(timings["steady"].seconds)
         assert (len(timings["a"].seconds) == 4) == (wanted == 0.6)
@@ -66,8 +71,9 @@ def test_rounds_go_on_until_the_median_is_precise():
 
 def test_a_budget_ends_rounds_that_never_get_precise():
     clock = Clock()
-    calls = {"a": clock.call("a", *([1.0, 3.0] * 50))}
-    assert len(clock.interleave(calls, 2, turn=0, pause=0, precision=1e-6, budget=20)["a"].seconds) in (10, 11)
+    calls = {"a": clock.call("a", *turns(*([1.0, 3.0] * 50)))}
+    # Two rounds, each with its uncounted call, take 104 seconds.
+    assert len(clock.interleave(calls, 2, turn=0, pause=0, precision=1e-6, budget=500)["a"].seconds) == 10
 
 
 def test_what_takes_longer_than_the_limit_is_called_once():
@@ -75,7 +81,7 @@ def test_what_takes_longer_than_the_limit_is_called_once():
     timings = clock.interleave({"slow": clock.call("slow", 2.5), "a": clock.call("a", 1.0)}, 3, limit=2)
     assert timings["slow"] == timing.Timing(failure="over 2 s")
     assert timings["a"].seconds == (1, 1, 1)
-    assert clock.calls == ["slow", "a", "a", "a", "a"]
+    assert clock.calls == ["slow", "a", *3 * ["a", "a"]]
 
 
 def raising(error):
