@@ -5,6 +5,7 @@ in order, a key's slot is its position, and a query at position p sees exactly t
 different lengths need no alignment, and the cache holds as many tokens as it has slots.
 """
 
+import dataclasses
 from enum import StrEnum
 from functools import partial
 from typing import NamedTuple
@@ -48,9 +49,8 @@ def empty_cache(batch_size: int, capacity: int, heads: int, head_width: int, dty
 
 BLOCK = 128
 """Keys a block of blockwise attention."""
-PART, PARTS = 128, 8
-"""Queries in a part of causal attention, at least, and how many parts there are, at most: more cut more off, but make
-small products and a long program."""
+PART = 128
+"""Queries in a part of causal attention, at least."""
 LARGE = 2**30
 """Bytes of attention weights beyond which auto takes blockwise."""
 
@@ -89,41 +89,46 @@ def dot_product_attention(
         return _cudnn(query, key, value, mask)
     # Heads before time: the products then run over matrices as they lie.
     query, key, value = (jnp.swapaxes(a, 1, 2) for a in (query * query.shape[-1] ** -0.5, key, value))
-    if backend == AttentionBackend.BLOCKWISE:
-        return jnp.swapaxes(_blockwise(query, key, value, mask), 1, 2)
-    if mask.causal and mask.by_place and t == s and not return_weights:
-        return jnp.swapaxes(_causal(query, key, value, mask), 1, 2)
-    out, weights = _at_once(query, key, value, mask, jnp.arange(t), jnp.arange(s))
-    out = jnp.swapaxes(out, 1, 2)
-    return (out, weights) if return_weights else out
+    if return_weights:
+        out, weights = _at_once(query, key, value, mask)
+        return jnp.swapaxes(out, 1, 2), weights
+    blockwise = backend == AttentionBackend.BLOCKWISE
+    in_parts = mask.causal and mask.by_place and t == s
+    # By place every query sees its own key: none is blind.
+    attend = _blockwise if blockwise else lambda *arguments: _at_once(*arguments, blind=not in_parts)[0]
+    if in_parts:
+        return jnp.swapaxes(_causal(attend, query, key, value, mask, parts=4 if blockwise else 8), 1, 2)
+    return jnp.swapaxes(attend(query, key, value, mask), 1, 2)
 
 
-def _at_once(query, key, value, mask, queries, keys):
-    """The output, and all weights."""
+def _at_once(query, key, value, mask, *, blind=True):
+    """The output, and all weights; `blind` if some query may see no key."""
+    t, s = query.shape[2], key.shape[2]
     # Logits in half precision would lose what tells close keys apart: 2^-9 of a logit of 20 is 4% of its weight.
     logits = jnp.einsum("bhtk,bhsk->bhts", query, key, preferred_element_type=_accumulator(query))
-    weights = _softmax(logits, mask.among(queries, keys), blind=not (mask.by_place and len(queries) <= len(keys)))
+    weights = _softmax(logits, mask.among(jnp.arange(t), jnp.arange(s)), blind=blind)
     return jnp.einsum("bhts,bhsk->bhtk", weights.astype(value.dtype), value), weights
 
 
-def _causal(query, key, value, mask):
+def _causal(attend, query, key, value, mask, parts):
     """In parts of the queries, each with the keys up to its end (and in its window): what lies ahead is not computed.
 
-    With n parts that is (n + 1) / 2n of the square, in operations and in memory.
+    With n parts that is (n + 1) / 2n of the square, in operations and in memory; more parts make a longer program.
     """
     t = query.shape[2]
-    size = max(PART, -(-t // PARTS))
+    size = max(PART, -(-t // parts))
     outs = []
     for start in range(0, t, size):
         stop = min(start + size, t)
         first = 0 if mask.window is None else max(0, start - mask.window + 1)
-        part = (query[:, :, start:stop], key[:, :, first:stop], value[:, :, first:stop])
-        outs.append(_at_once(*part, mask, jnp.arange(start, stop), jnp.arange(first, stop))[0])
+        places = {"query_positions": jnp.arange(start, stop)[None], "key_positions": jnp.arange(first, stop)[None]}
+        part = query[:, :, start:stop], key[:, :, first:stop], value[:, :, first:stop]
+        outs.append(attend(*part, dataclasses.replace(mask, **places)))
     return outs[0] if len(outs) == 1 else jnp.concatenate(outs, axis=2)
 
 
 def _softmax(logits, seen, *, blind=True):
-    """Over the keys that are seen, in float32 at least; zeros where none is, if there are such queries (`blind`)."""
+    """Over the keys that are seen, in float32 at least; zeros where none is, which costs another pass."""
     logits = logits.astype(_accumulator(logits))
     if seen is None:
         return jax.nn.softmax(logits, axis=-1)

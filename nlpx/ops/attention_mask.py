@@ -58,8 +58,7 @@ class AttentionMask:
 
     @property
     def by_place(self) -> bool:
-        """Whether what is seen follows from the places in the arrays alone, and every query sees at least the key at
-        its own."""
+        """Whether what is seen follows from the places in the arrays alone."""
         return not jax.tree.leaves(self)
 
     def among(self, queries: Int[Array, " t"], keys: Int[Array, " s"]) -> Bool[Array, "#b 1 #t s"] | None:

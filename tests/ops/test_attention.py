@@ -99,6 +99,27 @@ def test_is_the_formula_in_float64(x64, monkeypatch, backend, block):
     assert_close(value_and_gradients(*inputs, mask, backend), (out, gradients), 1e-10)
 
 
+@pytest.mark.parametrize("window", [None, 2, 3])
+@pytest.mark.parametrize("part", [1, 3, 4])
+@pytest.mark.parametrize("backend", ["xla", "blockwise"])
+def test_causal_attention_in_parts_is_the_formula(x64, monkeypatch, backend, part, window):
+    monkeypatch.setattr("nlpx.ops.attention.BLOCK", 2)
+    monkeypatch.setattr("nlpx.ops.attention.PART", part)
+    inputs, mask = arrays(np.float64, t=7, s=7), AttentionMask(causal=True, window=window)
+    out, _, gradients = by_hand(seen_by(mask, 7, 7), *inputs)
+    assert_close(value_and_gradients(*inputs, mask, backend), (out, gradients), 1e-10)
+
+
+def test_what_lies_ahead_is_not_computed():
+    def flops(mask):
+        shape = jax.ShapeDtypeStruct((1, 1024, 1, 16), jnp.float32)
+        attend = jit(partial(ops.dot_product_attention, mask=mask, backend="xla"))
+        return attend.lower(shape, shape, shape).compile().cost_analysis()["flops"]
+
+    # Eight parts: nine sixteenths of the square, and the mask.
+    assert flops(AttentionMask(causal=True)) < 0.65 * flops(AttentionMask())
+
+
 @pytest.mark.parametrize(("t", "s"), [(1, 7), (6, 2)])
 def test_blocks_of_any_size_for_queries_and_keys_of_any_number(monkeypatch, t, s):
     inputs, mask = arrays(t=t, s=s), AttentionMask(causal=True)
