@@ -40,12 +40,14 @@ KINDS = ("layer", "model")
 MODES = ("forward", "train", "generate")
 ARCHS = tuple(dict.fromkeys(who.arch for who in OURS))
 FULL = {
+    "sweeps": ",".join(SWEEPS),
     "lengths": "64:16384",
     "tokens": 16384,
     "widths": "128",
     "model_width": 128,
     "batches": "1:64",
-    "batch_modes": ("train", "generate"),
+    "batch_modes": {"layer": ("train", "generate"), "model": ("train", "generate")},
+    "newton": ("layer", "model"),
     "at_length": 256,
     "archs": ",".join(ARCHS),
     "precision": 0.03,
@@ -54,12 +56,14 @@ FULL = {
     "limit": 10.0,
 }
 QUICK = {
+    "sweeps": "length,batch",
     "lengths": "64,256,1024",
     "tokens": 1024,
     "widths": "64",
     "model_width": 64,
     "batches": "1,8",
-    "batch_modes": ("train",),
+    "batch_modes": {"layer": (), "model": ("train",)},
+    "newton": ("layer",),
     "at_length": 128,
     "archs": "lstm,gru,mingru,attention",
     "precision": 0.1,
@@ -80,12 +84,13 @@ class MeasureConfig:
 
     quick: bool = False
     """A first look in under three minutes: small shapes, few rounds, where others are not given."""
-    sweeps: str = "length,batch,devices"
-    """What varies."""
+    sweeps: str | None = None
+    """What varies, of length, batch and devices; if not given all, without devices with --quick."""
     kinds: str = "layer,model"
     """Single layers of equal width; language models of equal parameter count."""
-    modes: str = "forward,train,generate"
-    """What is measured; train is forward and backward to inputs and weights, of models with the optimizer."""
+    modes: str | None = None
+    """What is measured, of forward, train and generate; train is forward and backward to inputs and weights, of models
+    with the optimizer. If not given all, of models without forward with --quick."""
     archs: str | None = None
     """Who takes part, of elman, lstm, gru, mingru, minlstm, attention; if not given all, without elman and minlstm with
     --quick."""
@@ -179,9 +184,9 @@ def make_cases(measure: MeasureConfig) -> list[Case]:
     Raises:
       InputError: flags that cannot be read.
     """
-    sweeps = timing.parse_names("sweep", measure.sweeps, SWEEPS)
+    sweeps = timing.parse_names("sweep", setting(measure, "sweeps"), SWEEPS)
     kinds = timing.parse_names("kind", measure.kinds, KINDS)
-    modes = timing.parse_names("mode", measure.modes, MODES)
+    modes = timing.parse_names("mode", measure.modes or ",".join(MODES), MODES)
     lengths = parse_range("--lengths", setting(measure, "lengths"))
     batches = parse_range("--batches", setting(measure, "batches"))
     widths = parse_range("--widths", setting(measure, "widths"))
@@ -202,6 +207,8 @@ def make_cases(measure: MeasureConfig) -> list[Case]:
     for kind in kinds:
         for width in sizes[kind]:
             for mode in modes:
+                if measure.quick and not measure.modes and (kind, mode) == ("model", "forward"):
+                    continue
 
                 def add(sweep, length, batch, of=(kind, mode), width=width):
                     cases.append(Case(sweep, *of, length, batch, width, 1, measure.dtype))
@@ -209,7 +216,7 @@ def make_cases(measure: MeasureConfig) -> list[Case]:
                 if "length" in sweeps:
                     for length in lengths:
                         add("length", length, 1 if mode == "generate" else tokens // length)
-                if "batch" in sweeps and mode in setting(measure, "batch_modes"):
+                if "batch" in sweeps and mode in setting(measure, "batch_modes")[kind]:
                     for batch in batches:
                         add("batch", at_length, batch)
                 if "devices" in sweeps and (kind, mode) == ("model", "train"):
@@ -430,6 +437,8 @@ def measure_case(
 def contenders(case: Case, measure: MeasureConfig, peers: tuple[str, ...], backend: str) -> list[Who]:
     archs = timing.parse_names("arch", setting(measure, "archs"), ARCHS)
     everyone = [*OURS, *(who for peer in peers for who in PEERS[peer])]
+    if case.kind not in setting(measure, "newton"):
+        everyone = [who for who in everyone if who.backend != "newton"]
     return [who for who in everyone if who.arch in archs and refusal(who, case, backend) is None]
 
 
@@ -537,7 +546,7 @@ def main(config: Config) -> None:
     wanted = () if measure.peers == "none" else timing.parse_names("peer", measure.peers, tuple(PEERS))
     peers = tuple(peer for peer in wanted if timing.installed(peer))
     missing = tuple(peer for peer in wanted if peer not in peers)
-    sweeps = timing.parse_names("sweep", measure.sweeps, SWEEPS)
+    sweeps = timing.parse_names("sweep", setting(measure, "sweeps"), SWEEPS)
     if report.json is not None and not report.report:
         check_writable(Path(report.json))
     if sweeps == ("devices",):

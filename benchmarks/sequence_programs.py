@@ -344,6 +344,16 @@ def make_model(who: Who, width: int, dtype: str) -> Any:
     return LanguageModel(VOCABULARY, layers=layers, width=width, dtype=jnp.dtype(dtype), **own)
 
 
+@functools.cache
+def model_weights(arch: str, width: int) -> Any:
+    import jax
+
+    from nlpx.train import LanguageModelling
+
+    task = LanguageModelling(make_model(Who("nlpx", arch, "xla" if arch == "attention" else "scan"), width, "float32"))
+    return jax.jit(task.init)(jax.random.key(0))
+
+
 def nlpx_model(who: Who, case: Case) -> Program:
     """A language model: the loss of a batch, the engine's whole training step, or writing greedily."""
     import jax
@@ -356,9 +366,12 @@ def nlpx_model(who: Who, case: Case) -> Program:
     width = model_width(who.arch, case.width)
     model = make_model(who, width, case.dtype)
     task = LanguageModelling(model)
-    size = {"width": width, "flops": calls_flops(who, case, width)}
-    params = task.init(jax.random.key(0))
-    size["parameters"] = sum(leaf.size for leaf in jax.tree.leaves(params))
+    params = model_weights(who.arch, width)
+    size = {
+        "width": width,
+        "flops": calls_flops(who, case, width),
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
+    }
 
     if case.mode == "generate":
 

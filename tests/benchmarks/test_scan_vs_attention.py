@@ -76,7 +76,7 @@ def test_every_contender_of_every_case_has_a_line(everything):
             for length in lengths:
                 batch = 1 if mode == "generate" else 16 // length
                 expected |= {("length", kind, mode, length, batch, who) for who in whos}
-        expected |= {("batch", kind, "train", 4, batch, who) for batch in (1, 2) for who in whos}
+    expected |= {("batch", "model", "train", 4, batch, who) for batch in (1, 2) for who in whos}
     assert len(found) == len(expected)
     assert set(found) == expected
 
@@ -129,7 +129,8 @@ def test_the_report_has_tables_sentences_laws_and_pictures(everything):
         f"figures: {path}",
     ):
         assert text in out
-    names = {f"{name}_{kind}_8" for name in ("time", "memory", "batch", "generation") for kind in ("layer", "model")}
+    names = {f"{name}_{kind}_8" for name in ("time", "memory", "generation") for kind in ("layer", "model")}
+    names |= {"batch_model_8"}
     drawn = {(p.stem, p.suffix) for p in (path.parent / "plots").iterdir()}
     assert drawn == {(name, suffix) for name in names for suffix in (".png", ".svg")}
 
@@ -172,7 +173,7 @@ def test_more_devices_train_the_same(tmp_path):
 @pytest.mark.parity
 def test_peers_compute_the_same(tmp_path, torch):
     path = tmp_path / "figures.jsonl"
-    flags = ["--sweeps=batch", "--kinds=layer", "--batches=2", "--peers=flax,torch", f"--json={path}"]
+    flags = ["--sweeps=length", "--kinds=layer", "--modes=train", "--lengths=8", "--peers=flax,torch", f"--json={path}"]
     code, _, err = run(*SMALL, *flags, f"--plots={tmp_path}", "--archs=lstm,gru,attention")
     assert code == 0, err
     peers = {r["who"] for r in read(path) if r["impl"] != "nlpx" and r["status"] == "measured"}
@@ -191,17 +192,17 @@ def test_contenders_that_differ_stop_it(monkeypatch, tmp_path):
 
     monkeypatch.setattr(sequence_programs, "nlpx_layer", off)
     path = tmp_path / "figures.jsonl"
-    flags = ["--sweeps=batch", "--kinds=layer", "--batches=2", "--archs=attention", f"--json={path}"]
+    flags = ["--sweeps=length", "--kinds=layer", "--modes=train", "--lengths=8", "--archs=attention", f"--json={path}"]
     code, _, err = run(*SMALL, *flags)
     assert code == 1
-    assert "the contenders do not compute the same, so nothing is timed. layer 8, train, 2 x 4: " in err
+    assert "the contenders do not compute the same, so nothing is timed. layer 8, train, 2 x 8: " in err
     assert path.read_text() == ""
 
 
 def test_what_does_not_fit_is_a_line_without_a_figure(monkeypatch, tmp_path):
     monkeypatch.setattr(scan_vs_attention, "memory_left", lambda: 100.0)
     path = tmp_path / "figures.jsonl"
-    flags = ["--sweeps=batch", "--kinds=layer", "--batches=2", "--archs=attention", f"--json={path}"]
+    flags = ["--sweeps=length", "--kinds=layer", "--modes=train", "--lengths=8", "--archs=attention", f"--json={path}"]
     code, out, err = run(*SMALL, *flags, f"--plots={tmp_path}")
     assert code == 0, err
     assert {r["status"].split(":")[0] for r in read(path)} == {"out of memory"}
