@@ -113,7 +113,8 @@ class MeasureConfig:
     precision: float | None = None
     """Relative half-width of each median's 95 % interval to reach; 0.03 if not given, 0.1 with --quick."""
     seconds: float | None = None
-    """After which a case's rounds end, precise or not; 6 if not given, 0.5 with --quick."""
+    """Of further turns in a case, after five of each, for those that are not precise yet; 6 if not given; with --quick
+    0.5, after three."""
     limit: float | None = None
     """Seconds; a call that takes longer is shown as such. 10 if not given, 2 with --quick."""
     torch_threads: int | None = None

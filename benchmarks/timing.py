@@ -87,13 +87,13 @@ def interleave(
         did in between has cooled caches, and a virtual machine may have given freed memory back to its host, from
         where it returns page by page (that doubled the time of a step of 0.7 s). Programs that run without a pause
         know nothing of that.
-      rounds: turns of each, at least 2; more with a `precision`.
+      rounds: turns of each, at least 2; with a `precision`, the least.
       limit: seconds; a call that takes longer is not measured.
       turn: seconds that a turn lasts at least, by calling again; its figure is the mean.
       pause: seconds before each turn. The threads of one contender may wait busily for more work, on a core that the
         next one needs.
-      precision: `Timing.precision` that each has to reach before the rounds end.
-      budget: seconds after which they end all the same.
+      precision: `Timing.precision` to reach; those that have not after `rounds` take further turns.
+      budget: seconds of these further turns, after which they end all the same.
 
     Returns:
       The timings; of a call that ran out of memory or exceeded the limit, its failure.
@@ -119,16 +119,17 @@ def interleave(
             failure = f"over {limit:g} s"
         counts[key] = max(1, math.ceil(turn / max(seconds, 1e-6)))
         timings[key] = Timing(failure=failure)
-    begun = clock()
+    end = math.inf
     for done in itertools.count():
-        left = [timed for timed in timings.values() if timed.failure is None]
-        precise = done >= rounds and all(timed.precision <= precision for timed in left)
-        if precise or (done >= rounds and clock() - begun >= budget):
+        left = [key for key, timed in timings.items() if timed.failure is None]
+        if done >= rounds:
+            end = min(end, clock() + budget)
+            left = [key for key in left if timings[key].precision > precision]
+        if not left or clock() >= end:
             return timings
-        for key, call in calls.items():
-            if timings[key].failure is None:
-                seconds, failure = take_turn(call, counts[key])
-                timings[key] = Timing(failure=failure) if failure else Timing((*timings[key].seconds, seconds))
+        for key in left:
+            seconds, failure = take_turn(calls[key], counts[key])
+            timings[key] = Timing(failure=failure) if failure else Timing((*timings[key].seconds, seconds))
 
 
 class Speed(NamedTuple):

@@ -64,7 +64,7 @@ def test_rounds_go_on_until_the_median_is_precise():
         clock = Clock()
         calls = {"a": clock.call("a", *turns(*seconds, *(500 * [1.5]))), "steady": clock.call("steady", 1.0)}
         timings = clock.interleave(calls, 4, turn=0, precision=wanted)
-        assert len(timings["a"].seconds) == len(timings["steady"].seconds)
+        assert len(timings["steady"].seconds) == 4
         assert (len(timings["a"].seconds) == 4) == (wanted == 0.6)
         assert timings["a"].precision <= wanted
 
@@ -72,8 +72,8 @@ def test_rounds_go_on_until_the_median_is_precise():
 def test_a_budget_ends_rounds_that_never_get_precise():
     clock = Clock()
     calls = {"a": clock.call("a", *turns(*([1.0, 3.0] * 50)))}
-    # Two rounds, each with its uncounted call, take 104 seconds.
-    assert len(clock.interleave(calls, 2, turn=0, pause=0, precision=1e-6, budget=500)["a"].seconds) == 10
+    # Two rounds, each with its uncounted call, take 104 seconds: ten after the first two.
+    assert len(clock.interleave(calls, 2, turn=0, pause=0, precision=1e-6, budget=500)["a"].seconds) == 2 + 10
 
 
 def test_what_takes_longer_than_the_limit_is_called_once():
