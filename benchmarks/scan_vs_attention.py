@@ -384,6 +384,7 @@ def measure_case(
     """
     limit = setting(measure, "limit")
     over = timing.Timing(failure=f"over {limit:g} s")
+    torch_threads = (measure.torch_threads,) if measure.torch_threads else tuple({1, timing.cores()})
     ready: dict[tuple[Who, int], Program] = {}
     results, failed = {}, {}
     for who in whos:
@@ -391,10 +392,8 @@ def measure_case(
         if trait in slow:
             failed[who] = (None, over)
             continue
-        built, failure = timing.attempt(lambda who=who: programs(who, case))
+        built, failure = timing.attempt(lambda who=who: programs(who, case, torch_threads))
         for i, program in enumerate(built or ()):
-            if measure.torch_threads and who.impl == "torch":
-                program = program._replace(threads=measure.torch_threads)
             result, failure, seconds = first_call(program)
             if failure is None and seconds > limit:
                 # The first call of some includes compiling: the second decides.

@@ -529,7 +529,7 @@ def recurrent_peer(who: Who, case: Case, threads: int | None) -> Program:
     return peer_program(who, case, *contender, threads=threads)
 
 
-def programs(who: Who, case: Case) -> list[Program]:
+def programs(who: Who, case: Case, torch_threads: tuple[int, ...]) -> list[Program]:
     """The contender, compiled: one program, or of PyTorch one a number of threads."""
     if who.impl == "nlpx":
         return [nlpx_layer(who, case) if case.kind == "layer" else nlpx_model(who, case)]
@@ -539,4 +539,4 @@ def programs(who: Who, case: Case) -> list[Program]:
 
     torch.compiler.reset()  # it compiles a function anew for so many shapes only
     make = torch_attention if who.arch == "attention" else recurrent_peer
-    return [make(who, case, threads) for threads in sorted({1, timing.cores()})]
+    return [make(who, case, threads) for threads in torch_threads]

@@ -174,11 +174,12 @@ def test_more_devices_train_the_same(tmp_path):
 def test_peers_compute_the_same(tmp_path, torch):
     path = tmp_path / "figures.jsonl"
     flags = ["--sweeps=length", "--kinds=layer", "--modes=train", "--lengths=8", "--peers=flax,torch", f"--json={path}"]
-    code, _, err = run(*SMALL, *flags, f"--plots={tmp_path}", "--archs=lstm,gru,attention")
+    code, _, err = run(*SMALL, *flags, f"--plots={tmp_path}", "--archs=lstm,gru,attention", "--torch-threads=2")
     assert code == 0, err
     peers = {r["who"] for r in read(path) if r["impl"] != "nlpx" and r["status"] == "measured"}
     assert peers >= {"flax lstm/scan", "flax gru/scan", "flax attention/xla", "torch lstm/eager", "torch gru/eager"}
     assert "torch attention/eager" in peers
+    assert {r["threads"] for r in read(path) if r["impl"] == "torch"} == {2}
 
 
 def test_contenders_that_differ_stop_it(monkeypatch, tmp_path):
