@@ -152,8 +152,7 @@ def make_train_step(
         rows = jax.tree.leaves(batch)[0].shape[0]
         keys = jax.vmap(lambda row: jax.random.fold_in(step_key, row))(jnp.arange(rows))
         (grads, total, count), carry = run(state.params, batch, state.carry, keys)
-        # Not divided by the count: XLA repeats a product wherever it is read, but writes quotients to memory first.
-        grads = jax.tree.map(lambda g: g * (1 / count), grads)
+        grads = jax.tree.map(lambda g: g / count, grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         metrics = {"loss": total, "count": count, "grad_norm": optax.tree.norm(grads)}
         state = state.replace(
