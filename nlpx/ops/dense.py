@@ -14,9 +14,9 @@ def kernel_product(x: Float[Array, "*b"], kernel: Float[Array, "*k"], axes: int)
     """Contracts the last `axes` axes of x with the first of the kernel.
 
     Differentiated by JAX, the kernel's gradient has these axes last and is transposed afterwards; where they are
-    several on either side, XLA does that in passes over memory of their own, forward and back (by a profile 4 % of the
-    training step of a Transformer on a CPU). The rule here says the products in the order that is wanted. It has no forward mode:
-    `jax.jvp` of a gradient works, that of the product does not.
+    several on either side, XLA does that in passes over memory of their own, forward and back (by a profile 4 % of
+    the training step of a Transformer on a CPU). The rule here says the products in the order that is wanted. It has
+    no forward mode: `jax.jvp` of a gradient works, that of the product does not.
     """
     return _product(x, kernel, axes)
 
