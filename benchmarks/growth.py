@@ -105,6 +105,8 @@ def versus(name: str, of: Line, other: str, than: Line, unit: str) -> str | None
     first, last = (number(max(gap, 1 / gap)) for gap in (gaps[0], gaps[-1]))
     if not where:
         faster, slower = (name, other) if gaps[-1] < 1 else (other, name)
+        if high == low:
+            return f"{unit}: {faster} is faster than {slower} at {high} tokens, {last} times"
         return f"{unit}: {faster} is faster than {slower} from {low} to {high} tokens, {first} to {last} times"
     faster, slower = (name, other) if gaps[0] < 1 else (other, name)
     if len(where) == 1:

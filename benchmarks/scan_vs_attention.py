@@ -463,6 +463,8 @@ def measure_all(
         "precision_wanted": setting(measure, "precision"),
         "seconds_wanted": setting(measure, "seconds"),
         "commit": commit(),
+        "flags": sys.argv[1:],
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
         **machine,
     }
     held = {key_of(record): record for record in known}
@@ -481,7 +483,7 @@ def measure_all(
         if not missing:
             continue
         if ceiling is None:
-            ceiling = max(timing.measure_ceiling(9, tuple(p for p in peers if p == "torch")).values())
+            ceiling = max(timing.measure_ceiling(9, tuple(p for p in peers if p == "torch"), measure.dtype).values())
         passed = time.perf_counter() - start
         print(f"{i} of {len(many)}, {passed:.0f} s: {case}", file=sys.stderr, flush=True)
         records = measure_case(case, missing, measure, {**shared, "ceiling_gflops": ceiling}, slow)

@@ -96,7 +96,7 @@ class Program(NamedTuple):
     read: Callable[[Any], dict[str, Any]]
     """What a call returned as arrays by name, the same names for all contenders of a case and architecture."""
     flops: int
-    """Of the products of matrices in a call."""
+    """Of the products of matrices in a call, see `calls_flops`."""
     width: int
     parameters: int
     memory: int | None = None
@@ -125,21 +125,24 @@ def refusal(who: Who, case: Case, platform: str) -> str | None:
     return None
 
 
-def layer_flops(arch: str, width: int, length: int) -> int:
-    """A token's share of the products of a layer, forward; attention over the whole square, though half is masked."""
+def layer_flops(arch: str, width: int, keys: int) -> int:
+    """A token's share of the products of a layer, forward; with attention to so many keys."""
     if arch == "attention":
-        return 8 * width * width + 4 * length * width
+        return 8 * width * width + 4 * keys * width
     return 2 * (2 if arch in READS_STATE else 1) * width * GATES[arch] * width
 
 
-def model_flops(arch: str, width: int, length: int) -> int:
+def model_flops(arch: str, width: int, keys: int) -> int:
     layers = MODEL_LAYERS.get(arch, 2)
     feed_forward = 16 * width * width if arch == "attention" else 0
-    return layers * (layer_flops(arch, width, length) + feed_forward) + 2 * width * VOCABULARY
+    return layers * (layer_flops(arch, width, keys) + feed_forward) + 2 * width * VOCABULARY
 
 
 def calls_flops(who: Who, case: Case, width: int) -> int:
-    of_token = (layer_flops if case.kind == "layer" else model_flops)(who.arch, width, case.length)
+    """What the architecture asks for: neither what a mask hides nor what an algorithm does besides is counted."""
+    # Token i of n sees i keys, (n + 1) / 2 on average; the written ones see those before them, and themselves.
+    keys = case.length + (WRITTEN + 1) // 2 if case.mode == "generate" else (case.length + 1) // 2
+    of_token = (layer_flops if case.kind == "layer" else model_flops)(who.arch, width, keys)
     return case.tokens * of_token * (3 if case.mode == "train" else 1)
 
 

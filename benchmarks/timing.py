@@ -151,13 +151,13 @@ def speed_over(ours: Mapping[Key, float], theirs: Mapping[Key, float]) -> Speed 
     return Speed(statistics.geometric_mean(ratios.values()), ratios[worst], worst, len(ratios))
 
 
-def measure_ceiling(rounds: int, peers: tuple[str, ...]) -> dict[str, float]:
-    """GFLOP/s of one large product of matrices, by whom."""
+def measure_ceiling(rounds: int, peers: tuple[str, ...], dtype: str = "float32") -> dict[str, float]:
+    """GFLOP/s of one large product of matrices of a dtype, by whom (PyTorch's in float32)."""
     import jax
     import numpy as np
 
     a, b = np.random.default_rng(0).normal(size=(2, CEILING, CEILING)).astype(np.float32)
-    product, on_device = jax.jit(lambda a, b: a @ b), jax.device_put((a, b))
+    product, on_device = jax.jit(lambda a, b: a @ b), jax.device_put((a.astype(dtype), b.astype(dtype)))
     calls = {"jax": lambda: jax.block_until_ready(product(*on_device))}
     if "torch" in peers:
         import torch

@@ -29,7 +29,7 @@ FIELDS = {
 FIELDS |= {"dtype", "case_width", "width", "parameters", "status", "milliseconds", "quartiles", "precision", "rounds"}
 FIELDS |= {"tokens_per_second", "flops", "gflops", "ceiling_gflops", "share_of_ceiling", "memory_bytes", "threads"}
 FIELDS |= {"compile_seconds", "device", "cores", "versions", "limit", "precision_wanted", "seconds_wanted", "commit"}
-FIELDS |= {"load"}
+FIELDS |= {"load", "flags", "xla_flags"}
 
 
 def run(*flags):
@@ -113,6 +113,15 @@ def test_operations_are_those_of_the_products():
     block = sequence_programs.layer_flops("attention", 8, 16) + 2 * 2 * 4 * 8 * 8
     assert sequence_programs.model_flops("attention", 8, 16) == 4 * block + 2 * 8 * 256
     assert sequence_programs.model_flops("gru", 8, 16) == 2 * 2 * (8 + 8) * 3 * 8 + 2 * 8 * 256
+    # Half the square is masked: the queries of a sequence of 15 see 8 keys on average. Backward is twice forward.
+    case = Case("length", "layer", "forward", 15, 2, 8, 1, "float32")
+    who = Who("nlpx", "attention", "xla")
+    assert sequence_programs.calls_flops(who, case, 8) == 30 * sequence_programs.layer_flops("attention", 8, 8)
+    train = sequence_programs.calls_flops(who, case._replace(mode="train"), 8)
+    assert train == 3 * sequence_programs.calls_flops(who, case, 8)
+    # After 16 tokens, 16 more of batch 2 see 17 to 32 keys.
+    case = Case("length", "layer", "generate", 16, 2, 8, 1, "float32")
+    assert sequence_programs.calls_flops(who, case, 8) == 32 * sequence_programs.layer_flops("attention", 8, 24)
 
 
 def test_the_report_has_tables_sentences_laws_and_pictures(everything):
