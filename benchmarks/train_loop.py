@@ -37,7 +37,7 @@ class Config:
 
 
 def main(config: Config) -> None:
-    from nlpx.train.sharding import use_cpu_devices
+    from nlpx.train.cpu import use_cpu_devices
 
     use_cpu_devices(config.train.mesh)
     import jax

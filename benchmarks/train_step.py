@@ -447,7 +447,7 @@ def main(config: Config) -> None:
     peers = tuple(peer for peer in wanted if timing.installed(peer))
     missing = {impl: "not installed" for peer in wanted if peer not in peers for impl in (peer, f"{peer}.compile")}
 
-    from nlpx.train.sharding import use_cpu_devices
+    from nlpx.train.cpu import use_cpu_devices
 
     use_cpu_devices("auto")
     import jax

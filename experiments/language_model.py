@@ -59,7 +59,7 @@ def make_model(fields: dict[str, Any], vocab_size: int):
 def run(config: Config) -> dict[str, Any]:
     """Trains to the end, or goes on where the run in the workdir stopped; returns and writes the summary."""
     from nlpx.train import workdir as folder
-    from nlpx.train.sharding import use_cpu_devices
+    from nlpx.train.cpu import use_cpu_devices
 
     use_cpu_devices(config.train.mesh)
     from nlpx import data, plots

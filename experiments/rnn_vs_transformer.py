@@ -91,7 +91,7 @@ def generation_speed(trained: Any, prompt: str, tokens: int) -> float:
 def main(config: Config) -> None:
     import hashlib
 
-    from nlpx.train.sharding import use_cpu_devices
+    from nlpx.train.cpu import use_cpu_devices
 
     use_cpu_devices(config.train.mesh)
     from rich.console import Console

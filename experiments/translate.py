@@ -303,7 +303,7 @@ def run(config: Config) -> dict[str, Any]:
     import math
 
     from nlpx.train import workdir as folder
-    from nlpx.train.sharding import use_cpu_devices
+    from nlpx.train.cpu import use_cpu_devices
 
     use_cpu_devices(config.train.mesh)
     from nlpx import data

@@ -18,7 +18,7 @@ ROOMS = ("ops", "layers", "models", "text", "data", "train", "decode", "interop"
 jaxtyping.install_import_hook([f"nlpx.{room}" for room in ROOMS], "beartype.beartype")
 
 # Eight simulated devices for the whole suite: JAX has started after this, and no command under test changes it.
-from nlpx.train.sharding import use_cpu_devices  # noqa: E402 - under the hook
+from nlpx.train.cpu import use_cpu_devices  # noqa: E402 - under the hook
 
 use_cpu_devices("data=8")
 jax.devices()

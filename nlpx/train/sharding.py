@@ -1,7 +1,6 @@
 """Meshes of devices, and the one table that says how parameters lie on them."""
 
 import math
-import os
 import re
 from typing import Any
 
@@ -64,25 +63,6 @@ def parse_mesh(spec: str) -> dict[str, int] | None:
             raise InputError(f"--mesh {spec!r} gives the axis {match[1]} twice")
         sizes[match[1]] = int(match[2])
     return {axis: sizes.get(axis, 1) for axis in AXES}
-
-
-def use_cpu_devices(spec: str) -> None:
-    """Lets JAX see as many CPU devices as the mesh asks for; one a core for auto. Entry points call this first.
-
-    It has to happen before JAX starts its backend, and changes nothing afterwards or where there is an accelerator.
-    """
-    sizes = parse_mesh(spec)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    devices = math.prod(sizes.values()) if sizes else cores
-    try:
-        jax.config.update("jax_num_cpu_devices", devices)
-    except RuntimeError:  # JAX runs already, as in a notebook; make_mesh says if its devices are too few
-        return
-    if devices > 1:
-        # With as many devices as cores, a Transformer's training hung in its first collectives; with a larger pool of
-        # threads, whose size NPROC sets, it does not. Probably because XLA runs devices and the parts of their matrix
-        # products in one pool, and a device that waits for the others holds its thread.
-        os.environ.setdefault("NPROC", str(2 * max(devices, cores)))
 
 
 def make_mesh(spec: str, batch_size: int) -> Mesh:

@@ -1,17 +1,14 @@
-import contextlib
 import importlib.util
-import io
-import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from commands import read_jsonl, run_benchmark
 
 import benchmarks
 from benchmarks import recurrence, timing
-from experiments import cli
 
 ROOT = Path(__file__).parents[2]
 TORCH = ["torch"] if importlib.util.find_spec("torch") else []
@@ -21,20 +18,7 @@ KEYS |= {"quartiles", "rounds", "dtype", "threads", "cores", "device", "versions
 
 
 def run(*flags):
-    """Runs the command in this process: exit code, and what it wrote to stdout and stderr."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        patch.setattr(timing, "CEILING", 64)  # a product that takes no time
-        patch.setattr(sys, "argv", ["recurrence", *map(str, flags)])
-        try:
-            cli.run(recurrence.main, recurrence.Config, recurrence.__doc__)
-        except SystemExit as stop:
-            code = stop.code
-    return code, out.getvalue(), err.getvalue()
-
-
-def read(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return run_benchmark(recurrence, *flags)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +27,7 @@ def everything(tmp_path_factory):
     path = tmp_path_factory.mktemp("recurrence") / "figures.jsonl"
     code, out, err = run(*SMALL, f"--json={path}")
     assert code == 0, err
-    return out, read(path)
+    return out, read_jsonl(path)
 
 
 def test_every_contender_of_every_case_has_a_line(everything):
@@ -128,7 +112,7 @@ def test_a_peer_that_is_not_installed_is_named_and_has_no_figure(tmp_path, monke
     path = tmp_path / "figures.jsonl"
     code, out, err = run(*SMALL, "--cells=gru", "--modes=forward", f"--json={path}")
     assert code == 0, err
-    assert {r["impl"] for r in read(path)} == {"nlpx", "flax"}
+    assert {r["impl"] for r in read_jsonl(path)} == {"nlpx", "flax"}
     (row,) = (line for line in out.splitlines() if line.startswith("│") and "torch" in line)
     assert [cell.strip() for cell in row.split("│")[4:-1]] == ["torch", "not installed", "", "", "", ""]
     assert "torch is not installed" in out
@@ -138,7 +122,7 @@ def test_a_row_over_the_limit_is_shown_without_a_figure(tmp_path):
     path = tmp_path / "figures.jsonl"
     code, out, err = run(*SMALL, "--cells=gru", "--peers=flax", "--limit=1e-9", f"--json={path}")
     assert code == 0, err
-    records = read(path)
+    records = read_jsonl(path)
     assert len(records) == 4
     assert all(r["status"] == "over 1e-09 s" and r["milliseconds"] is r["gflops"] is None for r in records)
     assert out.count("over 1e-09 s") == 4

@@ -1,14 +1,11 @@
-import contextlib
-import io
 import json
-import sys
 
 import numpy as np
 import pytest
+from commands import read_jsonl, run_benchmark
 
-from benchmarks import scan_vs_attention, sequence_programs, timing
+from benchmarks import scan_vs_attention, sequence_programs
 from benchmarks.sequence_programs import Case, Who
-from experiments import cli
 
 SMALL = ["--lengths=4:16", "--tokens=16", "--widths=8", "--model-width=8", "--batches=1,2", "--at-length=4"]
 SMALL += ["--quick", "--seconds=0.01", "--precision=9", "--archs=mingru,attention"]
@@ -33,21 +30,9 @@ FIELDS |= {"load", "flags", "xla_flags"}
 
 
 def run(*flags):
-    """Runs the command in this process: exit code, and what it wrote to stdout and stderr."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        patch.setattr(timing, "CEILING", 64)  # a product that takes no time
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sequence_programs, "MODEL_LAYERS", {"attention": 1})  # a program that compiles soon
-        patch.setattr(sys, "argv", ["scan_vs_attention", *map(str, flags)])
-        try:
-            cli.run(scan_vs_attention.main, scan_vs_attention.Config, scan_vs_attention.__doc__)
-        except SystemExit as stop:
-            code = stop.code
-    return code, out.getvalue(), err.getvalue()
-
-
-def read(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
+        return run_benchmark(scan_vs_attention, *flags)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +50,7 @@ def everything(tmp_path_factory):
 
 def test_every_contender_of_every_case_has_a_line(everything):
     _, path, _ = everything
-    found = [tuple(r[n] for n in ("sweep", "kind", "mode", "length", "batch", "who")) for r in read(path)]
+    found = [tuple(r[n] for n in ("sweep", "kind", "mode", "length", "batch", "who")) for r in read_jsonl(path)]
     whos = {"mingru/scan", "mingru/associative", "attention/xla", "attention/blockwise"}
     expected = set()
     for kind, modes, lengths in (
@@ -83,7 +68,7 @@ def test_every_contender_of_every_case_has_a_line(everything):
 
 def test_lines_have_the_schema_and_their_figures_fit_together(everything):
     _, path, _ = everything
-    for r in read(path):
+    for r in read_jsonl(path):
         assert r.keys() == FIELDS
         assert (r["schema"], r["benchmark"], r["dtype"]) == (1, "scan_vs_attention", "float32")
         assert r["status"] in ("measured", "fell back to scan")
@@ -100,7 +85,7 @@ def test_lines_have_the_schema_and_their_figures_fit_together(everything):
 
 def test_models_have_the_transformers_number_of_parameters(everything):
     _, path, _ = everything
-    counts = {r["arch"]: r["parameters"] for r in read(path) if r["kind"] == "model"}
+    counts = {r["arch"]: r["parameters"] for r in read_jsonl(path) if r["kind"] == "model"}
     assert counts["mingru"] == pytest.approx(counts["attention"], rel=0.1)
 
 
@@ -154,7 +139,7 @@ def test_a_run_that_was_stopped_goes_on(everything, tmp_path):
     assert code == 0, err
     after = path.read_text().splitlines(keepends=True)
     assert after[: len(lines) - 2] == lines[:-2]
-    assert [r["who"] for r in read(path)] == [r["who"] for r in read(whole)]
+    assert [r["who"] for r in read_jsonl(path)] == [r["who"] for r in read_jsonl(whole)]
     assert err.count(": model") + err.count(": layer") == 1  # one case was left
     code, out, err = run(*flags, "--report")
     assert code == 0, err
@@ -174,7 +159,7 @@ def test_more_devices_train_the_same(tmp_path):
     flags = ["--sweeps=devices", "--archs=elman", f"--json={path}", f"--plots={tmp_path}"]
     code, _, err = run(*SMALL, *flags)
     assert code == 0, err
-    found = {(r["devices"], r["who"]) for r in read(path)}
+    found = {(r["devices"], r["who"]) for r in read_jsonl(path)}
     assert found == {(n, "elman/scan") for n in (1, 2, 4, 8)}
     assert (tmp_path / "devices_model_8.png").exists()
 
@@ -185,10 +170,10 @@ def test_peers_compute_the_same(tmp_path, torch):
     flags = ["--sweeps=length", "--kinds=layer", "--modes=train", "--lengths=8", "--peers=flax,torch", f"--json={path}"]
     code, _, err = run(*SMALL, *flags, f"--plots={tmp_path}", "--archs=lstm,gru,attention", "--torch-threads=2")
     assert code == 0, err
-    peers = {r["who"] for r in read(path) if r["impl"] != "nlpx" and r["status"] == "measured"}
+    peers = {r["who"] for r in read_jsonl(path) if r["impl"] != "nlpx" and r["status"] == "measured"}
     assert peers >= {"flax lstm/scan", "flax gru/scan", "flax attention/xla", "torch lstm/eager", "torch gru/eager"}
     assert "torch attention/eager" in peers
-    assert {r["threads"] for r in read(path) if r["impl"] == "torch"} == {2}
+    assert {r["threads"] for r in read_jsonl(path) if r["impl"] == "torch"} == {2}
 
 
 def test_contenders_that_differ_stop_it(monkeypatch, tmp_path):
@@ -215,8 +200,8 @@ def test_what_does_not_fit_is_a_line_without_a_figure(monkeypatch, tmp_path):
     flags = ["--sweeps=length", "--kinds=layer", "--modes=train", "--lengths=8", "--archs=attention", f"--json={path}"]
     code, out, err = run(*SMALL, *flags, f"--plots={tmp_path}")
     assert code == 0, err
-    assert {r["status"].split(":")[0] for r in read(path)} == {"out of memory"}
-    assert all(r["milliseconds"] is None and r["memory_bytes"] > 100 for r in read(path))
+    assert {r["status"].split(":")[0] for r in read_jsonl(path)} == {"out of memory"}
+    assert all(r["milliseconds"] is None and r["memory_bytes"] > 100 for r in read_jsonl(path))
     assert "out of memory: needs 0.0 GiB" in out
 
 
@@ -225,8 +210,8 @@ def test_what_takes_too_long_is_not_tried_at_greater_lengths(tmp_path):
     flags = ["--sweeps=length", "--kinds=layer", "--modes=forward", "--archs=attention", f"--json={path}"]
     code, out, err = run(*SMALL, *flags, f"--plots={tmp_path}", "--limit=1e-9")
     assert code == 0, err
-    assert {r["status"] for r in read(path)} == {"over 1e-09 s"}
-    assert [r["compile_seconds"] is None for r in read(path)] == [False, False, True, True, True, True]
+    assert {r["status"] for r in read_jsonl(path)} == {"over 1e-09 s"}
+    assert [r["compile_seconds"] is None for r in read_jsonl(path)] == [False, False, True, True, True, True]
     assert "over 1e-09 s" in out
 
 

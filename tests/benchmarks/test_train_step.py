@@ -1,13 +1,8 @@
-import contextlib
-import io
-import json
-import sys
-
 import numpy as np
 import pytest
+from commands import read_jsonl, run_benchmark
 
 from benchmarks import timing, train_step
-from experiments import cli
 
 SMALL = ["--rounds=2", "--shapes=2x2x8x6x2,1x1x4x3x4"]
 KEYS = {"impl", "layers", "heads", "width", "seq_len", "batch", "milliseconds", "tokens_per_second", "quartiles"}
@@ -16,25 +11,12 @@ KEYS |= {"device", "versions", "cores", "rounds", "dtype", "threads", "ceiling_g
 
 @pytest.fixture(autouse=True)
 def no_turns(monkeypatch):
-    """Turns and a ceiling that take no time."""
-    monkeypatch.setattr(timing, "CEILING", 64)
+    """Turns that take no time."""
     monkeypatch.setattr(train_step, "TURN", 0.0)
 
 
 def run(*flags):
-    """Runs the command in this process: exit code, and what it wrote to stdout and stderr."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        patch.setattr(sys, "argv", ["train_step", *map(str, flags)])
-        try:
-            cli.run(train_step.main, train_step.Config, train_step.__doc__)
-        except SystemExit as stop:
-            code = stop.code
-    return code, out.getvalue(), err.getvalue()
-
-
-def read(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return run_benchmark(train_step, *flags)
 
 
 def without_compiling(patch, torch):
@@ -49,7 +31,7 @@ def test_all_contenders_have_figures_and_the_end_compares(tmp_path, monkeypatch,
     path = tmp_path / "figures.jsonl"
     code, out, err = run(*SMALL, "--peers=torch", f"--json={path}")
     assert code == 0, err
-    records = read(path)
+    records = read_jsonl(path)
     impls = ["nlpx", "torch", "torch.compile"]
     assert [(r["layers"], r["impl"]) for r in records] == [(n, impl) for n in (2, 1) for impl in impls]
     milliseconds = {(r["layers"], r["impl"]): r["milliseconds"] for r in records}
@@ -100,7 +82,7 @@ def test_a_peer_that_is_not_installed_is_named_and_has_no_figure(tmp_path, monke
     path = tmp_path / "figures.jsonl"
     code, out, err = run("--rounds=2", "--shapes=1x1x4x3x4", f"--json={path}")
     assert code == 0, err
-    assert [r["impl"] for r in read(path)] == ["nlpx"]
+    assert [r["impl"] for r in read_jsonl(path)] == ["nlpx"]
     for impl in ("torch", "torch.compile"):
         assert f"{impl} was not measured: not installed" in out
     assert "nlpx over" not in out
@@ -112,7 +94,7 @@ def test_without_a_compiler_torch_compile_has_no_figure(tmp_path, monkeypatch, t
     path = tmp_path / "figures.jsonl"
     code, out, err = run("--rounds=2", "--shapes=1x1x4x3x4", f"--json={path}")
     assert code == 0, err
-    assert [r["impl"] for r in read(path)] == ["nlpx", "torch"]
+    assert [r["impl"] for r in read_jsonl(path)] == ["nlpx", "torch"]
     assert "torch.compile was not measured: no C++ compiler" in out
 
 

@@ -1,7 +1,5 @@
 import itertools
 import re
-import subprocess
-import sys
 from functools import partial
 
 import jax
@@ -12,7 +10,7 @@ from jax.sharding import PartitionSpec as P
 from nlpx.errors import InputError
 from nlpx.layers import RNN, Transformer
 from nlpx.models import SEQ2SEQ_ARCHS, LanguageModel, Seq2Seq
-from nlpx.train.sharding import RULES, make_mesh, parameter_shardings, parse_mesh, use_cpu_devices
+from nlpx.train.sharding import RULES, make_mesh, parameter_shardings, parse_mesh
 
 MODELS = [
     {"arch": arch, "tied": tied, "positions": positions, **more}
@@ -166,20 +164,3 @@ def test_the_optimizer_lies_as_the_parameters_do(make_engine, make_batches, opti
     if optimizer == "adamw":
         mean = state.opt_state[1].mu["backbone"]["stack_0"]["feed_forward"]["up"]["kernel"]
         assert mean.sharding.shard_shape(mean.shape) == (128, 256)
-
-
-def test_cpu_devices_are_there_when_asked_for_before_jax_starts():
-    code = """
-import os
-from nlpx.train.sharding import use_cpu_devices
-use_cpu_devices("data=4,model=2")
-import jax
-assert jax.device_count() == 8, jax.devices()
-assert int(os.environ["NPROC"]) > 8
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_asking_later_changes_nothing():
-    use_cpu_devices("data=2")
-    assert jax.device_count() == 8
