@@ -13,12 +13,16 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, PartitionSpec
 
 from nlpx.ops.array_types import Array, Float, Key, RowKeys
 
 Batch = dict[str, Array]
 Metrics = dict[str, Array]
+
+SMALL = 2**16
+"""Entries of the largest array that travels with others in one vector."""
 
 
 class TaskLoss(NamedTuple):
@@ -83,6 +87,19 @@ def join_rows(tree: Any) -> Any:
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
 
 
+def add_up(sums: Any) -> Any:
+    """The sums of a tree of arrays over the data axis, in a single collective.
+
+    Small leaves go as one vector: a collective costs something for each of its arrays. Large ones do not, since putting
+    them together would copy them.
+    """
+    small = jax.tree.map(lambda leaf: leaf if leaf.size <= SMALL else None, sums)
+    large = jax.tree.map(lambda leaf: None if leaf.size <= SMALL else leaf, sums)
+    joined, split = ravel_pytree(small)
+    joined, large = jax.lax.psum((joined, large), "data")
+    return jax.tree.map(lambda a, b: b if a is None else a, split(joined), large, is_leaf=lambda leaf: leaf is None)
+
+
 def over_rows(function: Callable, mesh: Mesh) -> Callable:
     """`function(params, rows, ...) -> (sums, carry)`, each device of the data axis running it on its own rows.
 
@@ -93,7 +110,7 @@ def over_rows(function: Callable, mesh: Mesh) -> Callable:
 
     def on_one_device(params, *arguments):
         sums, carry = function(params, *arguments)
-        return jax.lax.psum(sums, "data"), carry
+        return add_up(sums), carry
 
     def spread(params, *arguments):
         return jax.shard_map(
