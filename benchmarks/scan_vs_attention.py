@@ -444,10 +444,9 @@ def main(config: Config) -> None:
     sweeps = timing.parse_names("sweep", setting(measure, "sweeps"), SWEEPS)
     if report.json is not None and not report.report:
         check_writable(Path(report.json))
-    if sweeps == ("devices",):
-        from nlpx.train.cpu import use_cpu_devices
+    from nlpx.train.cpu import use_cpu_devices
 
-        use_cpu_devices("auto")
+    use_cpu_devices("auto" if sweeps == ("devices",) else "data=1")
     import jax
 
     if "torch" in peers:
