@@ -102,7 +102,8 @@ def versus(name: str, of: Line, other: str, than: Line, unit: str) -> str | None
     gaps = [of.y[of.x.index(x)] / than.y[than.x.index(x)] for x in shared]
     where = [f"{number(x)} tokens" for x in crossings(of, than)]
     low, high = (f"{x:,}" for x in (min(shared), max(shared)))
-    first, last = (number(max(gap, 1 / gap)) for gap in (gaps[0], gaps[-1]))
+    ratios = (max(gap, 1 / gap) for gap in (gaps[0], gaps[-1]))
+    first, last = (f"{ratio:.2f}" if ratio < 1.1 else number(ratio) for ratio in ratios)
     if not where:
         faster, slower = (name, other) if gaps[-1] < 1 else (other, name)
         if high == low:
@@ -256,7 +257,8 @@ def compare(a: Sequence[Record], b: Sequence[Record]) -> tuple[list[tuple[str, f
             continue
         logs = {name: math.log(second[case][name] / first[case][name]) for name in shared}
         mean = sum(logs.values()) / len(logs)
-        name = f"{case[0]} {case[1]} {case[2]} {case[4]} x {case[3]}" + (f" on {case[6]}" if case[6] > 1 else "")
+        name = f"{case[0]} {case[1]} {case[5]} {case[2]} {case[4]} x {case[3]}"
+        name += (f" on {case[6]}" if case[6] > 1 else "") + (f" {case[7]}" if case[7] != "float32" else "")
         figures += [(f"{name}, {who}", math.exp(log - mean)) for who, log in logs.items()]
     figures.sort(key=lambda figure: (-abs(math.log(figure[1])), figure[0]))
     if not figures:

@@ -6,7 +6,7 @@ import platform
 import re
 import subprocess
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from nlpx.errors import InputError
 SCHEMA = 1
 """Of the lines of a results file; another number is another meaning."""
 RESULTS = Path(__file__).parent / "results"
+ROOM = 2**20
+"""Bytes that a disk must still take; a full sweep has half of them."""
 
 
 def default_results() -> Path:
@@ -36,46 +38,108 @@ def read_results(path: Path) -> list[dict[str, Any]]:
       InputError: a file that cannot be read, or of another schema.
     """
     try:
-        texts = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the results file {path} cannot be read ({error}); give another with --json") from None
+    lines, cut_off = text.splitlines(), not text.endswith("\n")
     records: dict[Any, dict[str, Any]] = {}
-    for i, text in enumerate(texts, start=1):
+    for i, line in enumerate(lines, start=1):
         try:
-            record = json.loads(text)
+            record = json.loads(line)
             version = record["schema"]
-        except (json.JSONDecodeError, TypeError, KeyError):
-            if i == len(texts):
+            key = key_of(record) if version == SCHEMA else None
+        except (json.JSONDecodeError, TypeError, KeyError, AttributeError):
+            if i == len(lines) and cut_off:
                 continue
             raise InputError(f"{path}: line {i} is no figure of this benchmark; give another file") from None
-        if version != SCHEMA:
+        if key is None:
             raise InputError(f"{path} has schema version {version}, this is {SCHEMA}; give another file with --json")
-        records[key_of(record)] = record
+        records[key] = record
     return list(records.values())
 
 
-def check_writable(path: Path) -> None:
-    """Raises InputError if nothing can be added to the file; mends a line that a kill cut off."""
+def open_results(path: Path) -> list[dict[str, Any]]:
+    """The figures that a results file holds, none if there is no file; it is made, and a line that a kill cut off is
+    taken out of it.
+
+    Raises:
+      InputError: a file of something else, or to which nothing can be added.
+    """
+    if path.exists() and not path.is_file():
+        raise InputError(f"results cannot be written to {path}: it is no file; give another with --json")
+    known = read_results(path) if path.exists() else []
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "ab+") as file:
+            file.seek(0)
+            whole = file.read()
+            end = whole.rfind(b"\n") + 1
+            if _is_json(whole[end:]):
+                file.write(b"\n")
+            else:
+                file.truncate(end)
             size = file.seek(0, os.SEEK_END)
-            if size:
-                file.seek(0)
-                whole = file.read()
-                if not whole.endswith(b"\n"):
-                    file.truncate(whole.rfind(b"\n") + 1)
+            # A full disk shows before hours are spent.
+            file.write(bytes(ROOM))
+            file.flush()
+            os.fsync(file.fileno())
+            file.truncate(size)
     except OSError as error:
-        raise InputError(
-            f"results cannot be written to {path}: {error.strerror}; give another file with --json"
-        ) from None
+        raise _no_room(path, error) from None
+    return known
+
+
+def add_results(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Raises InputError if they cannot be written."""
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write("".join(json.dumps(record) + "\n" for record in records))
+    except OSError as error:
+        raise _no_room(path, error) from None
+
+
+def _no_room(path: Path, error: OSError) -> InputError:
+    return InputError(f"results cannot be written to {path}: {error.strerror}; give another file with --json")
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def latest_run(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of several runs in one file those figures that go together: of the machine and versions of the last line, and of
+    each sweep what has the shape of its last."""
+
+    def run_of(record):
+        return (record["device"], record["cores"], _versions(record["versions"]))
+
+    def sweep_of(record):
+        return tuple(record[name] for name in ("sweep", "kind", "mode", "case_width", "dtype"))
+
+    def shape_of(record):
+        """What a sweep keeps fixed."""
+        if record["sweep"] == "length":
+            return record["batch"] if record["mode"] == "generate" else record["batch"] * record["length"]
+        return record["length"] if record["sweep"] == "batch" else (record["batch"], record["length"])
+
+    shapes = {sweep_of(r): shape_of(r) for r in records}
+    return [r for r in records if run_of(r) == run_of(records[-1]) and shape_of(r) == shapes[sweep_of(r)]]
 
 
 def key_of(record: Mapping[str, Any]) -> tuple[Any, ...]:
     """What makes a figure another one, versions and how it was measured included."""
     names = (*("who", "sweep", "kind", "mode", "length", "batch", "case_width", "devices", "dtype"), "device", "cores")
-    versions = tuple(sorted((name, v) for name, v in record["versions"].items() if name != "torch"))
-    return (*(record[name] for name in names), record["limit"], record["precision_wanted"], versions)
+    names += ("limit", "precision_wanted", "xla_flags")
+    return (*(record[name] for name in names), _versions(record["versions"], torch=record["impl"] == "torch"))
+
+
+def _versions(versions: Mapping[str, str], *, torch: bool = False) -> tuple[tuple[str, str], ...]:
+    """Those of PyTorch change only PyTorch's figures."""
+    return tuple(sorted((name, version) for name, version in versions.items() if torch or name != "torch"))
 
 
 def commit() -> str | None:

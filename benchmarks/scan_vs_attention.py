@@ -13,7 +13,6 @@ a figure: a run that was stopped goes on, and what it holds is not measured agai
 that nothing else uses; --quick takes under three minutes.
 """
 
-import json
 import math
 import os
 import re
@@ -27,7 +26,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks import growth, timing
-from benchmarks.results_file import check_writable, commit, default_results, key_of, read_results, record_of
+from benchmarks.results_file import (
+    add_results,
+    commit,
+    default_results,
+    key_of,
+    latest_run,
+    open_results,
+    read_results,
+    record_of,
+)
 from benchmarks.sequence_peers import PEERS, peer_programs
 from benchmarks.sequence_programs import HEADS, OURS, Case, Program, Who, memory_left, our_program, refusal
 from experiments import cli
@@ -45,7 +53,7 @@ FULL = {
     "model_width": 128,
     "batches": "1:64",
     "batch_modes": {"layer": ("train", "generate"), "model": ("train", "generate")},
-    "newton": ("layer", "model"),
+    "newton": "layer",
     "at_length": 256,
     "archs": ",".join(ARCHS),
     "precision": 0.03,
@@ -61,7 +69,7 @@ QUICK = {
     "model_width": 64,
     "batches": "1,8",
     "batch_modes": {"layer": (), "model": ("train",)},
-    "newton": ("layer",),
+    "newton": "layer",
     "at_length": 128,
     "archs": "lstm,gru,mingru,attention",
     "precision": 0.1,
@@ -91,8 +99,12 @@ class MeasureConfig:
     archs: str | None = None
     """Who takes part, of elman, lstm, gru, mingru, minlstm, attention; if not given all, without elman and minlstm with
     --quick."""
+    newton: str | None = None
+    """Kinds in which a GRU by Newton's method takes part, as layer,model; layer if not given: a call of a model takes
+    it seconds, and a sweep half as long again."""
     peers: str = "none"
-    """Other libraries, of single layers: flax, torch (eager; attention also torch.compile), or none."""
+    """Other libraries, of single layers in float32: flax, torch (eager; attention also torch.compile), or none. With
+    torch all contenders run on the CPU."""
     lengths: str | None = None
     """Of the sequences, as 64:16384 (doubling) or 64,256,1024; if not given 64:16384, to 1024 with --quick."""
     tokens: int | None = None
@@ -167,11 +179,12 @@ def parse_range(flag: str, text: str) -> tuple[int, ...]:
     return tuple(sorted({int(part) for part in parts}))
 
 
-def device_counts() -> list[int]:
+def device_counts(batch: int) -> list[int]:
+    """1, 2, 4 and so on: of those that there are, as many as the batch can be spread over."""
     import jax
 
     counts = [1]
-    while 2 * counts[-1] <= len(jax.devices()):
+    while 2 * counts[-1] <= len(jax.devices()) and batch % (2 * counts[-1]) == 0:
         counts.append(2 * counts[-1])
     return counts
 
@@ -214,7 +227,7 @@ def make_cases(measure: MeasureConfig) -> list[Case]:
                 if "length" in sweeps:
                     for length in lengths:
                         add("length", length, 1 if mode == "generate" else tokens // length)
-                if "batch" in sweeps and mode in setting(measure, "batch_modes")[kind]:
+                if "batch" in sweeps and (measure.modes or mode in setting(measure, "batch_modes")[kind]):
                     for batch in batches:
                         add("batch", at_length, batch)
                 if "devices" in sweeps and (kind, mode) == ("model", "train"):
@@ -245,12 +258,13 @@ def disagreement(case: Case, results: Mapping[Who, dict[str, Any]]) -> str | Non
     return None
 
 
-def first_call(program: Program) -> tuple[dict[str, Any] | None, str | None, float]:
+def first_call(program: Program, devices: int) -> tuple[dict[str, Any] | None, str | None, float]:
     """What the first call gave, or why there is nothing; and its seconds."""
     import jax
 
-    if program.memory is not None and program.memory > 0.9 * memory_left():
-        return None, f"{timing.OUT_OF_MEMORY}: needs {program.memory / 2**30:.1f} GiB", 0.0
+    needs = (program.memory or 0) * (devices if jax.default_backend() == "cpu" else 1)
+    if needs > 0.9 * memory_left():
+        return None, f"{timing.OUT_OF_MEMORY}: needs {needs / 2**30:.1f} GiB", 0.0
     start = time.perf_counter()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -262,13 +276,18 @@ def first_call(program: Program) -> tuple[dict[str, Any] | None, str | None, flo
     return (None if failure else program.read(result)), failure, seconds
 
 
+def trait_of(who: Who, case: Case) -> tuple[Any, ...]:
+    """What cases have in common that take longer and longer: by length, or by batch."""
+    return who, case.sweep, case.kind, case.width, case.mode, case.devices
+
+
 def measure_case(
     case: Case, whos: Iterable[Who], measure: MeasureConfig, shared: Mapping[str, Any], slow: set[Any]
 ) -> list[dict[str, Any]]:
     """Builds, compares and times the contenders of a case.
 
     Args:
-      slow: who, in which kind, width and mode, exceeded the limit at a shorter length; they are not tried again.
+      slow: who, in which sweep, exceeded the limit in a smaller case; they are not tried again.
 
     Raises:
       SystemExit: they do not compute the same (1).
@@ -279,7 +298,7 @@ def measure_case(
     ready: dict[tuple[Who, int], Program] = {}
     results, failed = {}, {}
     for who in whos:
-        trait = (who, case.sweep, case.kind, case.width, case.mode)
+        trait = trait_of(who, case)
         if trait in slow:
             failed[who] = (None, over)
             continue
@@ -287,21 +306,23 @@ def measure_case(
             lambda who=who: [our_program(who, case)] if who.impl == "nlpx" else peer_programs(who, case, torch_threads)
         )
         for i, program in enumerate(built or ()):
-            result, failure, seconds = first_call(program)
+            result, failure, seconds = first_call(program, case.devices)
             if failure is None and seconds > limit:
                 # The first call of some includes compiling: the second decides.
                 start = time.perf_counter()
                 program.call()
                 seconds = time.perf_counter() - start
                 failure = over.failure if seconds > limit else None
-            if failure == over.failure:
-                slow.add(trait)
             if failure is None:
                 ready[who, i], results[who] = program, result
             else:
                 failed[who] = (program, timing.Timing(failure=failure))
         if not built:
             failed[who] = (None, timing.Timing(failure=failure))
+        if any(name == who for name, _ in ready):
+            failed.pop(who, None)  # of PyTorch's numbers of threads, one was fast enough
+        elif failed[who][1] == over:
+            slow.add(trait)
     wrong = disagreement(case, results)
     if wrong:
         print(f"the contenders do not compute the same, so nothing is timed. {wrong}", file=sys.stderr)
@@ -330,7 +351,7 @@ def measure_case(
 def contenders(case: Case, measure: MeasureConfig, peers: tuple[str, ...], backend: str) -> list[Who]:
     archs = timing.parse_names("arch", setting(measure, "archs"), ARCHS)
     everyone = [*OURS, *(who for peer in peers for who in PEERS[peer])]
-    if case.kind not in setting(measure, "newton"):
+    if case.kind not in timing.parse_names("kind", setting(measure, "newton"), KINDS):
         everyone = [who for who in everyone if who.backend != "newton"]
     return [who for who in everyone if who.arch in archs and refusal(who, case, backend) is None]
 
@@ -362,31 +383,36 @@ def measure_all(
     }
     held = {key_of(record): record for record in known}
     found, ceiling, slow = [], None, set()
-    many = [case._replace(devices=n) for case in cases for n in (device_counts() if case.sweep == "devices" else (1,))]
+    many = [
+        case._replace(devices=n)
+        for case in cases
+        for n in (device_counts(case.batch) if case.sweep == "devices" else (1,))
+    ]
     start = time.perf_counter()
     for i, case in enumerate(many, start=1):
         whos = contenders(case, measure, peers, backend)
         keys = {who: key_of(record_of(case, who, None, timing.Timing(failure="?"), shared)) for who in whos}
-        missing = [who for who in whos if keys[who] not in held]
-        found += [held[keys[who]] for who in whos if keys[who] in held]
-        for who in whos:
-            old = held.get(keys[who])
-            if old is not None and old["status"].startswith("over"):
-                slow.add((who, case.sweep, case.kind, case.width, case.mode))
+        old = {who: held[key] for who, key in keys.items() if key in held}
+        if measure.torch_threads:
+            old = {who: r for who, r in old.items() if who.impl != "torch" or r["threads"] == measure.torch_threads}
+        missing = [who for who in whos if who not in old]
+        found += old.values()
+        slow |= {trait_of(who, case) for who, r in old.items() if r["status"].startswith("over")}
         if not missing:
             continue
         if ceiling is None:
-            ceiling = max(timing.measure_ceiling(9, tuple(p for p in peers if p == "torch"), measure.dtype).values())
+            others = tuple(peer for peer in peers if peer == "torch" and measure.dtype == "float32")
+            ceiling = max(timing.measure_ceiling(9, others, measure.dtype).values())
         passed = time.perf_counter() - start
         print(f"{i} of {len(many)}, {passed:.0f} s: {case}", file=sys.stderr, flush=True)
         records = measure_case(case, missing, measure, {**shared, "ceiling_gflops": ceiling}, slow)
-        with open(path, "a", encoding="utf-8") as file:
-            file.write("".join(json.dumps(record) + "\n" for record in records))
+        add_results(path, records)
         found += records
     return found
 
 
-def print_report(records: list[dict[str, Any]], missing: tuple[str, ...]) -> None:
+def print_report(records: list[dict[str, Any]], missing: list[str]) -> None:
+    """`missing`: a sentence for each of those who were asked for and have no figures."""
     from rich.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else 150)
@@ -411,8 +437,8 @@ def print_report(records: list[dict[str, Any]], missing: tuple[str, ...]) -> Non
             print(f"\n{title}:")
             for sentence in found:
                 print(f"- {sentence}")
-    for peer in missing:
-        print(f"{peer} is not installed, so it was not measured")
+    for sentence in missing:
+        print(sentence)
 
 
 def run_devices(path: Path) -> None:
@@ -426,10 +452,26 @@ def run_devices(path: Path) -> None:
         sys.exit(result.returncode)
 
 
+def how(measure: MeasureConfig) -> dict[str, Any]:
+    """What all figures of a run have in common."""
+    wanted = {"limit": setting(measure, "limit"), "precision_wanted": setting(measure, "precision")}
+    return {"dtype": measure.dtype, **wanted}
+
+
+def make_folder(report: ReportConfig, path: Path) -> Path:
+    """Where pictures go; raises InputError if they cannot."""
+    folder = Path(report.plots) if report.plots else path.parent / (path.stem if path.suffix else f"{path.name}-plots")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"pictures cannot be written to {folder}: {error.strerror}; give --plots another") from None
+    return folder
+
+
 def main(config: Config) -> None:
     measure, report = config.measure, config.report
     if report.compare is not None:
-        files = [read_results(Path(name)) for name in report.compare]
+        files = [latest_run(read_results(Path(name))) for name in report.compare]
         figures, sentences = growth.compare(*files)
         for name, value in figures[:20]:
             print(f"{value:.3f}  {name}")
@@ -438,12 +480,14 @@ def main(config: Config) -> None:
         return
     cases = make_cases(measure)
     timing.parse_names("arch", setting(measure, "archs"), ARCHS)
+    timing.parse_names("kind", setting(measure, "newton"), KINDS)
     wanted = () if measure.peers == "none" else timing.parse_names("peer", measure.peers, tuple(PEERS))
     peers = tuple(peer for peer in wanted if timing.installed(peer))
-    missing = tuple(peer for peer in wanted if peer not in peers)
+    missing = [f"{peer} is not installed, so it was not measured" for peer in wanted if peer not in peers]
     sweeps = timing.parse_names("sweep", setting(measure, "sweeps"), SWEEPS)
+    known = None
     if report.json is not None and not report.report:
-        check_writable(Path(report.json))
+        known = open_results(Path(report.json))  # before JAX, which takes seconds to start
     from nlpx.train.cpu import use_cpu_devices
 
     use_cpu_devices("auto" if sweeps == ("devices",) else "data=1")
@@ -453,26 +497,26 @@ def main(config: Config) -> None:
         jax.config.update("jax_platforms", "cpu")  # as PyTorch here
     path = Path(report.json) if report.json is not None else default_results()
     if report.report:
-        wanted_rows = {"limit": setting(measure, "limit"), "precision_wanted": setting(measure, "precision")}
-        records = growth.select(read_results(path), dtype=measure.dtype, **wanted_rows)
+        records = latest_run(growth.select(read_results(path), **how(measure)))
     else:
-        check_writable(path)
-        known = [] if report.again else read_results(path)
+        folder = make_folder(report, path)
+        known = open_results(path) if known is None else known
         apart = "devices" in sweeps and len(sweeps) > 1 and jax.default_backend() == "cpu"
         here = [case for case in cases if case.sweep != "devices"] if apart else cases
-        records = measure_all(here, measure, peers, path, known)
+        records = measure_all(here, measure, peers, path, [] if report.again else known)
         if apart and any(case.sweep == "devices" for case in cases):
             run_devices(path)
-            devices = next(case for case in cases if case.sweep == "devices")
-            records += growth.select(read_results(path), sweep="devices", length=devices.length, dtype=measure.dtype)
+            archs = timing.parse_names("arch", setting(measure, "archs"), ARCHS)
+            devices = growth.select(read_results(path), sweep="devices", **how(measure))
+            records += [r for r in latest_run(devices) if r["arch"] in archs]
     if not records:
-        what = f"{path} holds no figures of such a run" if report.report else "no contender of these flags runs here"
-        raise InputError(f"there is nothing to report: {what}; ask for others with --archs, --kinds, --modes, --quick")
+        if report.report:
+            raise InputError(f"{path} holds no figures of such a run; give the --quick, --dtype or --limit it had")
+        raise InputError("no contender of these flags runs here; ask for others with --archs, --kinds, --modes")
     print_report(records, missing)
     print(f"\nfigures: {path}")
-    folder = Path(report.plots) if report.plots else path.parent / path.stem
+    folder = make_folder(report, path)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for picture in growth.plot_all(records, folder):
             if picture.suffix == ".png":
                 print(f"picture: {picture} (and .svg)")

@@ -90,7 +90,7 @@ class Program(NamedTuple):
     width: int
     parameters: int
     memory: int | None = None
-    """Bytes that a call needs at once, arguments and results included, as the compiler counts them."""
+    """Bytes that a call needs at once on each device, arguments and results included, as the compiler counts them."""
     compile_seconds: float | None = None
     threads: int | None = None
 

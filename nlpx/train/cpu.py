@@ -42,7 +42,7 @@ def use_cpu_devices(spec: str) -> None:
 
 
 def keep_memory() -> None:
-    """Lets the C library keep freed memory, where it is glibc; what the environment says otherwise stays.
+    """Lets the C library keep freed memory, where it is glibc; `MALLOC_` variables of the environment come first.
 
     XLA asks for a program's temporaries at every call and frees them at its end. Given back to the kernel, they are
     filled with zeros and mapped page by page in the next step again: 160,000 pages, a sixth of the time, in a step with

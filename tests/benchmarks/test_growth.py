@@ -84,6 +84,9 @@ def test_sentences_say_who_is_faster_where():
     text = growth.versus("attention", attention, "lstm", grows(1), "forward")
     assert text.startswith("forward: lstm is faster than attention from 64 to 1,024 tokens, 64 to 1,000 times")
     assert growth.versus("attention", attention, "lstm", Line((7.0,), (1.0,)), "forward") is None
+    # A ratio near one is not rounded to one.
+    text = growth.versus("attention", grows(1, 1.04), "lstm", grows(1), "forward")
+    assert text == "forward: lstm is faster than attention from 64 to 1,024 tokens, 1.04 to 1.04 times"
 
 
 def test_attention_is_the_faster_of_its_backends():

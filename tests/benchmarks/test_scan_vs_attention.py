@@ -61,7 +61,7 @@ def test_every_contender_of_every_case_has_a_line(everything):
             for length in lengths:
                 batch = 1 if mode == "generate" else 16 // length
                 expected |= {("length", kind, mode, length, batch, who) for who in whos}
-    expected |= {("batch", "model", "train", 4, batch, who) for batch in (1, 2) for who in whos}
+    expected |= {("batch", "model", mode, 4, n, who) for mode in ("train", "generate") for n in (1, 2) for who in whos}
     assert len(found) == len(expected)
     assert set(found) == expected
 
@@ -154,7 +154,7 @@ def test_two_files_side_by_side(everything):
     assert "100.0 % of them within 15 % of each other" in out
 
 
-def test_more_devices_train_the_same(tmp_path):
+def test_the_sweep_over_devices_has_a_line_for_every_number_of_them(tmp_path):
     path = tmp_path / "figures.jsonl"
     flags = ["--sweeps=devices", "--archs=elman", f"--json={path}", f"--plots={tmp_path}"]
     code, _, err = run(*SMALL, *flags)
