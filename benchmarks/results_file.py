@@ -17,6 +17,8 @@ from nlpx.errors import InputError
 SCHEMA = 1
 """Of the lines of a results file; another number is another meaning."""
 RESULTS = Path(__file__).parent / "results"
+BEGIN = '{"schema": '
+"""Of each line; what a kill left of one is known by it."""
 ROOM = 2**20
 """Bytes that a disk must still take; a full sweep has half of them."""
 
@@ -49,7 +51,7 @@ def read_results(path: Path) -> list[dict[str, Any]]:
             version = record["schema"]
             key = key_of(record) if version == SCHEMA else None
         except (json.JSONDecodeError, TypeError, KeyError, AttributeError):
-            if i == len(lines) and cut_off:
+            if i == len(lines) and cut_off and line.startswith(BEGIN):
                 continue
             raise InputError(f"{path}: line {i} is no figure of this benchmark; give another file") from None
         if key is None:

@@ -1,10 +1,12 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from commands import read_jsonl, run_benchmark
 
-from benchmarks import scan_vs_attention, sequence_programs
+from benchmarks import results_file, scan_vs_attention, sequence_programs
 from benchmarks.sequence_programs import Case, Who
 
 SMALL = ["--lengths=4:16", "--tokens=16", "--widths=8", "--model-width=8", "--batches=1,2", "--at-length=4"]
@@ -248,6 +250,8 @@ def test_ranges(text, found):
         (["--archs=gpt"], "unknown arch 'gpt'"),
         (["--limit=0"], "--limit must be above 0"),
         (["--json=/proc/nowhere/figures.jsonl"], "results cannot be written to /proc/nowhere/figures.jsonl"),
+        (["--json=/dev/full"], "results cannot be written to /dev/full: it is no file"),
+        (["--json=figures", "--plots=/proc/nowhere"], "pictures cannot be written to /proc/nowhere"),
         (["--report", "--json=missing.jsonl"], "the results file missing.jsonl cannot be read"),
         (["--compare", "missing.jsonl", "missing.jsonl"], "the results file missing.jsonl cannot be read"),
     ],
@@ -272,3 +276,67 @@ def test_results_of_another_schema_are_refused(everything, tmp_path):
     code, _, err = run(*SMALL, f"--json={path}")
     assert (code, "line 1 is no figure" in err) == (2, True)
     assert path.read_text().startswith("not json\n")
+
+
+@pytest.mark.parametrize(
+    "text", ['{"learning_rate": 0.1}', '{"learning_rate": 0.1}\n', '{"schema": 1}\n', "text\n", "text"]
+)
+def test_a_file_of_something_else_stays_as_it_is(text, tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text(text)
+    code, _, err = run(*SMALL, f"--json={path}")
+    assert (code, "line 1 is no figure" in err) == (2, True)
+    assert path.read_text() == text
+
+
+def test_a_whole_last_line_without_its_end_is_kept(everything, tmp_path):
+    _, whole, _ = everything
+    path = tmp_path / "figures.jsonl"
+    path.write_text(whole.read_text().rstrip("\n"))
+    assert len(results_file.open_results(path)) == len(read_jsonl(whole))
+    assert path.read_text() == whole.read_text()
+
+
+def test_a_disk_without_room_is_said_before_anything_is_measured(tmp_path):
+    path = tmp_path / "figures.jsonl"
+    code = f"""
+import pathlib, resource
+from benchmarks import results_file
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+path = pathlib.Path({str(path)!r})
+line = {{"who": "x" * 20_000}}
+for call in (lambda: results_file.open_results(path), lambda: results_file.add_results(path, [line])):
+    try:
+        call()
+    except results_file.InputError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == 2 * f"results cannot be written to {path}: File too large; give another file with --json\n"
+
+
+def test_of_several_runs_in_a_file_the_latest_goes_together(everything):
+    _, path, _ = everything
+    records = read_jsonl(path)
+    assert results_file.latest_run(records) == records
+    older = [r | {"versions": r["versions"] | {"jax": "0.1"}} for r in records]
+    assert results_file.latest_run(older + records) == records
+    # Twice the tokens in a call.
+    wider = [r | {"batch": 2 * r["batch"]} for r in records if r["sweep"] == "length" and r["mode"] == "forward"]
+    assert results_file.latest_run(wider + records) == records
+    assert results_file.latest_run(records + wider) != records
+
+
+def test_a_new_pytorch_makes_pytorchs_figures_anew(everything):
+    _, path, _ = everything
+    ours = read_jsonl(path)[0]
+    newer = {"versions": ours["versions"] | {"torch": "99"}}
+    assert results_file.key_of(ours) == results_file.key_of(ours | newer)
+    theirs = ours | {"impl": "torch"}
+    assert results_file.key_of(theirs) != results_file.key_of(theirs | newer)
+
+
+def test_devices_are_as_many_as_divide_the_batch():
+    assert scan_vs_attention.device_counts(64) == [1, 2, 4, 8]
+    assert scan_vs_attention.device_counts(6) == [1, 2]
+    assert scan_vs_attention.device_counts(9) == [1]

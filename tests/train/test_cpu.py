@@ -4,9 +4,11 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
-from nlpx.train.cpu import compiler_options, use_cpu_devices
+from nlpx.train.cpu import Jitted, use_cpu_devices
 
 
 def test_cpu_devices_are_there_when_asked_for_before_jax_starts():
@@ -58,6 +60,39 @@ def test_freed_memory_stays():
     assert pages(MALLOC_MMAP_THRESHOLD_="1000000") > 10_000
 
 
-def test_options_are_known_to_xla():
-    assert compiler_options()
-    assert jax.jit(lambda x: x + 1, compiler_options=compiler_options())(1) == 2
+@pytest.fixture
+def no_cache():
+    """Of compiled programs."""
+    folder = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", None)
+    compilation_cache.reset_cache()
+    yield
+    jax.config.update("jax_compilation_cache_dir", folder)
+    compilation_cache.reset_cache()
+
+
+@pytest.mark.parametrize(("rows", "piece"), [(500, 16_000_000), (2_500, 33_000_000), (3_000, None)])
+def test_temporaries_lie_in_pieces_where_they_fit(rows, piece, no_cache, capfd):
+    traced = []
+
+    def function(state, x):
+        traced.append(x.shape)
+        inner = jax.lax.map(lambda scale: jnp.tanh(scale * (jnp.sin(x) @ jnp.cos(x))).sum(0), jnp.ones(2))
+        return state + inner.sum()
+
+    x = jnp.ones((rows, rows))
+    program = Jitted(function)
+    assert program(0.0, x) == pytest.approx(float(function(0.0, x)), rel=1e-4)
+    program(1.0, x)
+    program.lower(1.0, x)
+    assert len(traced) == 2  # once by the program, and here
+    assert program._chosen.keys() == {((((rows, rows), x.dtype)),)}
+    assert next(iter(program._chosen.values())) is program._programs[piece]
+    assert "per-heap size limit" not in capfd.readouterr().err
+
+
+def test_what_is_to_be_cached_is_one_piece(no_cache, tmp_path):
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    program = Jitted(lambda state, x: state + x)
+    assert program(1.0, jnp.ones(3)).shape == (3,)
+    assert list(program._programs) == [None]
