@@ -59,8 +59,8 @@ def keep_memory() -> None:
 
 
 class Jitted:
-    """`jax.jit` of a program that runs again and again; on a CPU its temporaries lie in pieces that malloc keeps (unless
-    JAX is to cache compiled programs).
+    """`jax.jit` of a program that runs again and again; on a CPU its temporaries lie in pieces that malloc keeps (not
+    where JAX is to cache compiled programs).
 
     XLA puts them into one allocation, and what is larger than 32 MiB comes from the kernel at each call. It can be told
     to make several, and then warns of every array that fits into none: the shapes of the program tell that before.
