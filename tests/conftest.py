@@ -23,7 +23,7 @@ from nlpx.train.cpu import use_cpu_devices  # noqa: E402 - under the hook
 use_cpu_devices("data=8")
 jax.devices()
 
-hypothesis.settings.register_profile("nlpx", deadline=None, derandomize=True, max_examples=30)
+hypothesis.settings.register_profile("nlpx", deadline=None, derandomize=True, max_examples=20)
 hypothesis.settings.load_profile("nlpx")
 
 NO_TORCH = "PyTorch is not installed; `make test PARITY=1` installs it and runs them"

@@ -14,7 +14,7 @@ def run(flags, monkeypatch):
     cli.run(decoding.main, decoding.Config, decoding.__doc__)
 
 
-@pytest.mark.parametrize("arch", ["transformer", "rnn-bahdanau"])
+@pytest.mark.parametrize("arch", ["transformer", pytest.param("rnn-bahdanau", marks=pytest.mark.slow)])
 def test_the_cache_changes_no_token_and_every_figure_is_kept(arch, tmp_path, monkeypatch, capsys):
     path = tmp_path / "figures.jsonl"
     run([*SMALL, f"--archs={arch}", "--batches=3", "--tokens=18", "--beams=2", f"--json={path}"], monkeypatch)

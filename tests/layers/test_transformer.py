@@ -223,7 +223,9 @@ SCANNED = {
 }
 
 
-@pytest.mark.parametrize("name", SCANNED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "decoder-remat")) for name in SCANNED]
+)
 def test_a_scan_over_the_blocks_changes_neither_parameters_nor_values_nor_gradients_nor_draws(name):
     options, arguments = SCANNED[name]
     encoded, keys = X[:, :5, :5] if "cross" in options else None, jax.random.split(jax.random.key(2), B)

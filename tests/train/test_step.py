@@ -18,6 +18,10 @@ TASKS = {  # arch, whether it carries its state, and the meshes and accumulation
 }
 
 
+# Each number of devices and of parts is among the others.
+LESS = [("lstm", "data=2", 1), ("lstm", "data=4,model=2", 1), ("transformer", "data=4", 1)]
+
+
 def run(engine, batches):
     """The state after the batches, and the metrics of each: mean loss, tokens and gradient norm."""
     state, metrics = engine.init(), []
@@ -54,7 +58,11 @@ def curves(make_engine, make_batches):
 
 @pytest.mark.parametrize(
     ("name", "mesh", "accumulation"),
-    [(name, mesh, parts) for name, (_, _, ways) in TASKS.items() for mesh, parts in ways],
+    [
+        pytest.param(name, mesh, parts, marks=[pytest.mark.slow] * ((name, mesh, parts) in LESS))
+        for name, (_, _, ways) in TASKS.items()
+        for mesh, parts in ways
+    ],
 )
 def test_devices_and_accumulation_change_nothing(curves, name, mesh, accumulation):
     expected = curves(name)
@@ -117,7 +125,7 @@ def test_the_carried_state_is_a_constant_and_is_reset_at_a_start(make_engine, ma
         assert max(np.abs(a - b).max() for a, b in zip(*map(jax.tree.leaves, (other, expected)), strict=True)) > 3e-5
 
 
-@pytest.mark.parametrize("arch", ["lstm", "transformer"])
+@pytest.mark.parametrize("arch", [pytest.param("lstm", marks=pytest.mark.slow), "transformer"])
 def test_bfloat16_computes_but_parameters_stay_float32(make_engine, make_batches, arch):
     batches = make_batches(3)
     options = {"optimizer": "adamw", "beta1": 0.9, "learning_rate": 0.01}
@@ -130,7 +138,9 @@ def test_bfloat16_computes_but_parameters_stay_float32(make_engine, make_batches
     assert (metrics[:, 0] != reference[:, 0]).any()
 
 
-@pytest.mark.parametrize(("arch", "carry_state"), [("lstm", True), ("transformer", False)])
+@pytest.mark.parametrize(
+    ("arch", "carry_state"), [("lstm", True), pytest.param("transformer", False, marks=pytest.mark.slow)]
+)
 def test_evaluation_is_the_mean_over_all_tokens(make_engine, make_batches, arch, carry_state):
     """Neither dropout nor label smoothing enters it, nor the way the tokens are spread over batches and devices."""
     batches = make_batches(3, stream=carry_state)
