@@ -77,6 +77,8 @@ QUICK = {
     "rounds": 3,
     "limit": 2.0,
 }
+LONG = 1.0
+"""Seconds of a call that three turns are enough of."""
 FELL_BACK = "fell back to scan"
 """Newton's method found no solution within its rounds and said so."""
 TOLERANCES = {"float32": 1e-4, "bfloat16": 5e-2}
@@ -343,6 +345,7 @@ def measure_case(
         pause=0.005,
         precision=setting(measure, "precision"),
         budget=setting(measure, "seconds"),
+        long=LONG,
     )
     rows = {key[0]: (program, timings[key]) for key, program in ready.items()} | failed
     return [record_of(case, who, *rows[who], shared) for who in whos]

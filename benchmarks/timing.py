@@ -76,6 +76,7 @@ def interleave(
     pause: float = 0.01,
     precision: float = math.inf,
     budget: float = math.inf,
+    long: float = math.inf,
     clock: Callable[[], float] = time.perf_counter,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[Key, Timing]:
@@ -94,12 +95,14 @@ def interleave(
         next one needs.
       precision: `Timing.precision` to reach; those that have not after `rounds` take further turns.
       budget: seconds of these further turns, after which they end all the same.
+      long: seconds; calls that take longer need three turns only, and begin them without a call that does not count.
 
     Returns:
       The timings; of a call that ran out of memory or exceeded the limit, its failure.
     """
     timings: dict[Key, Timing] = {}
     counts: dict[Key, int] = {}
+    slow: set[Key] = set()
 
     def take_turn(call, count, *, warm=True):
         def run():
@@ -118,17 +121,20 @@ def interleave(
         if failure is None and seconds > limit:
             failure = f"over {limit:g} s"
         counts[key] = max(1, math.ceil(turn / max(seconds, 1e-6)))
+        if seconds > long:
+            slow.add(key)
         timings[key] = Timing(failure=failure)
     end = math.inf
     for done in itertools.count():
         left = [key for key, timed in timings.items() if timed.failure is None]
         if done >= rounds:
             end = min(end, clock() + budget)
-            left = [key for key in left if timings[key].precision > precision]
+        least = {key: min(3, rounds) if key in slow else rounds for key in left}
+        left = [key for key in left if done < least[key] or timings[key].precision > precision]
         if not left or clock() >= end:
             return timings
         for key in left:
-            seconds, failure = take_turn(calls[key], counts[key])
+            seconds, failure = take_turn(calls[key], counts[key], warm=key not in slow)
             timings[key] = Timing(failure=failure) if failure else Timing((*timings[key].seconds, seconds))
 
 

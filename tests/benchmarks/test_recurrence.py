@@ -55,7 +55,8 @@ def test_lines_say_all_that_figures_depend_on(everything):
 def test_the_table_has_every_figure_and_the_end_compares(everything):
     out, records = everything
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines() if line.startswith("│")]
-    assert len(rows) == len(records)
+    # PyTorch's rows are there where it is not installed, without a figure.
+    assert len([row for row in rows if row[4] != "not installed"]) == len(records)
     for r in records:
         shape = f"{r['batch']}x{r['time']}x{r['input']}x{r['hidden']}"
         assert [r["cell"], r["mode"], shape, r["impl"], timing.digits(r["milliseconds"])] in [row[:5] for row in rows]
