@@ -9,7 +9,7 @@ parameter count. Each forward, in a train step, and writing one more token after
 sequences with the tokens of a call fixed, over the batch, and over the number of devices.
 
 It prints every figure, the laws of growth that come out, and sentences computed from them. A results file keeps a line
-a figure: a run that was stopped goes on, and what it holds is not measured again. About half an hour on two CPU cores
+a figure: a run that was stopped goes on, and what it holds is not measured again. Tens of minutes on two CPU cores
 that nothing else uses; --quick takes under three minutes.
 """
 
