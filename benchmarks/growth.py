@@ -347,7 +347,7 @@ def plot_time(records: Sequence[Record], title: str):
     if not modes:
         return None
     tokens = max(r["batch"] * r["length"] for r in select(records, sweep="length", mode=modes[0]))
-    title += f"; calls of {tokens:,} tokens; exponents over the {FITTED} longest"
+    title += f"\ncalls of {tokens:,} tokens; exponents over at most the {FITTED} longest"
     figure, axes = panels([UNITS[mode] for mode in modes], title, "tokens in a sequence", "milliseconds a sequence")
     for ax, mode in zip(axes, modes, strict=True):
         found = lines(select(records, sweep="length", mode=mode), "milliseconds", each=True)
@@ -403,7 +403,7 @@ def plot_batch(records: Sequence[Record], title: str):
     modes = [mode for mode in ("forward", "train", "generate") if select(group, mode=mode)]
     if not modes:
         return None
-    title += f"; sequences of {group[0]['length']:,} tokens"
+    title += f"\nsequences of {group[0]['length']:,} tokens"
     figure, axes = panels([UNITS[mode] for mode in modes], title, "sequences in a call", "tokens a second")
     for ax, mode in zip(axes, modes, strict=True):
         draw(ax, lines(select(group, mode=mode), "tokens_per_second", "batch"))
@@ -425,7 +425,7 @@ def plot_devices(records: Sequence[Record], title: str):
     group = select(records, sweep="devices")
     if not group:
         return None
-    title += f"; {group[0]['batch']} sequences of {group[0]['length']:,} tokens"
+    title += f"\n{group[0]['batch']} sequences of {group[0]['length']:,} tokens"
     figure, axes = panels([UNITS["train"]], title, "devices", "tokens a second")
     draw(axes[0], lines(group, "tokens_per_second", "devices"))
     return figure
