@@ -13,14 +13,11 @@ a figure: a run that was stopped goes on, and what it holds is not measured agai
 that nothing else uses; --quick takes under three minutes.
 """
 
-import math
 import os
 import re
 import subprocess
 import sys
 import time
-import warnings
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -36,8 +33,9 @@ from benchmarks.results_file import (
     read_results,
     record_of,
 )
-from benchmarks.sequence_peers import PEERS, peer_programs
-from benchmarks.sequence_programs import HEADS, OURS, Case, Program, Who, memory_left, our_program, refusal
+from benchmarks.sequence_measure import Bounds, measure_case, trait_of
+from benchmarks.sequence_peers import PEERS
+from benchmarks.sequence_programs import HEADS, OURS, Case, Who, refusal
 from experiments import cli
 from nlpx.errors import InputError
 
@@ -51,6 +49,7 @@ FULL = {
     "tokens": 16384,
     "widths": "128",
     "model_width": 128,
+    "kind_modes": {"layer": MODES, "model": MODES},
     "batches": "1:64",
     "batch_modes": {"layer": ("train", "generate"), "model": ("train", "generate")},
     "newton": "layer",
@@ -67,6 +66,7 @@ QUICK = {
     "tokens": 1024,
     "widths": "64",
     "model_width": 64,
+    "kind_modes": {"layer": ("forward", "train"), "model": ("train", "generate")},
     "batches": "1,8",
     "batch_modes": {"layer": (), "model": ("train",)},
     "newton": "layer",
@@ -77,12 +77,6 @@ QUICK = {
     "rounds": 3,
     "limit": 2.0,
 }
-LONG = 1.0
-"""Seconds of a call that three turns are enough of."""
-FELL_BACK = "fell back to scan"
-"""Newton's method found no solution within its rounds and said so."""
-TOLERANCES = {"float32": 1e-4, "bfloat16": 5e-2}
-"""Largest difference of two contenders of one architecture, as a part of the largest entry."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +91,7 @@ class MeasureConfig:
     """Single layers of equal width; language models of equal parameter count."""
     modes: str | None = None
     """What is measured, of forward, train and generate; train is forward and backward to inputs and weights, of models
-    with the optimizer. If not given all, of models without forward with --quick."""
+    with the optimizer. If not given all; with --quick forward and train of layers, train and generate of models."""
     archs: str | None = None
     """Who takes part, of elman, lstm, gru, mingru, minlstm, attention; if not given all, without elman and minlstm with
     --quick."""
@@ -199,7 +193,7 @@ def make_cases(measure: MeasureConfig) -> list[Case]:
     """
     sweeps = timing.parse_names("sweep", setting(measure, "sweeps"), SWEEPS)
     kinds = timing.parse_names("kind", measure.kinds, KINDS)
-    modes = timing.parse_names("mode", measure.modes or ",".join(MODES), MODES)
+    modes = timing.parse_names("mode", measure.modes, MODES) if measure.modes else None
     lengths = parse_range("--lengths", setting(measure, "lengths"))
     batches = parse_range("--batches", setting(measure, "batches"))
     widths = parse_range("--widths", setting(measure, "widths"))
@@ -219,9 +213,7 @@ def make_cases(measure: MeasureConfig) -> list[Case]:
     cases = []
     for kind in kinds:
         for width in sizes[kind]:
-            for mode in modes:
-                if measure.quick and not measure.modes and (kind, mode) == ("model", "forward"):
-                    continue
+            for mode in modes or setting(measure, "kind_modes")[kind]:
 
                 def add(sweep, length, batch, of=(kind, mode), width=width):
                     cases.append(Case(sweep, *of, length, batch, width, 1, measure.dtype))
@@ -229,7 +221,7 @@ def make_cases(measure: MeasureConfig) -> list[Case]:
                 if "length" in sweeps:
                     for length in lengths:
                         add("length", length, 1 if mode == "generate" else tokens // length)
-                if "batch" in sweeps and (measure.modes or mode in setting(measure, "batch_modes")[kind]):
+                if "batch" in sweeps and (modes or mode in setting(measure, "batch_modes")[kind]):
                     for batch in batches:
                         add("batch", at_length, batch)
                 if "devices" in sweeps and (kind, mode) == ("model", "train"):
@@ -237,126 +229,31 @@ def make_cases(measure: MeasureConfig) -> list[Case]:
     return cases
 
 
-def disagreement(case: Case, results: Mapping[Who, dict[str, Any]]) -> str | None:
-    """What differs between contenders of one architecture by more than the tolerance; None if nothing does."""
-    import numpy as np
-
-    first: dict[str, tuple[Who, dict[str, Any]]] = {}
-    for who, actual in results.items():
-        reference, expected = first.setdefault(who.arch, (who, actual))
-        if actual.keys() != expected.keys():
-            return f"{case}: {who} gives {sorted(actual)}, {reference} {sorted(expected)}"
-        # A gradient that cancels to nearly nothing (the keys' bias, which a softmax does not see) is compared with the
-        # largest of all.
-        arrays = {name: [np.asarray(r[name], np.float64) for r in (expected, actual)] for name in expected}
-        largest = max((np.abs(e).max() for e, _ in arrays.values()), default=0)
-        for name, (e, a) in arrays.items():
-            difference = np.abs(a - e).max() / max(np.abs(e).max(), 1e-2 * largest) if a.shape == e.shape else np.inf
-            if not difference <= TOLERANCES[case.dtype]:
-                return (
-                    f"{case}: {name} of {who} differs from that of {reference} by {difference:.1e} of its largest "
-                    f"entry, more than {TOLERANCES[case.dtype]:g}"
-                )
-    return None
-
-
-def first_call(program: Program, devices: int) -> tuple[dict[str, Any] | None, str | None, float]:
-    """What the first call gave, or why there is nothing; and its seconds."""
-    import jax
-
-    needs = (program.memory or 0) * (devices if jax.default_backend() == "cpu" else 1)
-    if needs > 0.9 * memory_left():
-        return None, f"{timing.OUT_OF_MEMORY}: needs {needs / 2**30:.1f} GiB", 0.0
-    start = time.perf_counter()
-    with warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter("always")
-        result, failure = timing.attempt(program.call)
-        jax.effects_barrier()  # warnings come from a callback
-    seconds = time.perf_counter() - start
-    if failure is None and any("newton" in str(warning.message) for warning in warned):
-        failure = FELL_BACK
-    return (None if failure else program.read(result)), failure, seconds
-
-
-def trait_of(who: Who, case: Case) -> tuple[Any, ...]:
-    """What cases have in common that take longer and longer: by length, or by batch."""
-    return who, case.sweep, case.kind, case.width, case.mode, case.devices
-
-
-def measure_case(
-    case: Case, whos: Iterable[Who], measure: MeasureConfig, shared: Mapping[str, Any], slow: set[Any]
-) -> list[dict[str, Any]]:
-    """Builds, compares and times the contenders of a case.
-
-    Args:
-      slow: who, in which sweep, exceeded the limit in a smaller case; they are not tried again.
-
-    Raises:
-      SystemExit: they do not compute the same (1).
-    """
-    limit = setting(measure, "limit")
-    over = timing.Timing(failure=f"over {limit:g} s")
-    torch_threads = (measure.torch_threads,) if measure.torch_threads else tuple({1, timing.cores()})
-    ready: dict[tuple[Who, int], Program] = {}
-    results, failed = {}, {}
-    for who in whos:
-        trait = trait_of(who, case)
-        if trait in slow:
-            failed[who] = (None, over)
-            continue
-        built, failure = timing.attempt(
-            lambda who=who: [our_program(who, case)] if who.impl == "nlpx" else peer_programs(who, case, torch_threads)
-        )
-        for i, program in enumerate(built or ()):
-            result, failure, seconds = first_call(program, case.devices)
-            if failure is None and seconds > limit:
-                # The first call of some includes compiling: the second decides.
-                start = time.perf_counter()
-                program.call()
-                seconds = time.perf_counter() - start
-                failure = over.failure if seconds > limit else None
-            if failure is None:
-                ready[who, i], results[who] = program, result
-            else:
-                failed[who] = (program, timing.Timing(failure=failure))
-        if not built:
-            failed[who] = (None, timing.Timing(failure=failure))
-        if any(name == who for name, _ in ready):
-            failed.pop(who, None)  # of PyTorch's numbers of threads, one was fast enough
-        elif failed[who][1] == over:
-            slow.add(trait)
-    wrong = disagreement(case, results)
-    if wrong:
-        print(f"the contenders do not compute the same, so nothing is timed. {wrong}", file=sys.stderr)
-        sys.exit(1)
-    results.clear()
-    for who in dict.fromkeys(who for who, _ in ready):
-        group = {key: program.call for key, program in ready.items() if key[0] == who}
-        if len(group) > 1:  # of PyTorch's numbers of threads, the faster of two turns
-            tried = timing.interleave(group, 2)
-            best = min(group, key=lambda key: min(tried[key].seconds, default=math.inf))
-            for key in group.keys() - {best}:
-                del ready[key]
-    timings = timing.interleave(
-        {key: program.call for key, program in ready.items()},
-        setting(measure, "rounds"),
-        limit=limit,
-        turn=0.02,
-        pause=0.005,
-        precision=setting(measure, "precision"),
-        budget=setting(measure, "seconds"),
-        long=LONG,
-    )
-    rows = {key[0]: (program, timings[key]) for key, program in ready.items()} | failed
-    return [record_of(case, who, *rows[who], shared) for who in whos]
-
-
-def contenders(case: Case, measure: MeasureConfig, peers: tuple[str, ...], backend: str) -> list[Who]:
+def contenders(
+    case: Case, measure: MeasureConfig, peers: tuple[str, ...], backend: str
+) -> tuple[list[Who], dict[Who, str]]:
+    """Who takes part in a case; and who was asked for but does not, and why."""
     archs = timing.parse_names("arch", setting(measure, "archs"), ARCHS)
     everyone = [*OURS, *(who for peer in peers for who in PEERS[peer])]
     if case.kind not in timing.parse_names("kind", setting(measure, "newton"), KINDS):
         everyone = [who for who in everyone if who.backend != "newton"]
-    return [who for who in everyone if who.arch in archs and refusal(who, case, backend) is None]
+    reasons = {who: refusal(who, case, backend) for who in everyone if who.arch in archs}
+    here = [who for who, reason in reasons.items() if reason is None]
+    return here, {who: reason for who, reason in reasons.items() if reason is not None}
+
+
+def absences(cases: list[Case], measure: MeasureConfig, peers: tuple[str, ...], backend: str) -> list[str]:
+    """A sentence for each reason for which contenders have no figure in some cases."""
+    counts: dict[str, dict[Who, int]] = {}
+    for case in cases:
+        for who, reason in contenders(case, measure, peers, backend)[1].items():
+            of_reason = counts.setdefault(reason, {})
+            of_reason[who] = of_reason.get(who, 0) + 1
+    sentences = []
+    for reason, of_reason in counts.items():
+        names = ", ".join(map(str, of_reason))
+        sentences.append(f"no figures in {max(of_reason.values())} of {len(cases)} cases, since it {reason}: {names}")
+    return sentences
 
 
 def measure_all(
@@ -384,6 +281,9 @@ def measure_all(
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         **machine,
     }
+    bounds = Bounds(
+        *(setting(measure, name) for name in ("rounds", "limit", "precision", "seconds")), measure.torch_threads
+    )
     held = {key_of(record): record for record in known}
     found, ceiling, slow = [], None, set()
     many = [
@@ -393,7 +293,7 @@ def measure_all(
     ]
     start = time.perf_counter()
     for i, case in enumerate(many, start=1):
-        whos = contenders(case, measure, peers, backend)
+        whos, _ = contenders(case, measure, peers, backend)
         keys = {who: key_of(record_of(case, who, None, timing.Timing(failure="?"), shared)) for who in whos}
         old = {who: held[key] for who, key in keys.items() if key in held}
         if measure.torch_threads:
@@ -408,7 +308,7 @@ def measure_all(
             ceiling = max(timing.measure_ceiling(9, others, measure.dtype).values())
         passed = time.perf_counter() - start
         print(f"{i} of {len(many)}, {passed:.0f} s: {case}", file=sys.stderr, flush=True)
-        records = measure_case(case, missing, measure, {**shared, "ceiling_gflops": ceiling}, slow)
+        records = measure_case(case, missing, bounds, {**shared, "ceiling_gflops": ceiling}, slow)
         add_results(path, records)
         found += records
     return found
@@ -512,6 +412,7 @@ def main(config: Config) -> None:
             archs = timing.parse_names("arch", setting(measure, "archs"), ARCHS)
             devices = growth.select(read_results(path), sweep="devices", **how(measure))
             records += [r for r in latest_run(devices) if r["arch"] in archs]
+        missing += absences(cases, measure, peers, jax.default_backend())
     if not records:
         if report.report:
             raise InputError(f"{path} holds no figures of such a run; give the --quick, --dtype or --limit it had")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from commands import read_jsonl, run_benchmark
 
-from benchmarks import results_file, scan_vs_attention, sequence_programs
+from benchmarks import results_file, scan_vs_attention, sequence_measure, sequence_programs
 from benchmarks.sequence_programs import Case, Who
 
 SMALL = ["--lengths=4:16", "--tokens=16", "--widths=8", "--model-width=8", "--batches=1,2", "--at-length=4"]
@@ -41,10 +41,11 @@ def run(*flags):
 def everything(tmp_path_factory):
     """A small run, in two commands: what both printed, their results file, and the flags of the second."""
     folder = tmp_path_factory.mktemp("scan_vs_attention")
-    shared = ["--sweeps=length,batch", f"--json={folder / 'figures.jsonl'}", f"--plots={folder / 'plots'}"]
+    shared = [f"--json={folder / 'figures.jsonl'}", f"--plots={folder / 'plots'}"]
     out = ""
-    of_models = ["--kinds=model", "--lengths=4", "--modes=train,generate", "--batches=2"]
-    for flags in ([*SMALL, "--kinds=layer"], [*SMALL, *of_models]):
+    of_layers = ["--kinds=layer", "--sweeps=length", "--modes=forward,train,generate"]
+    of_models = ["--kinds=model", "--sweeps=length,batch", "--lengths=4", "--modes=train,generate", "--batches=2"]
+    for flags in ([*SMALL, *of_layers], [*SMALL, *of_models]):
         code, printed, err = run(*flags, *shared)
         assert code == 0, err
         out += printed
@@ -124,6 +125,7 @@ def test_the_report_has_tables_sentences_laws_and_pictures(everything):
         "mingru/associative 8 wide, forward: exponent ",
         "precision: ",
         f"figures: {path}",
+        "no figures in 9 of 9 cases, since it needs a CUDA device: attention/cudnn",
     ):
         assert text in out
     names = {f"{name}_{kind}_8" for name in ("time", "memory", "generation") for kind in ("layer", "model")}
@@ -198,7 +200,7 @@ def test_contenders_that_differ_stop_it(monkeypatch, tmp_path):
 
 
 def test_what_does_not_fit_is_a_line_without_a_figure(monkeypatch, tmp_path):
-    monkeypatch.setattr(scan_vs_attention, "memory_left", lambda: 100.0)
+    monkeypatch.setattr(sequence_measure, "memory_left", lambda: 100.0)
     path = tmp_path / "figures.jsonl"
     flags = ["--sweeps=length", "--kinds=layer", "--modes=train", "--lengths=8", "--archs=attention", f"--json={path}"]
     code, out, err = run(*SMALL, *flags, f"--plots={tmp_path}")
@@ -229,6 +231,15 @@ def test_who_has_no_part_where():
     assert refusal(Who("flax", "lstm", "scan"), case._replace(kind="model"), "cpu") is not None
     assert refusal(Who("nlpx", "gru", "newton"), case._replace(mode="generate"), "cpu") is not None
     assert refusal(Who("nlpx", "gru", "scan"), case, "cpu") is None
+
+
+def test_who_was_asked_for_and_has_no_figures_is_said():
+    cases = [Case("length", kind, "forward", 4, 1, 8, 1, "float32") for kind in ("layer", "model")]
+    measure = scan_vs_attention.MeasureConfig(archs="lstm,gru")
+    assert scan_vs_attention.absences(cases, measure, ("flax",), "cpu") == [
+        "no figures in 2 of 2 cases, since it needs a CUDA device: lstm/cudnn",
+        "no figures in 1 of 2 cases, since it is measured in layers, forward and train: flax lstm/scan, flax gru/scan",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,146 @@
+"""One case of the benchmark of scans against attention: its contenders are built, compared, and timed in turn."""
+
+import math
+import sys
+import time
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from benchmarks import timing
+from benchmarks.results_file import record_of
+from benchmarks.sequence_peers import peer_programs
+from benchmarks.sequence_programs import Case, Program, Who, memory_left, our_program
+
+LONG = 1.0
+"""Seconds of a call that three turns are enough of."""
+FELL_BACK = "fell back to scan"
+"""Newton's method found no solution within its rounds and said so."""
+TOLERANCES = {"float32": 1e-4, "bfloat16": 5e-2}
+"""Largest difference of two contenders of one architecture, as a part of the largest entry."""
+
+
+class Bounds(NamedTuple):
+    """How long a case is measured; the words are those of `timing.interleave`."""
+
+    rounds: int
+    limit: float
+    precision: float
+    seconds: float
+    """Of turns after `rounds`."""
+    torch_threads: int | None = None
+    """None: one or all, whichever is faster."""
+
+
+def disagreement(case: Case, results: Mapping[Who, dict[str, Any]]) -> str | None:
+    """What differs between contenders of one architecture by more than the tolerance; None if nothing does."""
+    import numpy as np
+
+    first: dict[str, tuple[Who, dict[str, Any]]] = {}
+    for who, actual in results.items():
+        reference, expected = first.setdefault(who.arch, (who, actual))
+        if actual.keys() != expected.keys():
+            return f"{case}: {who} gives {sorted(actual)}, {reference} {sorted(expected)}"
+        # A gradient that cancels to nearly nothing (the keys' bias, which a softmax does not see) is compared with the
+        # largest of all.
+        arrays = {name: [np.asarray(r[name], np.float64) for r in (expected, actual)] for name in expected}
+        largest = max((np.abs(e).max() for e, _ in arrays.values()), default=0)
+        for name, (e, a) in arrays.items():
+            difference = np.abs(a - e).max() / max(np.abs(e).max(), 1e-2 * largest) if a.shape == e.shape else np.inf
+            if not difference <= TOLERANCES[case.dtype]:
+                return (
+                    f"{case}: {name} of {who} differs from that of {reference} by {difference:.1e} of its largest "
+                    f"entry, more than {TOLERANCES[case.dtype]:g}"
+                )
+    return None
+
+
+def first_call(program: Program, devices: int) -> tuple[dict[str, Any] | None, str | None, float]:
+    """What the first call gave, or why there is nothing; and its seconds."""
+    import jax
+
+    needs = (program.memory or 0) * (devices if jax.default_backend() == "cpu" else 1)
+    if needs > 0.9 * memory_left():
+        return None, f"{timing.OUT_OF_MEMORY}: needs {needs / 2**30:.1f} GiB", 0.0
+    start = time.perf_counter()
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        result, failure = timing.attempt(program.call)
+        jax.effects_barrier()  # warnings come from a callback
+    seconds = time.perf_counter() - start
+    if failure is None and any("newton" in str(warning.message) for warning in warned):
+        failure = FELL_BACK
+    return (None if failure else program.read(result)), failure, seconds
+
+
+def trait_of(who: Who, case: Case) -> tuple[Any, ...]:
+    """What cases have in common that take longer and longer: by length, or by batch."""
+    return who, case.sweep, case.kind, case.width, case.mode, case.devices
+
+
+def measure_case(
+    case: Case, whos: Iterable[Who], bounds: Bounds, shared: Mapping[str, Any], slow: set[Any]
+) -> list[dict[str, Any]]:
+    """Builds, compares and times the contenders of a case.
+
+    Args:
+      slow: who, in which sweep, exceeded the limit in a smaller case; they are not tried again.
+
+    Raises:
+      SystemExit: they do not compute the same (1).
+    """
+    limit = bounds.limit
+    over = timing.Timing(failure=f"over {limit:g} s")
+    torch_threads = (bounds.torch_threads,) if bounds.torch_threads else tuple({1, timing.cores()})
+    ready: dict[tuple[Who, int], Program] = {}
+    results, failed = {}, {}
+    for who in whos:
+        trait = trait_of(who, case)
+        if trait in slow:
+            failed[who] = (None, over)
+            continue
+        built, failure = timing.attempt(
+            lambda who=who: [our_program(who, case)] if who.impl == "nlpx" else peer_programs(who, case, torch_threads)
+        )
+        for i, program in enumerate(built or ()):
+            result, failure, seconds = first_call(program, case.devices)
+            if failure is None and seconds > limit:
+                # The first call of some includes compiling: the second decides.
+                start = time.perf_counter()
+                program.call()
+                seconds = time.perf_counter() - start
+                failure = over.failure if seconds > limit else None
+            if failure is None:
+                ready[who, i], results[who] = program, result
+            else:
+                failed[who] = (program, timing.Timing(failure=failure))
+        if not built:
+            failed[who] = (None, timing.Timing(failure=failure))
+        if any(name == who for name, _ in ready):
+            failed.pop(who, None)  # of PyTorch's numbers of threads, one was fast enough
+        elif failed[who][1] == over:
+            slow.add(trait)
+    wrong = disagreement(case, results)
+    if wrong:
+        print(f"the contenders do not compute the same, so nothing is timed. {wrong}", file=sys.stderr)
+        sys.exit(1)
+    results.clear()
+    for who in dict.fromkeys(who for who, _ in ready):
+        group = {key: program.call for key, program in ready.items() if key[0] == who}
+        if len(group) > 1:  # of PyTorch's numbers of threads, the faster of two turns
+            tried = timing.interleave(group, 2)
+            best = min(group, key=lambda key: min(tried[key].seconds, default=math.inf))
+            for key in group.keys() - {best}:
+                del ready[key]
+    timings = timing.interleave(
+        {key: program.call for key, program in ready.items()},
+        bounds.rounds,
+        limit=limit,
+        turn=0.02,
+        pause=0.005,
+        precision=bounds.precision,
+        budget=bounds.seconds,
+        long=LONG,
+    )
+    rows = {key[0]: (program, timings[key]) for key, program in ready.items()} | failed
+    return [record_of(case, who, *rows[who], shared) for who in whos]
