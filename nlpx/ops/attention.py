@@ -112,7 +112,7 @@ def _at_once(query, key, value, mask, *, blind=True):
 
 
 def _causal(attend, query, key, value, mask, size):
-    """In parts of so many queries, each with the keys up to its end (and in its window): what lies ahead is not computed.
+    """In parts of `size` queries, each with the keys up to its end (and in its window): what is ahead is not computed.
 
     With n parts that is (n + 1) / 2n of the square, in operations and in memory; more parts make a longer program.
     """
