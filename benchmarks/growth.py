@@ -102,13 +102,18 @@ def versus(name: str, of: Line, other: str, than: Line, unit: str) -> str | None
     gaps = [of.y[of.x.index(x)] / than.y[than.x.index(x)] for x in shared]
     where = [f"{number(x)} tokens" for x in crossings(of, than)]
     low, high = (f"{x:,}" for x in (min(shared), max(shared)))
-    ratios = (max(gap, 1 / gap) for gap in (gaps[0], gaps[-1]))
-    first, last = (f"{ratio:.2f}" if ratio < 1.1 else number(ratio) for ratio in ratios)
+    ratios = [max(gap, 1 / gap) for gap in gaps]
+
+    def times(ratio):
+        return f"{ratio:.2f}" if ratio < 1.1 else number(ratio)
+
+    first, last = times(ratios[0]), times(ratios[-1])
     if not where:
         faster, slower = (name, other) if gaps[-1] < 1 else (other, name)
         if high == low:
             return f"{unit}: {faster} is faster than {slower} at {high} tokens, {last} times"
-        return f"{unit}: {faster} is faster than {slower} from {low} to {high} tokens, {first} to {last} times"
+        least, most = times(min(ratios)), times(max(ratios))
+        return f"{unit}: {faster} is faster than {slower} from {low} to {high} tokens, {least} to {most} times"
     faster, slower = (name, other) if gaps[0] < 1 else (other, name)
     if len(where) == 1:
         return (

@@ -40,7 +40,7 @@ def read_results(path: Path) -> list[dict[str, Any]]:
       InputError: a file that cannot be read, or of another schema.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8").rstrip("\0")  # see `open_results`
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the results file {path} cannot be read ({error}); give another with --json") from None
     lines, cut_off = text.splitlines(), not text.endswith("\n")
@@ -51,11 +51,12 @@ def read_results(path: Path) -> list[dict[str, Any]]:
             version = record["schema"]
             key = key_of(record) if version == SCHEMA else None
         except (json.JSONDecodeError, TypeError, KeyError, AttributeError):
-            if i == len(lines) and cut_off and line.startswith(BEGIN):
+            if i == len(lines) and cut_off and (line.startswith(BEGIN) or BEGIN.startswith(line)):
                 continue
             raise InputError(f"{path}: line {i} is no figure of this benchmark; give another file") from None
         if key is None:
             raise InputError(f"{path} has schema version {version}, this is {SCHEMA}; give another file with --json")
+        records.pop(key, None)  # the later one stands later
         records[key] = record
     return list(records.values())
 
@@ -75,17 +76,22 @@ def open_results(path: Path) -> list[dict[str, Any]]:
         with open(path, "ab+") as file:
             file.seek(0)
             whole = file.read()
+            whole = whole.rstrip(b"\0")
             end = whole.rfind(b"\n") + 1
             if _is_json(whole[end:]):
+                file.truncate(len(whole))
                 file.write(b"\n")
+                file.flush()
             else:
                 file.truncate(end)
             size = file.seek(0, os.SEEK_END)
-            # A full disk shows before hours are spent.
-            file.write(bytes(ROOM))
-            file.flush()
-            os.fsync(file.fileno())
-            file.truncate(size)
+            # A full disk shows before hours are spent. What a kill leaves of these zeros, reading passes over.
+            try:
+                os.write(file.fileno(), bytes(ROOM))
+                os.write(file.fileno(), b"\0")  # a write that there is no room for may end early without an error
+                os.fsync(file.fileno())
+            finally:
+                os.truncate(file.fileno(), size)
     except OSError as error:
         raise _no_room(path, error) from None
     return known
@@ -94,8 +100,15 @@ def open_results(path: Path) -> list[dict[str, Any]]:
 def add_results(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Raises InputError if they cannot be written."""
     try:
-        with open(path, "a", encoding="utf-8") as file:
-            file.write("".join(json.dumps(record) + "\n" for record in records))
+        with open(path, "ab", buffering=0) as file:
+            size = file.tell()
+            text = "".join(json.dumps(record) + "\n" for record in records).encode()
+            try:
+                while text:
+                    text = text[file.write(text) :]
+            except OSError:
+                file.truncate(size)
+                raise
     except OSError as error:
         raise _no_room(path, error) from None
 
@@ -113,11 +126,12 @@ def _is_json(text: bytes) -> bool:
 
 
 def latest_run(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Of several runs in one file those figures that go together: of the machine and versions of the last line, and of
-    each sweep what has the shape of its last."""
+    """Of several runs in one file those figures that go together: of the machine, versions, bounds and XLA's options of
+    the last line, and of each sweep what has the shape of its last."""
 
     def run_of(record):
-        return (record["device"], record["cores"], _versions(record["versions"]))
+        names = ("device", "cores", "limit", "precision_wanted", "xla_flags")
+        return (*(record[name] for name in names), _versions(record["versions"]))
 
     def sweep_of(record):
         return tuple(record[name] for name in ("sweep", "kind", "mode", "case_width", "dtype"))

@@ -9,8 +9,8 @@ parameter count. Each forward, in a train step, and writing one more token after
 sequences with the tokens of a call fixed, over the batch, and over the number of devices.
 
 It prints every figure, the laws of growth that come out, and sentences computed from them. A results file keeps a line
-a figure: a run that was stopped goes on, and what it holds is not measured again. Tens of minutes on two CPU cores
-that nothing else uses; --quick takes under three minutes.
+a figure: a run that was stopped goes on, and what it holds is not measured again. About half an hour on two CPU
+cores that nothing else uses; --quick takes under three minutes.
 """
 
 import os
@@ -45,7 +45,7 @@ MODES = ("forward", "train", "generate")
 ARCHS = tuple(dict.fromkeys(who.arch for who in OURS))
 FULL = {
     "sweeps": ",".join(SWEEPS),
-    "lengths": "64:16384",
+    "lengths": {"layer": "64:16384", "model": "64,256,1024,4096,16384"},
     "tokens": 16384,
     "widths": "128",
     "model_width": 128,
@@ -62,7 +62,7 @@ FULL = {
 }
 QUICK = {
     "sweeps": "length,batch",
-    "lengths": "64,256,1024",
+    "lengths": {"layer": "64,256,1024", "model": "64,256,1024"},
     "tokens": 1024,
     "widths": "64",
     "model_width": 64,
@@ -102,7 +102,8 @@ class MeasureConfig:
     """Other libraries, of single layers in float32: flax, torch (eager; attention also torch.compile), or none. With
     torch all contenders run on the CPU."""
     lengths: str | None = None
-    """Of the sequences, as 64:16384 (doubling) or 64,256,1024; if not given 64:16384, to 1024 with --quick."""
+    """Of the sequences, as 64:16384 (doubling) or 64,256,1024; if not given 64:16384, of models every other, and to
+    1024 with --quick."""
     tokens: int | None = None
     """In a call, whatever the length; 16384 if not given, 1024 with --quick."""
     widths: str | None = None
@@ -116,14 +117,13 @@ class MeasureConfig:
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the computation."""
     precision: float | None = None
-    """Relative half-width of each median's 95 % interval to reach; 0.03 if not given, 0.1 with --quick."""
+    """To reach by each median: half its notch (1.57 IQR / sqrt(turns), about a 95 % interval) as a part of it; 0.03 if
+    not given, 0.1 with --quick."""
     seconds: float | None = None
     """Of further turns in a case, after five of each, for those that are not precise yet; 6 if not given; with --quick
     0.5, after three."""
     limit: float | None = None
     """Seconds; a call that takes longer is shown as such. 10 if not given, 2 with --quick."""
-    torch_threads: int | None = None
-    """Threads of PyTorch; if not given, one or as many as there are cores, whichever is faster in the case."""
 
 
 @dataclass(frozen=True)
@@ -194,19 +194,18 @@ def make_cases(measure: MeasureConfig) -> list[Case]:
     sweeps = timing.parse_names("sweep", setting(measure, "sweeps"), SWEEPS)
     kinds = timing.parse_names("kind", measure.kinds, KINDS)
     modes = timing.parse_names("mode", measure.modes, MODES) if measure.modes else None
-    lengths = parse_range("--lengths", setting(measure, "lengths"))
+    defaults = setting(measure, "lengths")
+    lengths = {kind: parse_range("--lengths", measure.lengths or defaults[kind]) for kind in kinds}
     batches = parse_range("--batches", setting(measure, "batches"))
     widths = parse_range("--widths", setting(measure, "widths"))
     tokens, at_length = setting(measure, "tokens"), setting(measure, "at_length")
     for name in ("tokens", "at_length", "model_width", "seconds", "limit", "precision"):
         if not setting(measure, name) > 0:
             raise InputError(f"--{name.replace('_', '-')} must be above 0, not {setting(measure, name)}")
-    if measure.torch_threads is not None and measure.torch_threads < 1:
-        raise InputError(f"--torch-threads must be at least 1, not {measure.torch_threads}")
     for width in (*widths, setting(measure, "model_width")):
         if width % (2 * HEADS):
             raise InputError(f"a width of {width} cannot be had: choose a multiple of {2 * HEADS} for {HEADS} heads")
-    for length in lengths if "length" in sweeps else ():
+    for length in sorted(set().union(*lengths.values())) if "length" in sweeps else ():
         if tokens % length:
             raise InputError(f"--lengths: {length} does not divide --tokens {tokens}; choose one that does")
     sizes = {"layer": widths, "model": (setting(measure, "model_width"),)}
@@ -219,7 +218,7 @@ def make_cases(measure: MeasureConfig) -> list[Case]:
                     cases.append(Case(sweep, *of, length, batch, width, 1, measure.dtype))
 
                 if "length" in sweeps:
-                    for length in lengths:
+                    for length in lengths[kind]:
                         add("length", length, 1 if mode == "generate" else tokens // length)
                 if "batch" in sweeps and (modes or mode in setting(measure, "batch_modes")[kind]):
                     for batch in batches:
@@ -256,6 +255,23 @@ def absences(cases: list[Case], measure: MeasureConfig, peers: tuple[str, ...], 
     return sentences
 
 
+def shared_fields(measure: MeasureConfig) -> dict[str, Any]:
+    """What the lines of a run have in common; starts JAX."""
+    return {
+        "limit": setting(measure, "limit"),
+        "precision_wanted": setting(measure, "precision"),
+        "seconds_wanted": setting(measure, "seconds"),
+        "commit": commit(),
+        "flags": sys.argv[1:],
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        **timing.machine(),
+    }
+
+
+def key_in_file(case: Case, who: Who, shared: dict[str, Any]) -> tuple[Any, ...]:
+    return key_of(record_of(case, who, None, timing.Timing(failure="?"), shared))
+
+
 def measure_all(
     cases: list[Case], measure: MeasureConfig, peers: tuple[str, ...], path: Path, known: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
@@ -267,24 +283,14 @@ def measure_all(
     import jax
 
     backend = jax.default_backend()
-    machine = timing.machine()
-    if (machine["load"] or 0) > timing.BUSY:
+    shared = shared_fields(measure)
+    if (shared["load"] or 0) > timing.BUSY:
         print(
-            f"the load of this machine was {machine['load']}: other processes run, and figures are off", file=sys.stderr
+            f"the load of this machine was {shared['load']}: other processes run, and figures are off", file=sys.stderr
         )
-    shared = {
-        "limit": setting(measure, "limit"),
-        "precision_wanted": setting(measure, "precision"),
-        "seconds_wanted": setting(measure, "seconds"),
-        "commit": commit(),
-        "flags": sys.argv[1:],
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        **machine,
-    }
-    bounds = Bounds(
-        *(setting(measure, name) for name in ("rounds", "limit", "precision", "seconds")), measure.torch_threads
-    )
-    held = {key_of(record): record for record in known}
+    bounds = Bounds(*(setting(measure, name) for name in ("rounds", "limit", "precision", "seconds")))
+    # What did not fit may fit now.
+    held = {key_of(record): record for record in known if not record["status"].startswith(timing.OUT_OF_MEMORY)}
     found, ceiling, slow = [], None, set()
     many = [
         case._replace(devices=n)
@@ -294,10 +300,8 @@ def measure_all(
     start = time.perf_counter()
     for i, case in enumerate(many, start=1):
         whos, _ = contenders(case, measure, peers, backend)
-        keys = {who: key_of(record_of(case, who, None, timing.Timing(failure="?"), shared)) for who in whos}
+        keys = {who: key_in_file(case, who, shared) for who in whos}
         old = {who: held[key] for who, key in keys.items() if key in held}
-        if measure.torch_threads:
-            old = {who: r for who, r in old.items() if who.impl != "torch" or r["threads"] == measure.torch_threads}
         missing = [who for who in whos if who not in old]
         found += old.values()
         slow |= {trait_of(who, case) for who, r in old.items() if r["status"].startswith("over")}
@@ -335,6 +339,9 @@ def print_report(records: list[dict[str, Any]], missing: list[str]) -> None:
             f"precision: {len(spread)} medians, half within {100 * spread[len(spread) // 2]:.1f} %, nine tenths within "
             f"{100 * spread[9 * len(spread) // 10]:.1f} %, the worst {100 * spread[-1]:.1f} %"
         )
+    commits = sorted({str(r["commit"]) for r in records})
+    if len(commits) > 1:
+        print(f"measured at several commits: {', '.join(commits)}; --again measures all of it anew")
     for title, found in (("what was found", growth.findings(records)), ("laws of growth", growth.laws(records))):
         if found:
             print(f"\n{title}:")
@@ -344,15 +351,24 @@ def print_report(records: list[dict[str, Any]], missing: list[str]) -> None:
         print(sentence)
 
 
-def run_devices(path: Path) -> None:
+def run_devices(cases: list[Case], measure: MeasureConfig, peers: tuple[str, ...], path: Path) -> list[dict[str, Any]]:
     """Runs the sweep over devices in a process of its own: on a CPU their number is set before JAX starts, and with
-    several of them one alone would run as one of several."""
+    several of them one alone would run as one of several.
+
+    Returns:
+      The figures of these cases.
+    """
     arguments = [*sys.argv[1:], "--sweeps", "devices", "--json", str(path)]
     result = subprocess.run(
         [sys.executable, "-m", "benchmarks.scan_vs_attention", *arguments], stdout=subprocess.DEVNULL
     )
     if result.returncode:
         sys.exit(result.returncode)
+    shared = shared_fields(measure)
+    counts = [2**i for i in range(timing.cores().bit_length())]
+    many = [case._replace(devices=count) for case in cases for count in counts]
+    wanted = {key_in_file(case, who, shared) for case in many for who in contenders(case, measure, peers, "cpu")[0]}
+    return [record for record in read_results(path) if key_of(record) in wanted]
 
 
 def how(measure: MeasureConfig) -> dict[str, Any]:
@@ -407,11 +423,8 @@ def main(config: Config) -> None:
         apart = "devices" in sweeps and len(sweeps) > 1 and jax.default_backend() == "cpu"
         here = [case for case in cases if case.sweep != "devices"] if apart else cases
         records = measure_all(here, measure, peers, path, [] if report.again else known)
-        if apart and any(case.sweep == "devices" for case in cases):
-            run_devices(path)
-            archs = timing.parse_names("arch", setting(measure, "archs"), ARCHS)
-            devices = growth.select(read_results(path), sweep="devices", **how(measure))
-            records += [r for r in latest_run(devices) if r["arch"] in archs]
+        if apart and len(here) < len(cases):
+            records += run_devices([case for case in cases if case not in here], measure, peers, path)
         missing += absences(cases, measure, peers, jax.default_backend())
     if not records:
         if report.report:

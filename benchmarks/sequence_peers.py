@@ -5,7 +5,7 @@ weights: flax.linen.RNN and its attention, torch.nn.LSTM and GRU, and PyTorch's 
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import recurrence
+from benchmarks import recurrence, timing
 from benchmarks.sequence_programs import (
     HEADS,
     Case,
@@ -150,7 +150,7 @@ def recurrent_peer(who: Who, case: Case, threads: int | None) -> Program:
     return peer_program(who, case, *contender, threads=threads)
 
 
-def peer_programs(who: Who, case: Case, torch_threads: tuple[int, ...]) -> list[Program]:
+def peer_programs(who: Who, case: Case) -> list[Program]:
     """The contender, compiled: one program, or of PyTorch one a number of threads."""
     if who.impl == "flax":
         return [flax_attention(case) if who.arch == "attention" else recurrent_peer(who, case, None)]
@@ -158,4 +158,4 @@ def peer_programs(who: Who, case: Case, torch_threads: tuple[int, ...]) -> list[
 
     torch.compiler.reset()  # it compiles a function anew for so many shapes only
     make = torch_attention if who.arch == "attention" else recurrent_peer
-    return [make(who, case, threads) for threads in torch_threads]
+    return [make(who, case, threads) for threads in sorted({1, timing.cores()})]

@@ -52,7 +52,8 @@ class Timing(NamedTuple):
 
     @property
     def precision(self) -> float:
-        """Half the width of the median's 95 % interval, as a part of it (McGill 1978: 1.57 IQR / sqrt(n))."""
+        """Half the median's notch, as a part of it: 1.57 IQR / sqrt(n), about a 95 % interval for telling two medians
+        apart (McGill 1978); rough for few turns."""
         low, high = self.quartiles
         return 1.57 * (high - low) / math.sqrt(len(self.seconds)) / self.median
 
@@ -95,7 +96,7 @@ def interleave(
         next one needs.
       precision: `Timing.precision` to reach; those that have not after `rounds` take further turns.
       budget: seconds of these further turns, after which they end all the same.
-      long: seconds; calls that take longer need three turns only, and begin them without a call that does not count.
+      long: seconds; calls that take longer need three turns only.
 
     Returns:
       The timings; of a call that ran out of memory or exceeded the limit, its failure.
@@ -134,7 +135,7 @@ def interleave(
         if not left or clock() >= end:
             return timings
         for key in left:
-            seconds, failure = take_turn(calls[key], counts[key], warm=key not in slow)
+            seconds, failure = take_turn(calls[key], counts[key])
             timings[key] = Timing(failure=failure) if failure else Timing((*timings[key].seconds, seconds))
 
 
@@ -229,7 +230,10 @@ def parse_names(flag: str, text: str, known: tuple[str, ...]) -> tuple[str, ...]
 
 
 def digits(value: float) -> str:
-    return f"{value:.2f}" if value < 100 else f"{value:.0f}"
+    """With two decimals; with two digits where those say nothing, with none from 100 on."""
+    if value >= 100:
+        return f"{value:.0f}"
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
 def check_json(path: str | None) -> None:

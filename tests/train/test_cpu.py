@@ -8,12 +8,14 @@ import jax.numpy as jnp
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
+from nlpx.train import cpu
 from nlpx.train.cpu import Jitted, use_cpu_devices
 
 
 def test_cpu_devices_are_there_when_asked_for_before_jax_starts():
     code = """
 import os
+from nlpx.train import cpu
 from nlpx.train.cpu import use_cpu_devices
 use_cpu_devices("data=4,model=2")
 import jax
@@ -30,6 +32,7 @@ def test_asking_later_changes_nothing():
 
 FAULTS = """
 import ctypes, resource
+from nlpx.train import cpu
 from nlpx.train.cpu import use_cpu_devices
 use_cpu_devices("data=2")
 libc = ctypes.CDLL(None)
@@ -96,3 +99,22 @@ def test_what_is_to_be_cached_is_one_piece(no_cache, tmp_path):
     program = Jitted(lambda state, x: state + x)
     assert program(1.0, jnp.ones(3)).shape == (3,)
     assert list(program._programs) == [None]
+
+
+def test_a_training_step_in_pieces_is_the_same(no_cache, monkeypatch, make_engine, make_batches):
+    def train():
+        engine = make_engine("transformer", mesh="data=2", optimizer="adamw", learning_rate=0.01)
+        state, losses = engine.init(), []
+        for batch in make_batches(4):
+            state, metrics = engine.train_step(state, engine.put(batch))
+            losses.append(float(metrics["loss"]))
+        return engine, losses
+
+    # Small enough for this small step to have several.
+    monkeypatch.setattr(cpu, "PIECES", tuple(2**i for i in range(10, 18)))
+    engine, losses = train()
+    (program,) = engine.train_step._chosen.values()
+    assert program is not engine.train_step._programs[None]
+    monkeypatch.setattr(cpu, "PIECES", ())
+    assert losses == train()[1]
+    assert losses[-1] < losses[0]
