@@ -340,10 +340,11 @@ def draw(ax: Any, found: Mapping[str, Line], *, exponents: bool = False) -> None
         text = name if slope is None else f"{name}  $L^{{{slope:.2f}}}$"
         ax.plot(*line, options.pop("fmt"), label=text, **options)
     ticks = sorted({x for line in found.values() for x in line.x})
-    ax.set_xticks(ticks, [f"{x:,.0f}" for x in ticks], rotation=45 if len(ticks) > 6 else 0)
+    rotated = len(ticks) > 6
+    ax.set_xticks(ticks, [f"{x:,.0f}" for x in ticks], rotation=45 if rotated else 0)
     ax.set_xticks([], minor=True)
     if found:
-        ax.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.16))
+        ax.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.22 if rotated else -0.16))
 
 
 def plot_time(records: Sequence[Record], title: str):

@@ -9,10 +9,11 @@ parameter count. Each forward, in a train step, and writing one more token after
 sequences with the tokens of a call fixed, over the batch, and over the number of devices.
 
 It prints every figure, the laws of growth that come out, and sentences computed from them. A results file keeps a line
-a figure: a run that was stopped goes on, and what it holds is not measured again. About half an hour on two CPU
+a figure: a run that was stopped goes on, and what it holds is not measured again. About 50 minutes on two CPU
 cores that nothing else uses; --quick takes under three minutes.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -77,6 +78,8 @@ QUICK = {
     "rounds": 3,
     "limit": 2.0,
 }
+PARENT = "NLPX_BENCHMARK_PARENT"
+"""Environment variable in which a process that runs a part of the sweep finds the flags and the load of the whole."""
 
 
 @dataclass(frozen=True)
@@ -257,7 +260,7 @@ def absences(cases: list[Case], measure: MeasureConfig, peers: tuple[str, ...], 
 
 def shared_fields(measure: MeasureConfig) -> dict[str, Any]:
     """What the lines of a run have in common; starts JAX."""
-    return {
+    fields = {
         "limit": setting(measure, "limit"),
         "precision_wanted": setting(measure, "precision"),
         "seconds_wanted": setting(measure, "seconds"),
@@ -266,6 +269,7 @@ def shared_fields(measure: MeasureConfig) -> dict[str, Any]:
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         **timing.machine(),
     }
+    return fields | json.loads(os.environ.get(PARENT, "{}"))
 
 
 def key_in_file(case: Case, who: Who, shared: dict[str, Any]) -> tuple[Any, ...]:
@@ -351,16 +355,23 @@ def print_report(records: list[dict[str, Any]], missing: list[str]) -> None:
         print(sentence)
 
 
-def run_devices(cases: list[Case], measure: MeasureConfig, peers: tuple[str, ...], path: Path) -> list[dict[str, Any]]:
+def run_devices(
+    cases: list[Case], measure: MeasureConfig, peers: tuple[str, ...], path: Path, load: float | None
+) -> list[dict[str, Any]]:
     """Runs the sweep over devices in a process of its own: on a CPU their number is set before JAX starts, and with
     several of them one alone would run as one of several.
+
+    Args:
+      load: of the machine before the sweep; what the sweep itself did since is no reason for a warning.
 
     Returns:
       The figures of these cases.
     """
     arguments = [*sys.argv[1:], "--sweeps", "devices", "--json", str(path)]
     result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.scan_vs_attention", *arguments], stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "benchmarks.scan_vs_attention", *arguments],
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, PARENT: json.dumps({"flags": sys.argv[1:], "load": load})},
     )
     if result.returncode:
         sys.exit(result.returncode)
@@ -422,9 +433,10 @@ def main(config: Config) -> None:
         known = open_results(path) if known is None else known
         apart = "devices" in sweeps and len(sweeps) > 1 and jax.default_backend() == "cpu"
         here = [case for case in cases if case.sweep != "devices"] if apart else cases
+        load = timing.machine()["load"]
         records = measure_all(here, measure, peers, path, [] if report.again else known)
         if apart and len(here) < len(cases):
-            records += run_devices([case for case in cases if case not in here], measure, peers, path)
+            records += run_devices([case for case in cases if case not in here], measure, peers, path, load)
         missing += absences(cases, measure, peers, jax.default_backend())
     if not records:
         if report.report:
