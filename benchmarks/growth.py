@@ -305,7 +305,7 @@ def save(figure: Any, stem: Path) -> list[Path]:
 
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
     for path in paths:
-        figure.savefig(path, dpi=130)
+        figure.savefig(path, dpi=130, bbox_inches="tight")
     plt.close(figure)
     return paths
 

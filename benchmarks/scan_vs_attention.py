@@ -69,7 +69,7 @@ QUICK = {
     "model_width": 64,
     "kind_modes": {"layer": ("forward", "train"), "model": ("train", "generate")},
     "batches": "1,8",
-    "batch_modes": {"layer": (), "model": ("train",)},
+    "batch_modes": {"layer": ("train",), "model": ()},
     "newton": "layer",
     "at_length": 128,
     "archs": "lstm,gru,mingru,attention",
