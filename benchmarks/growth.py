@@ -37,6 +37,12 @@ def label(record: Record) -> str:
     return str(Who(record["impl"], record["arch"], record["backend"]))
 
 
+def numbers_of(record: Record) -> str:
+    """In what it computes."""
+    products = record["products"]
+    return record["dtype"] if products == record["dtype"] else f"{record['dtype']}, products in {products}"
+
+
 def select(records: Iterable[Record], **wanted: Any) -> list[Record]:
     return [r for r in records if all(r[name] == value for name, value in wanted.items())]
 
@@ -283,7 +289,7 @@ def plot_all(records: Sequence[Record], folder: Path) -> list[Path]:
 
     matplotlib.use("agg")
     written = []
-    where = records[0]["device"].removeprefix("cpu: "), f"{records[0]['cores']} cores", records[0]["dtype"]
+    where = f"{records[0]['device'].removeprefix('cpu: ')}, {records[0]['cores']} cores"
     for dtype in sorted({r["dtype"] for r in records}):
         suffix = "" if dtype == "float32" else f"_{dtype}"
         of_dtype = select(records, dtype=dtype)
@@ -292,7 +298,7 @@ def plot_all(records: Sequence[Record], folder: Path) -> list[Path]:
                 group = select(of_dtype, kind=kind, case_width=width)
                 name = f"{kind}_{width}{suffix}"
                 title = f"{'layers' if kind == 'layer' else 'language models of equal parameter count'}, width {width}"
-                title += f"\n{where[0]}, {where[1]}, {dtype}"
+                title += f"\n{where}, {numbers_of(of_dtype[0])}"
                 for maker in (plot_time, plot_memory, plot_batch, plot_generation, plot_devices):
                     written += save(maker(group, title), folder / f"{maker.__name__.removeprefix('plot_')}_{name}")
     return written

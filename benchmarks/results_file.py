@@ -14,13 +14,13 @@ from benchmarks import timing
 from benchmarks.sequence_programs import WRITTEN, Case, Program, Who
 from nlpx.errors import InputError
 
-SCHEMA = 1
+SCHEMA = 2
 """Of the lines of a results file; another number is another meaning."""
 RESULTS = Path(__file__).parent / "results"
 BEGIN = '{"schema": '
 """Of each line; what a kill left of one is known by it."""
 ROOM = 2**20
-"""Bytes that a disk must still take; a full sweep has half of them."""
+"""Bytes that a disk must still take; a full sweep adds about as many."""
 
 
 def default_results() -> Path:
@@ -130,7 +130,7 @@ def latest_run(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     the last line, and of each sweep what has the shape of its last."""
 
     def run_of(record):
-        names = ("device", "cores", "limit", "precision_wanted", "xla_flags")
+        names = ("device", "cores", "limit", "precision_wanted", "products", "xla_flags")
         return (*(record[name] for name in names), _versions(record["versions"]))
 
     def sweep_of(record):
@@ -149,7 +149,7 @@ def latest_run(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def key_of(record: Mapping[str, Any]) -> tuple[Any, ...]:
     """What makes a figure another one, versions and how it was measured included."""
     names = (*("who", "sweep", "kind", "mode", "length", "batch", "case_width", "devices", "dtype"), "device", "cores")
-    names += ("limit", "precision_wanted", "xla_flags")
+    names += ("limit", "precision_wanted", "products", "xla_flags")
     return (*(record[name] for name in names), _versions(record["versions"], torch=record["impl"] == "torch"))
 
 
@@ -173,12 +173,42 @@ def commit() -> str | None:
         return None
 
 
+def tidy(path: Path) -> None:
+    """Takes out of a results file the lines that later ones stand for. A kill meanwhile leaves it as it was.
+
+    Raises InputError if it cannot be written.
+    """
+    lines = [json.dumps(record) + "\n" for record in read_results(path)]
+    beside = path.with_name(f"{path.name}.tmp")
+    try:
+        beside.write_text("".join(lines), encoding="utf-8")
+        os.replace(beside, path)
+    except OSError as error:
+        raise _no_room(path, error) from None
+
+
 def record_of(
-    case: Case, who: Who, program: Program | None, timed: timing.Timing, shared: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The line of JSON of one figure, whose numbers are null where there is a failure."""
-    measured = timed.failure is None
+    case: Case,
+    who: Who,
+    program: Program | None,
+    timed: timing.Timing,
+    shared: Mapping[str, Any],
+    earlier: Mapping[str, Any] | None = None,
+) -> Mapping[str, Any]:
+    """The line of JSON of one figure, whose numbers are null where there is a failure.
+
+    Args:
+      timed: of one pass over the sweep.
+      earlier: the figure of the passes before, whose turns count too; it stands where this pass has none.
+    """
     per = WRITTEN if case.mode == "generate" else 1
+    passes = [] if earlier is None else earlier["turns"]
+    if timed.failure is not None and passes:
+        return earlier
+    measured = timed.failure is None
+    if measured:
+        passes = [*passes, [float(f"{1e3 * second / per:.5g}") for second in timed.seconds]]
+        timed = timing.Timing(tuple(per * turn / 1e3 for turns in passes for turn in turns))
     gflops = program.flops / timed.median / 1e9 if measured else None
     return {
         "schema": SCHEMA,
@@ -193,7 +223,7 @@ def record_of(
         "milliseconds": 1e3 * timed.median / per if measured else None,
         "quartiles": [1e3 * q / per for q in timed.quartiles] if measured else None,
         "precision": timed.precision if measured else None,
-        "rounds": len(timed.seconds),
+        "turns": passes,
         "tokens_per_second": case.tokens / timed.median if measured else None,
         "flops": program.flops if program else None,
         "gflops": gflops,

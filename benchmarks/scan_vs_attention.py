@@ -19,6 +19,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -33,8 +34,9 @@ from benchmarks.results_file import (
     open_results,
     read_results,
     record_of,
+    tidy,
 )
-from benchmarks.sequence_measure import Bounds, measure_case, trait_of
+from benchmarks.sequence_measure import measure_case, trait_of
 from benchmarks.sequence_peers import PEERS
 from benchmarks.sequence_programs import HEADS, OURS, Case, Who, refusal
 from experiments import cli
@@ -51,14 +53,15 @@ FULL = {
     "widths": "128",
     "model_width": 128,
     "kind_modes": {"layer": MODES, "model": MODES},
-    "batches": "1:64",
+    "batches": {"layer": "1:64", "model": "1,4,16,64"},
     "batch_modes": {"layer": ("train", "generate"), "model": ("train", "generate")},
     "newton": "layer",
     "at_length": 256,
     "archs": ",".join(ARCHS),
     "precision": 0.03,
-    "seconds": 6.0,
-    "rounds": 5,
+    "least_passes": 2,
+    "passes": 6,
+    "minutes": 40.0,
     "limit": 10.0,
 }
 QUICK = {
@@ -68,14 +71,15 @@ QUICK = {
     "widths": "64",
     "model_width": 64,
     "kind_modes": {"layer": ("forward", "train"), "model": ("train", "generate")},
-    "batches": "1,8",
+    "batches": {"layer": "1,8", "model": "1,8"},
     "batch_modes": {"layer": ("train",), "model": ()},
     "newton": "layer",
     "at_length": 128,
     "archs": "lstm,gru,mingru,attention",
     "precision": 0.1,
-    "seconds": 0.5,
-    "rounds": 3,
+    "least_passes": 1,
+    "passes": 3,
+    "minutes": 2.0,
     "limit": 2.0,
 }
 PARENT = "NLPX_BENCHMARK_PARENT"
@@ -114,7 +118,7 @@ class MeasureConfig:
     model_width: int | None = None
     """Of the Transformer whose number of parameters all models have; 128 if not given, 64 with --quick."""
     batches: str | None = None
-    """Of the sweep over the batch, as --lengths; 1:64 if not given, 1,8 with --quick."""
+    """Of the sweep over the batch, as --lengths; if not given 1:64, of models every other, and 1,8 with --quick."""
     at_length: int | None = None
     """Tokens of the sequences in the sweeps over batch and devices; 256 if not given, 128 with --quick."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -122,9 +126,11 @@ class MeasureConfig:
     precision: float | None = None
     """To reach by each median: half its notch (1.57 IQR / sqrt(turns), about a 95 % interval) as a part of it; 0.03 if
     not given, 0.1 with --quick."""
-    seconds: float | None = None
-    """Of further turns in a case, after five of each, for those that are not precise yet; 6 if not given; with --quick
-    0.5, after three."""
+    passes: int | None = None
+    """Over the sweep, at most; all figures are measured in two, minutes apart, with --quick in one, and those that are
+    not precise then in further ones. 6 if not given, 3 with --quick."""
+    minutes: float | None = None
+    """After which no further pass begins, precise or not; 40 if not given, 2 with --quick."""
     limit: float | None = None
     """Seconds; a call that takes longer is shown as such. 10 if not given, 2 with --quick."""
 
@@ -199,10 +205,10 @@ def make_cases(measure: MeasureConfig) -> list[Case]:
     modes = timing.parse_names("mode", measure.modes, MODES) if measure.modes else None
     defaults = setting(measure, "lengths")
     lengths = {kind: parse_range("--lengths", measure.lengths or defaults[kind]) for kind in kinds}
-    batches = parse_range("--batches", setting(measure, "batches"))
+    batches = {kind: parse_range("--batches", measure.batches or setting(measure, "batches")[kind]) for kind in kinds}
     widths = parse_range("--widths", setting(measure, "widths"))
     tokens, at_length = setting(measure, "tokens"), setting(measure, "at_length")
-    for name in ("tokens", "at_length", "model_width", "seconds", "limit", "precision"):
+    for name in ("tokens", "at_length", "model_width", "passes", "minutes", "limit", "precision"):
         if not setting(measure, name) > 0:
             raise InputError(f"--{name.replace('_', '-')} must be above 0, not {setting(measure, name)}")
     for width in (*widths, setting(measure, "model_width")):
@@ -224,7 +230,7 @@ def make_cases(measure: MeasureConfig) -> list[Case]:
                     for length in lengths[kind]:
                         add("length", length, 1 if mode == "generate" else tokens // length)
                 if "batch" in sweeps and (modes or mode in setting(measure, "batch_modes")[kind]):
-                    for batch in batches:
+                    for batch in batches[kind]:
                         add("batch", at_length, batch)
                 if "devices" in sweeps and (kind, mode) == ("model", "train"):
                     add("devices", at_length, max(8, tokens // at_length))
@@ -263,7 +269,7 @@ def shared_fields(measure: MeasureConfig) -> dict[str, Any]:
     fields = {
         "limit": setting(measure, "limit"),
         "precision_wanted": setting(measure, "precision"),
-        "seconds_wanted": setting(measure, "seconds"),
+        "products": timing.products_of(measure.dtype),
         "commit": commit(),
         "flags": sys.argv[1:],
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
@@ -278,8 +284,11 @@ def key_in_file(case: Case, who: Who, shared: dict[str, Any]) -> tuple[Any, ...]
 
 def measure_all(
     cases: list[Case], measure: MeasureConfig, peers: tuple[str, ...], path: Path, known: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
+) -> list[Mapping[str, Any]]:
     """Measures what the results file does not hold yet, and adds it line by line.
+
+    In passes over all cases: what slows the machine down for minutes spoils one of them, and the median of all turns
+    leaves it out.
 
     Returns:
       The figures of these cases, known ones included.
@@ -292,34 +301,46 @@ def measure_all(
         print(
             f"the load of this machine was {shared['load']}: other processes run, and figures are off", file=sys.stderr
         )
-    bounds = Bounds(*(setting(measure, name) for name in ("rounds", "limit", "precision", "seconds")))
-    # What did not fit may fit now.
-    held = {key_of(record): record for record in known if not record["status"].startswith(timing.OUT_OF_MEMORY)}
-    found, ceiling, slow = [], None, set()
+    limit, precision = setting(measure, "limit"), setting(measure, "precision")
+    least = min(setting(measure, "least_passes"), setting(measure, "passes"))
     many = [
         case._replace(devices=n)
         for case in cases
         for n in (device_counts(case.batch) if case.sweep == "devices" else (1,))
     ]
+    keys = {
+        (case, who): key_in_file(case, who, shared)
+        for case in many
+        for who in contenders(case, measure, peers, backend)[0]
+    }
+    # What did not fit may fit now.
+    held = {key_of(record): record for record in known if not record["status"].startswith(timing.OUT_OF_MEMORY)}
+    found = {place: held[key] for place, key in keys.items() if key in held}
+    slow = {trait_of(who, case) for (case, who), r in found.items() if r["status"].startswith("over")}
+    ceiling = None
     start = time.perf_counter()
-    for i, case in enumerate(many, start=1):
-        whos, _ = contenders(case, measure, peers, backend)
-        keys = {who: key_in_file(case, who, shared) for who in whos}
-        old = {who: held[key] for who, key in keys.items() if key in held}
-        missing = [who for who in whos if who not in old]
-        found += old.values()
-        slow |= {trait_of(who, case) for who, r in old.items() if r["status"].startswith("over")}
-        if not missing:
-            continue
-        if ceiling is None:
+    for number in range(1, setting(measure, "passes") + 1):
+        if number > least and time.perf_counter() - start > 60 * setting(measure, "minutes"):
+            break
+        todo: dict[Case, list[Who]] = {}
+        for case, who in keys:
+            r = found.get((case, who))
+            done = 0 if r is None else len(r["turns"])
+            if r is None or (done and done < number and (number <= least or r["precision"] > precision)):
+                todo.setdefault(case, []).append(who)
+        if todo and ceiling is None:
             others = tuple(peer for peer in peers if peer == "torch" and measure.dtype == "float32")
             ceiling = max(timing.measure_ceiling(9, others, measure.dtype).values())
-        passed = time.perf_counter() - start
-        print(f"{i} of {len(many)}, {passed:.0f} s: {case}", file=sys.stderr, flush=True)
-        records = measure_case(case, missing, bounds, {**shared, "ceiling_gflops": ceiling}, slow)
-        add_results(path, records)
-        found += records
-    return found
+        for i, (case, whos) in enumerate(todo.items(), start=1):
+            passed = time.perf_counter() - start
+            print(f"pass {number}, {i} of {len(todo)}, {passed:.0f} s: {case}", file=sys.stderr, flush=True)
+            earlier = {who: found[case, who] for who in whos if (case, who) in found}
+            records = measure_case(case, whos, limit, {**shared, "ceiling_gflops": ceiling}, slow, earlier)
+            add_results(path, records)
+            found |= {(case, who): record for who, record in zip(whos, records, strict=True)}
+    if ceiling is not None:
+        tidy(path)
+    return [found[place] for place in keys]
 
 
 def print_report(records: list[dict[str, Any]], missing: list[str]) -> None:
@@ -334,7 +355,7 @@ def print_report(records: list[dict[str, Any]], missing: list[str]) -> None:
                 what = {"layer": "single layers", "model": "language models of equal parameter count"}[kind]
                 console.print(growth.table_of(f"{what}, over the {sweep}", group, "attention/xla"))
     first = records[0]
-    print(f"{first['device']}, {first['cores']} cores, {first['dtype']}; medians; ", end="")
+    print(f"{first['device']}, {first['cores']} cores, {growth.numbers_of(first)}; medians; ", end="")
     ceilings = [r["ceiling_gflops"] for r in records]
     print(f"ceiling: {min(ceilings):.0f} to {max(ceilings):.0f} GFLOP/s in a product of {timing.CEILING} squared")
     spread = sorted(r["precision"] for r in records if r["precision"] is not None)

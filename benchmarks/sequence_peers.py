@@ -50,7 +50,7 @@ def join_heads(tree: Any) -> dict[str, Any]:
     return attention_names({"qkv": joined, "out": tree["out"]})
 
 
-def flax_attention(case: Case) -> Program:
+def flax_attention(who: Who, case: Case) -> Program:
     import flax.linen as nn
     import jax
 
@@ -67,12 +67,12 @@ def flax_attention(case: Case) -> Program:
 
     if case.mode == "forward":
         arguments = (weights, x)
-        program, memory, seconds = compiled(lambda params, x: (apply(params, x),), arguments)
+        program, memory, seconds = compiled(who, case, lambda params, x: (apply(params, x),), arguments)
     else:
         arguments = (weights, x, cotangent)
-        program, memory, seconds = compiled(train, arguments)
+        program, memory, seconds = compiled(who, case, train, arguments)
     return peer_program(
-        PEERS["flax"][2],
+        who,
         case,
         lambda: jax.block_until_ready(program(*arguments)),
         lambda result: recurrence.named(result, join_heads),
@@ -153,7 +153,7 @@ def recurrent_peer(who: Who, case: Case, threads: int | None) -> Program:
 def peer_programs(who: Who, case: Case) -> list[Program]:
     """The contender, compiled: one program, or of PyTorch one a number of threads."""
     if who.impl == "flax":
-        return [flax_attention(case) if who.arch == "attention" else recurrent_peer(who, case, None)]
+        return [flax_attention(who, case) if who.arch == "attention" else recurrent_peer(who, case, None)]
     import torch
 
     torch.compiler.reset()  # it compiles a function anew for so many shapes only

@@ -136,17 +136,28 @@ def calls_flops(who: Who, case: Case, width: int) -> int:
     return case.tokens * of_token * (3 if case.mode == "train" else 1)
 
 
-def compiled(function: Callable, arguments: tuple[Any, ...], donate: tuple[int, ...] = ()) -> tuple[Any, int, float]:
-    """The program of a function (compiled by `jax.jit` if it is not yet), its memory in bytes, and the seconds."""
+_compiled: dict[tuple[Who, Case], tuple[Any, int, float]] = {}
+
+
+def compiled(
+    who: Who, case: Case, function: Callable, arguments: tuple[Any, ...], donate: tuple[int, ...] = ()
+) -> tuple[Any, int, float]:
+    """The program of a function (compiled by `jax.jit` if it is not yet), its memory in bytes, and the seconds it took.
+
+    It is kept: a sweep comes back to its cases in every pass, and two sweeps have some in common.
+    """
     import jax
 
-    start = time.perf_counter()
-    jitted = function if hasattr(function, "lower") else jax.jit(function, donate_argnums=donate)
-    program = jitted.lower(*arguments).compile()
-    seconds = time.perf_counter() - start
-    needs = program.memory_analysis()
-    sizes = (needs.argument_size_in_bytes, needs.output_size_in_bytes, needs.temp_size_in_bytes)
-    return program, sum(sizes) - needs.alias_size_in_bytes, seconds
+    key = who, case._replace(sweep="")
+    if key not in _compiled:
+        start = time.perf_counter()
+        jitted = function if hasattr(function, "lower") else jax.jit(function, donate_argnums=donate)
+        program = jitted.lower(*arguments).compile()
+        seconds = time.perf_counter() - start
+        needs = program.memory_analysis()
+        sizes = (needs.argument_size_in_bytes, needs.output_size_in_bytes, needs.temp_size_in_bytes)
+        _compiled[key] = program, sum(sizes) - needs.alias_size_in_bytes, seconds
+    return _compiled[key]
 
 
 def memory_left() -> float:
@@ -196,10 +207,15 @@ def make_layer(who: Who, width: int, dtype: str) -> Any:
 
 def layer_arrays(case: Case) -> tuple[Any, Any]:
     """Input, and gradient of the output, in float32."""
+    return _layer_arrays(case.batch, case.length, case.width)
+
+
+@functools.lru_cache(maxsize=1)
+def _layer_arrays(*shape: int) -> tuple[Any, Any]:
     import numpy as np
 
     rng = np.random.default_rng(1)
-    x, cotangent = (rng.normal(size=(case.batch, case.length, case.width)).astype(np.float32) for _ in range(2))
+    x, cotangent = (rng.normal(size=shape).astype(np.float32) for _ in range(2))
     return x, cotangent
 
 
@@ -228,11 +244,13 @@ def writer(step: Callable, fresh: Any, tokens: int) -> Callable:
     return write
 
 
-def writing(write: Callable, params: Any, state: Any, x: Any) -> tuple[Callable[[], Any], int, float]:
+def writing(
+    who: Who, case: Case, write: Callable, params: Any, state: Any, x: Any
+) -> tuple[Callable[[], Any], int, float]:
     """Calls that go on from the state of the one before; it is donated, or each would begin by copying the cache."""
     import jax
 
-    program, memory, seconds = compiled(write, (params, state, x), donate=(1,))
+    program, memory, seconds = compiled(who, case, write, (params, state, x), donate=(1,))
     held = [state]
 
     def call():
@@ -264,7 +282,7 @@ def nlpx_layer(who: Who, case: Case) -> Program:
         capacity = (case.length + WRITTEN,) if who.arch == "attention" else ()
         fresh = layer.initial_state(case.batch, *capacity)
         write = writer(step, fresh, case.length)
-        call, memory, seconds = writing(write, params, entered(fresh, case.length, fresh), x)
+        call, memory, seconds = writing(who, case, write, params, entered(fresh, case.length, fresh), x)
         return Program(
             call,
             lambda y: {"output": y},
@@ -277,7 +295,7 @@ def nlpx_layer(who: Who, case: Case) -> Program:
     x, cotangent = (jax.device_put(array.astype(case.dtype)) for array in layer_arrays(case))
     if case.mode == "forward":
         arguments = (params, x)
-        program, memory, seconds = compiled(lambda params, x: (apply(params, x),), arguments)
+        program, memory, seconds = compiled(who, case, lambda params, x: (apply(params, x),), arguments)
     else:
 
         def train(params, x, cotangent):
@@ -285,7 +303,7 @@ def nlpx_layer(who: Who, case: Case) -> Program:
             return y, *pull_back(cotangent)
 
         arguments = (params, x, cotangent)
-        program, memory, seconds = compiled(train, arguments)
+        program, memory, seconds = compiled(who, case, train, arguments)
 
     return Program(
         lambda: jax.block_until_ready(program(*arguments)),
@@ -347,14 +365,28 @@ def model_weights(arch: str, width: int) -> Any:
     return jax.jit(task.init)(jax.random.key(0))
 
 
+@functools.cache
+def make_engine(who: Who, width: int, dtype: str, batch: int, devices: int) -> Any:
+    from nlpx.config import TrainConfig
+    from nlpx.train import Engine, LanguageModelling
+
+    config = TrainConfig(batch_size=batch, schedule="constant", learning_rate=1e-4, dtype=dtype, mesh=f"data={devices}")
+    return Engine(LanguageModelling(make_model(who, width, dtype)), config)
+
+
+@functools.cache
+def initial_state(who: Who, width: int, dtype: str, devices: int) -> Any:
+    """Of training; the batch has no part in it."""
+    return make_engine(who, width, dtype, devices, devices).init()
+
+
 def nlpx_model(who: Who, case: Case) -> Program:
     """A language model: the loss of a batch, the engine's whole training step, or writing greedily."""
     import jax
     import jax.numpy as jnp
     import numpy as np
 
-    from nlpx.config import TrainConfig
-    from nlpx.train import Engine, LanguageModelling
+    from nlpx.train import LanguageModelling
 
     width = model_width(who.arch, case.width)
     model = make_model(who, width, case.dtype)
@@ -375,24 +407,22 @@ def nlpx_model(who: Who, case: Case) -> Program:
         fresh = model.apply({"params": params}, case.batch, case.length + WRITTEN, method="initial_state")
         tokens = jnp.ones((case.batch, 1), jnp.int32)
         write = writer(step, fresh, case.length)
-        call, memory, seconds = writing(write, params, entered(fresh, case.length, fresh), tokens)
+        call, memory, seconds = writing(who, case, write, params, entered(fresh, case.length, fresh), tokens)
         return Program(call, lambda y: {}, **size, memory=memory, compile_seconds=seconds)
 
     tokens = np.random.default_rng(0).integers(0, VOCABULARY, (case.batch, case.length + 1), dtype=np.int32)
     batch = {"inputs": tokens[:, :-1], "targets": tokens[:, 1:], "mask": np.ones((case.batch, case.length), bool)}
     if case.mode == "forward":
         arguments = jax.device_put((params, batch))
-        program, memory, seconds = compiled(lambda params, batch: task.loss(params, batch, (), None).total, arguments)
+        loss = lambda params, batch: task.loss(params, batch, (), None).total  # noqa: E731
+        program, memory, seconds = compiled(who, case, loss, arguments)
         call = lambda: jax.block_until_ready(program(*arguments))  # noqa: E731
         return Program(call, lambda total: {"loss": total}, **size, memory=memory, compile_seconds=seconds)
 
-    config = TrainConfig(
-        batch_size=case.batch, schedule="constant", learning_rate=1e-4, dtype=case.dtype, mesh=f"data={case.devices}"
-    )
-    engine = Engine(task, config)
-    state, batch = engine.init(), engine.put(batch)
-    program, memory, seconds = compiled(engine.train_step, (state, batch))
-    held = [state]
+    engine = make_engine(who, width, case.dtype, case.batch, case.devices)
+    held = [jax.tree.map(jnp.copy, initial_state(who, width, case.dtype, case.devices))]
+    batch = engine.put(batch)
+    program, memory, seconds = compiled(who, case, engine.train_step, (held[0], batch))
 
     def train():
         held[0], metrics = program(held[0], batch)

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from nlpx.errors import InputError, unknown
@@ -70,14 +71,12 @@ def attempt(call: Callable[[], Result]) -> tuple[Result | None, str | None]:
 
 def interleave(
     calls: Mapping[Key, Callable[[], Any]],
-    rounds: int,
+    rounds: int | Callable[[float], int],
     *,
     limit: float = math.inf,
     turn: float = 0.05,
     pause: float = 0.01,
-    precision: float = math.inf,
-    budget: float = math.inf,
-    long: float = math.inf,
+    known: Mapping[Key, float] = MappingProxyType({}),
     clock: Callable[[], float] = time.perf_counter,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[Key, Timing]:
@@ -89,21 +88,19 @@ def interleave(
         did in between has cooled caches, and a virtual machine may have given freed memory back to its host, from
         where it returns page by page (that doubled the time of a step of 0.7 s). Programs that run without a pause
         know nothing of that.
-      rounds: turns of each, at least 2; with a `precision`, the least.
+      rounds: turns of each, at least 2; or how many for a call of so many seconds.
       limit: seconds; a call that takes longer is not measured.
       turn: seconds that a turn lasts at least, by calling again; its figure is the mean.
       pause: seconds before each turn. The threads of one contender may wait busily for more work, on a core that the
         next one needs.
-      precision: `Timing.precision` to reach; those that have not after `rounds` take further turns.
-      budget: seconds of these further turns, after which they end all the same.
-      long: seconds; calls that take longer need three turns only.
+      known: seconds of calls for which the uncounted one would take too long.
 
     Returns:
       The timings; of a call that ran out of memory or exceeded the limit, its failure.
     """
     timings: dict[Key, Timing] = {}
     counts: dict[Key, int] = {}
-    slow: set[Key] = set()
+    turns: dict[Key, int] = {}
 
     def take_turn(call, count, *, warm=True):
         def run():
@@ -118,21 +115,15 @@ def interleave(
         return (clock() - start) / count, failure
 
     for key, call in calls.items():
-        seconds, failure = take_turn(call, 1, warm=False)
+        seconds, failure = (known[key], None) if key in known else take_turn(call, 1, warm=False)
         if failure is None and seconds > limit:
             failure = f"over {limit:g} s"
         counts[key] = max(1, math.ceil(turn / max(seconds, 1e-6)))
-        if seconds > long:
-            slow.add(key)
+        turns[key] = rounds(seconds) if callable(rounds) else rounds
         timings[key] = Timing(failure=failure)
-    end = math.inf
     for done in itertools.count():
-        left = [key for key, timed in timings.items() if timed.failure is None]
-        if done >= rounds:
-            end = min(end, clock() + budget)
-        least = {key: min(3, rounds) if key in slow else rounds for key in left}
-        left = [key for key in left if done < least[key] or timings[key].precision > precision]
-        if not left or clock() >= end:
+        left = [key for key, timed in timings.items() if timed.failure is None and done < turns[key]]
+        if not left:
             return timings
         for key in left:
             seconds, failure = take_turn(calls[key], counts[key])
@@ -175,6 +166,17 @@ def measure_ceiling(rounds: int, peers: tuple[str, ...], dtype: str = "float32")
     for call in calls.values():
         call()
     return {name: 2 * CEILING**3 / t.median / 1e9 for name, t in interleave(calls, rounds).items()}
+
+
+def products_of(dtype: str) -> str:
+    """The precision in which JAX multiplies matrices of a dtype here: accelerators take less than float32 has for them,
+    unless `jax_default_matmul_precision` says otherwise."""
+    import jax
+
+    platform = jax.default_backend()
+    if dtype != "float32" or platform == "cpu" or jax.config.jax_default_matmul_precision in ("highest", "float32"):
+        return dtype
+    return "bfloat16" if platform == "tpu" else "tf32"
 
 
 def cores() -> int:

@@ -24,6 +24,7 @@ def record(who, length, milliseconds, **other):
         "case_width": 16,
         "devices": 1,
         "dtype": "float32",
+        "products": "float32",
         "status": "measured" if milliseconds else "over 10 s",
         "milliseconds": milliseconds,
         "quartiles": [milliseconds, milliseconds] if milliseconds else None,

@@ -11,7 +11,7 @@ from benchmarks import results_file, scan_vs_attention, sequence_measure, sequen
 from benchmarks.sequence_programs import Case, Who
 
 SMALL = ["--lengths=4:16", "--tokens=16", "--widths=8", "--model-width=8", "--batches=1,2", "--at-length=4"]
-SMALL += ["--quick", "--seconds=0.01", "--precision=9", "--archs=mingru,attention"]
+SMALL += ["--quick", "--passes=2", "--precision=9", "--archs=mingru,attention"]
 FIELDS = {
     "schema",
     "benchmark",
@@ -26,9 +26,9 @@ FIELDS = {
     "batch",
     "devices",
 }
-FIELDS |= {"dtype", "case_width", "width", "parameters", "status", "milliseconds", "quartiles", "precision", "rounds"}
+FIELDS |= {"dtype", "case_width", "width", "parameters", "status", "milliseconds", "quartiles", "precision", "turns"}
 FIELDS |= {"tokens_per_second", "flops", "gflops", "ceiling_gflops", "share_of_ceiling", "memory_bytes", "threads"}
-FIELDS |= {"compile_seconds", "device", "cores", "versions", "limit", "precision_wanted", "seconds_wanted", "commit"}
+FIELDS |= {"compile_seconds", "device", "cores", "versions", "limit", "precision_wanted", "products", "commit"}
 FIELDS |= {"load", "flags", "xla_flags"}
 
 
@@ -75,7 +75,7 @@ def test_lines_have_the_schema_and_their_figures_fit_together(everything):
     _, path, _ = everything
     for r in read_jsonl(path):
         assert r.keys() == FIELDS
-        assert (r["schema"], r["benchmark"], r["dtype"]) == (1, "scan_vs_attention", "float32")
+        assert (r["schema"], r["benchmark"], r["dtype"]) == (2, "scan_vs_attention", "float32")
         assert r["status"] in ("measured", "fell back to scan")
         assert r["memory_bytes"] > 0
         assert r["compile_seconds"] > 0
@@ -84,6 +84,7 @@ def test_lines_have_the_schema_and_their_figures_fit_together(everything):
             assert r["tokens_per_second"] == pytest.approx(1e3 * tokens / r["milliseconds"])
             assert r["quartiles"][0] <= r["milliseconds"] <= r["quartiles"][1]
             assert r["share_of_ceiling"] == pytest.approx(r["gflops"] / r["ceiling_gflops"])
+            assert r["milliseconds"] == pytest.approx(np.median(np.concatenate(r["turns"])))
             calls = 16 if r["mode"] == "generate" else 1
             assert r["gflops"] == pytest.approx(r["flops"] / (r["milliseconds"] * calls) / 1e6)
 
@@ -300,7 +301,7 @@ def test_results_of_another_schema_are_refused(everything, tmp_path):
     path.write_text(json.dumps(first | {"schema": 99}) + "\n")
     code, _, err = run(*SMALL, f"--json={path}")
     assert code == 2
-    assert "schema version 99, this is 1" in err
+    assert "schema version 99, this is 2" in err
     path.write_text("not json\n" + json.dumps(first) + "\n")
     code, _, err = run(*SMALL, f"--json={path}")
     assert (code, "line 1 is no figure" in err) == (2, True)
@@ -308,7 +309,7 @@ def test_results_of_another_schema_are_refused(everything, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ['{"learning_rate": 0.1}', '{"learning_rate": 0.1}\n', '{"schema": 1}\n', "text\n", "text"]
+    "text", ['{"learning_rate": 0.1}', '{"learning_rate": 0.1}\n', '{"schema": 2}\n', "text\n", "text"]
 )
 def test_a_file_of_something_else_stays_as_it_is(text, tmp_path):
     path = tmp_path / "settings.json"
@@ -326,7 +327,7 @@ def test_a_whole_last_line_without_its_end_is_kept(everything, tmp_path):
     assert path.read_text() == whole.read_text()
 
 
-@pytest.mark.parametrize("left", ["\0" * 5000, '{"sch', '{"schema": 1, "bench', '{"sch' + "\0" * 50])
+@pytest.mark.parametrize("left", ["\0" * 5000, '{"sch', '{"schema": 2, "bench', '{"sch' + "\0" * 50])
 def test_what_a_kill_leaves_at_the_end_is_taken_out(everything, tmp_path, left):
     _, whole, _ = everything
     path = tmp_path / "figures.jsonl"

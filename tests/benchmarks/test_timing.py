@@ -55,36 +55,27 @@ def test_median_and_quartiles_leave_the_warm_up_out():
     )
 
 
-def test_rounds_go_on_until_the_median_is_precise():
-    # Quartiles 1 and 2 around 1.5 at first: 1.57 x 1 / sqrt(4) / 1.5 is 52 %.
-    seconds = [1.0, 2.0, 1.0, 2.0]
+def test_precision_is_half_the_notch_of_the_median():
+    # Quartiles 1 and 2 around 1.5: 1.57 x 1 / sqrt(4) / 1.5 is 52 %.
     rough = timing.Timing((1.0, 2.0, 1.0, 2.0))
     assert rough.precision == pytest.approx(1.57 / 2 / 1.5)
-    for wanted in (0.6, 0.2):
-        clock = Clock()
-        calls = {"a": clock.call("a", *turns(*seconds, *(500 * [1.5]))), "steady": clock.call("steady", 1.0)}
-        timings = clock.interleave(calls, 4, turn=0, precision=wanted)
-        assert len(timings["steady"].seconds) == 4
-        assert (len(timings["a"].seconds) == 4) == (wanted == 0.6)
-        assert timings["a"].precision <= wanted
+    assert timing.Timing(4 * (1.5,)).precision == 0
 
 
-def test_long_calls_take_three_turns():
+def test_how_long_a_call_takes_may_say_how_many_turns_it_has():
     clock = Clock()
     calls = {"short": clock.call("short", 1.0), "long": clock.call("long", 3.0)}
-    timings = clock.interleave(calls, 5, turn=0, long=2.0)
+    timings = clock.interleave(calls, lambda seconds: 3 if seconds > 2 else 5, turn=0)
     assert clock.calls == ["short", "long"] + 3 * ["short", "short", "long", "long"] + 4 * ["short"]
     assert [len(timings[name].seconds) for name in calls] == [5, 3]
-    # One that is not precise after three goes on.
-    noisy = {"long": Clock.call(clock, "long", 3.0, *(3 * [3.0, 3.0, 3.0, 6.0]), 3.0)}
-    assert len(clock.interleave(noisy, 5, turn=0, long=2.0, precision=0.3)["long"].seconds) > 3
 
 
-def test_a_budget_ends_rounds_that_never_get_precise():
+def test_what_is_known_to_be_long_is_not_called_to_see():
     clock = Clock()
-    calls = {"a": clock.call("a", *turns(*([1.0, 3.0] * 50)))}
-    # Two rounds, each with its uncounted call, take 104 seconds: ten after the first two.
-    assert len(clock.interleave(calls, 2, turn=0, pause=0, precision=1e-6, budget=500)["a"].seconds) == 2 + 10
+    calls = {"short": clock.call("short", 1.0), "long": clock.call("long", 3.0), "slow": clock.call("slow", 9.0)}
+    timings = clock.interleave(calls, 2, turn=0, limit=5, known={"long": 3.0, "slow": 9.0})
+    assert clock.calls == ["short", *2 * ["short", "short", "long", "long"]]
+    assert timings["slow"].failure == "over 5 s"
 
 
 def test_what_takes_longer_than_the_limit_is_called_once():
