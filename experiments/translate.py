@@ -130,7 +130,7 @@ class Config:
     pairs: PairsConfig = field(default_factory=PairsConfig)
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            steps=2600, batch_size=64, learning_rate=2e-3, weight_decay=0.01, beta2=0.98, eval_every=500
+            steps=3100, batch_size=64, learning_rate=2e-3, weight_decay=0.01, beta2=0.98, eval_every=500
         )
     )
     decoding: DecodingConfig = field(default_factory=DecodingConfig)

@@ -292,8 +292,12 @@ def additive_attention(
     Returns:
       The weighted sum of the values, and the weights; zeros where no key is seen.
     """
-    logits = jnp.einsum("btsk,k->bts", jnp.tanh(query[:, :, None] + key[:, None]), scale)
-    return _attend(logits, value, mask)
+    return _attend(_additive_logits(query, key, scale), value, mask)
+
+
+@jax.checkpoint  # else every tanh, (b, t, s, k), would be kept for the way back: more time than computing it again
+def _additive_logits(query, key, scale):
+    return jnp.einsum("btsk,k->bts", jnp.tanh(query[:, :, None] + key[:, None]), scale)
 
 
 def multiplicative_attention(
