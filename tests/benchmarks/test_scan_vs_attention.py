@@ -154,6 +154,50 @@ def test_a_run_that_was_stopped_goes_on(everything, tmp_path):
     assert path.read_text().splitlines(keepends=True) == after
 
 
+ONE_CASE = ["--sweeps=length", "--kinds=layer", "--modes=forward", "--lengths=8", "--archs=mingru"]
+
+
+def test_what_is_not_precise_is_measured_in_further_passes(tmp_path):
+    path = tmp_path / "figures.jsonl"
+    flags = [*SMALL, *ONE_CASE, f"--json={path}", f"--plots={tmp_path}"]
+    passes = []
+    for more in (
+        ["--precision=9", "--passes=3"],  # precise at once
+        ["--precision=1e-9", "--passes=3", "--minutes=1e-9"],  # measured anew, as precision makes it another figure
+        ["--precision=1e-9", "--passes=1"],
+        ["--precision=1e-9", "--passes=3"],
+    ):
+        code, _, err = run(*flags, *more)
+        assert code == 0, err
+        records = read_jsonl(path)[-2:]
+        assert {r["who"] for r in records} == {"mingru/scan", "mingru/associative"}
+        passes.append([r["turns"] for r in records])
+    precise, at_once, resumed, further = passes
+    assert [len(turns) for turns in (*precise, *at_once)] == [1, 1, 1, 1]
+    assert resumed == at_once  # one pass was there already
+    # What was there counts too; a figure that is the same to the last digit in all turns would end it.
+    assert [turns[:1] for turns in further] == at_once
+    assert [len(turns) for turns in further] == [3, 3]
+    assert len(path.read_text().splitlines()) == 4  # lines that others stand for are taken out
+
+
+def test_a_figure_is_the_median_of_the_turns_of_all_passes():
+    case = Case("length", "layer", "generate", 8, 1, 8, 1, "float32")
+    program = sequence_programs.Program(lambda: None, dict, 320, 8, 1)
+    shared = {"ceiling_gflops": 1.0}
+    who = Who("nlpx", "gru", "scan")
+    record = None
+    for seconds in ((0.016, 0.032, 0.016), (0.16, 0.16, 0.16), (0.016, 0.016, 0.032)):
+        record = results_file.record_of(case, who, program, timing.Timing(seconds), shared, record)
+    assert record["turns"] == [[1, 2, 1], [10, 10, 10], [1, 1, 2]]  # milliseconds a token of 16
+    assert record["milliseconds"] == pytest.approx(2)
+    assert record["quartiles"] == pytest.approx([1, 10])
+    # A pass that fails leaves what there is.
+    failed = timing.Timing(failure="out of memory")
+    assert results_file.record_of(case, who, program, failed, shared, record) is record
+    assert results_file.record_of(case, who, program, failed, shared)["status"] == "out of memory"
+
+
 def test_two_files_side_by_side(everything):
     _, path, _ = everything
     code, out, err = run("--compare", path, path)

@@ -2,6 +2,7 @@ import itertools
 import json
 import os
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -76,6 +77,16 @@ def test_what_is_known_to_be_long_is_not_called_to_see():
     timings = clock.interleave(calls, 2, turn=0, limit=5, known={"long": 3.0, "slow": 9.0})
     assert clock.calls == ["short", *2 * ["short", "short", "long", "long"]]
     assert timings["slow"].failure == "over 5 s"
+
+
+def test_accelerators_multiply_float32_in_less_unless_told(monkeypatch):
+    assert timing.products_of("float32") == "float32"
+    for platform, products in (("gpu", "tf32"), ("tpu", "bfloat16")):
+        monkeypatch.setattr(jax, "default_backend", lambda platform=platform: platform)
+        assert timing.products_of("float32") == products
+        assert timing.products_of("bfloat16") == "bfloat16"
+        with jax.default_matmul_precision("highest"):
+            assert timing.products_of("float32") == "float32"
 
 
 def test_what_takes_longer_than_the_limit_is_called_once():

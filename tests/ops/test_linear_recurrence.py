@@ -1,4 +1,5 @@
 import functools
+import importlib
 
 import jax
 import jax.numpy as jnp
@@ -231,3 +232,16 @@ def test_vmap_is_a_loop():
     for n, case in enumerate(many):
         expected = run(name, case, mask[n], segment_ids[n], **how)
         assert_close(jax.tree.map(lambda leaf: leaf[n], actual), expected, 1e-12)  # noqa: B023
+
+
+@each_direction
+def test_turns_of_several_steps_as_on_an_accelerator_give_the_same(monkeypatch, reverse):
+    case = example("min_gru")
+    expected = run("min_gru", case, backend="scan", reverse=reverse)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(importlib.import_module("nlpx.ops.linear_recurrence"), "UNROLL", 3)  # of 8 steps, 2 are left
+    how = functools.partial(gradients, "min_gru", {"backend": "scan", "reverse": reverse})
+    with jax.enable_x64(True):
+        assert "unroll=3" in str(jax.make_jaxpr(how)(case[0], None, None, case[1]))
+        actual = jax.device_get(jit(how)(case[0], None, None, case[1]))
+    assert_close(actual, expected)
