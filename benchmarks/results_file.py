@@ -19,8 +19,8 @@ SCHEMA = 2
 RESULTS = Path(__file__).parent / "results"
 BEGIN = '{"schema": '
 """Of each line; what a kill left of one is known by it."""
-ROOM = 2**20
-"""Bytes that a disk must still take; a full sweep adds about as many."""
+ROOM = 2**22
+"""Bytes that a disk must still take: those of a full sweep of six passes."""
 
 
 def default_results() -> Path:
@@ -130,7 +130,7 @@ def latest_run(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     the last line, and of each sweep what has the shape of its last."""
 
     def run_of(record):
-        names = ("device", "cores", "limit", "precision_wanted", "products", "xla_flags")
+        names = ("device", "cores", "limit", "precision_wanted", "xla_flags")
         return (*(record[name] for name in names), _versions(record["versions"]))
 
     def sweep_of(record):
@@ -142,8 +142,10 @@ def latest_run(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
             return record["batch"] if record["mode"] == "generate" else record["batch"] * record["length"]
         return record["length"] if record["sweep"] == "batch" else (record["batch"], record["length"])
 
-    shapes = {sweep_of(r): shape_of(r) for r in records}
-    return [r for r in records if run_of(r) == run_of(records[-1]) and shape_of(r) == shapes[sweep_of(r)]]
+    shapes = {sweep_of(r): (r["products"], shape_of(r)) for r in records}
+    return [
+        r for r in records if run_of(r) == run_of(records[-1]) and (r["products"], shape_of(r)) == shapes[sweep_of(r)]
+    ]
 
 
 def key_of(record: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -167,24 +169,23 @@ def commit() -> str | None:
         )
 
     try:
-        changed = git("status", "--porcelain", "--untracked-files=no").stdout.strip()
+        # The results file that this run writes to may be one of those kept.
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":!results").stdout.strip()
         return git("rev-parse", "--short", "HEAD").stdout.strip() + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 
 
 def tidy(path: Path) -> None:
-    """Takes out of a results file the lines that later ones stand for. A kill meanwhile leaves it as it was.
-
-    Raises InputError if it cannot be written.
-    """
-    lines = [json.dumps(record) + "\n" for record in read_results(path)]
+    """Takes out of a results file the lines that later ones stand for, if there is room for a copy. A kill meanwhile
+    leaves it as it was."""
+    path = path.resolve()
     beside = path.with_name(f"{path.name}.tmp")
     try:
-        beside.write_text("".join(lines), encoding="utf-8")
+        beside.write_text("".join(json.dumps(record) + "\n" for record in read_results(path)), encoding="utf-8")
         os.replace(beside, path)
-    except OSError as error:
-        raise _no_room(path, error) from None
+    except OSError:
+        beside.unlink(missing_ok=True)
 
 
 def record_of(

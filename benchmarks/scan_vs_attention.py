@@ -9,10 +9,11 @@ parameter count. Each forward, in a train step, and writing one more token after
 sequences with the tokens of a call fixed, over the batch, and over the number of devices.
 
 It prints every figure, the laws of growth that come out, and sentences computed from them. A results file keeps a line
-a figure: a run that was stopped goes on, and what it holds is not measured again. About 50 minutes on two CPU
+a figure: a run that was stopped goes on, and what it holds precisely is not measured again. About 50 minutes on two CPU
 cores that nothing else uses; --quick takes under three minutes.
 """
 
+import itertools
 import json
 import os
 import re
@@ -36,7 +37,7 @@ from benchmarks.results_file import (
     record_of,
     tidy,
 )
-from benchmarks.sequence_measure import measure_case, trait_of
+from benchmarks.sequence_measure import Slow, measure_case
 from benchmarks.sequence_peers import PEERS
 from benchmarks.sequence_programs import HEADS, OURS, Case, Who, refusal
 from experiments import cli
@@ -91,7 +92,7 @@ class MeasureConfig:
     """Measurement"""
 
     quick: bool = False
-    """A first look in under three minutes: small shapes, few rounds, where others are not given."""
+    """A first look in under three minutes: small shapes, few passes, where others are not given."""
     sweeps: str | None = None
     """What varies, of length, batch and devices; if not given all, without devices with --quick."""
     kinds: str = "layer,model"
@@ -127,10 +128,10 @@ class MeasureConfig:
     """To reach by each median: half its notch (1.57 IQR / sqrt(turns), about a 95 % interval) as a part of it; 0.03 if
     not given, 0.1 with --quick."""
     passes: int | None = None
-    """Over the sweep, at most; all figures are measured in two, minutes apart, with --quick in one, and those that are
-    not precise then in further ones. 6 if not given, 3 with --quick."""
+    """Over the sweep, at most; all figures are measured in two, with --quick in one, and those that are not precise
+    then in further ones. 6 if not given, 3 with --quick."""
     minutes: float | None = None
-    """After which no further pass begins, precise or not; 40 if not given, 2 with --quick."""
+    """After which none of these further passes begins, precise or not; 40 if not given, 2 with --quick."""
     limit: float | None = None
     """Seconds; a call that takes longer is shown as such. 10 if not given, 2 with --quick."""
 
@@ -287,8 +288,8 @@ def measure_all(
 ) -> list[Mapping[str, Any]]:
     """Measures what the results file does not hold yet, and adds it line by line.
 
-    In passes over all cases: what slows the machine down for minutes spoils one of them, and the median of all turns
-    leaves it out.
+    In passes over all cases: what slows the machine down for minutes spoils one of them. Figures that two passes leave
+    imprecise are measured in a third, whose turns decide.
 
     Returns:
       The figures of these cases, known ones included.
@@ -313,10 +314,22 @@ def measure_all(
         for case in many
         for who in contenders(case, measure, peers, backend)[0]
     }
-    # What did not fit may fit now.
-    held = {key_of(record): record for record in known if not record["status"].startswith(timing.OUT_OF_MEMORY)}
+
+    def finished(r):
+        return len(r["turns"]) >= least and r["precision"] <= precision
+
+    def stands(r):
+        """Not what did not fit, as it may fit now; nor what turns of other code would be added to."""
+        if not r["turns"]:
+            return not r["status"].startswith(timing.OUT_OF_MEMORY)
+        return finished(r) or r["commit"] == shared["commit"]
+
+    held = {key_of(record): record for record in known if stands(record)}
     found = {place: held[key] for place, key in keys.items() if key in held}
-    slow = {trait_of(who, case) for (case, who), r in found.items() if r["status"].startswith("over")}
+    slow = Slow()
+    for (case, who), r in found.items():
+        if r["status"].startswith("over"):
+            slow.add(who, case)
     ceiling = None
     start = time.perf_counter()
     for number in range(1, setting(measure, "passes") + 1):
@@ -326,7 +339,7 @@ def measure_all(
         for case, who in keys:
             r = found.get((case, who))
             done = 0 if r is None else len(r["turns"])
-            if r is None or (done and done < number and (number <= least or r["precision"] > precision)):
+            if r is None or (done and done < number and not finished(r)):
                 todo.setdefault(case, []).append(who)
         if todo and ceiling is None:
             others = tuple(peer for peer in peers if peer == "torch" and measure.dtype == "float32")
@@ -343,7 +356,18 @@ def measure_all(
     return [found[place] for place in keys]
 
 
-def print_report(records: list[dict[str, Any]], missing: list[str]) -> None:
+def in_order(records: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """As the sweep walks; a file has the figures that took more passes at its end."""
+    whos = [str(who) for who in (*OURS, *itertools.chain(*PEERS.values()))]
+
+    def place(r):
+        of_case = SWEEPS.index(r["sweep"]), KINDS.index(r["kind"]), r["case_width"], MODES.index(r["mode"])
+        return *of_case, r["length"], r["batch"], r["devices"], whos.index(r["who"])
+
+    return sorted(records, key=place)
+
+
+def print_report(records: list[Mapping[str, Any]], missing: list[str]) -> None:
     """`missing`: a sentence for each of those who were asked for and have no figures."""
     from rich.console import Console
 
@@ -463,6 +487,7 @@ def main(config: Config) -> None:
         if report.report:
             raise InputError(f"{path} holds no figures of such a run; give the --quick, --dtype or --limit it had")
         raise InputError("no contender of these flags runs here; ask for others with --archs, --kinds, --modes")
+    records = in_order(records)
     print_report(records, missing)
     print(f"\nfigures: {path}")
     folder = make_folder(report, path)

@@ -4,7 +4,7 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks import timing
@@ -18,7 +18,7 @@ TOLERANCES = {"float32": 1e-4, "tf32": 5e-3, "bfloat16": 5e-2}
 """Largest difference of two contenders of one architecture, as a part of the largest entry, by the precision in which
 matrices are multiplied. tf32 keeps 11 bits (5e-4), bfloat16 8 (4e-3), and a recurrence goes on with what it rounded."""
 LONG = 0.3
-"""Seconds of a call whose length the first one tells."""
+"""Seconds of a call that is long: none is made only to see how long it is."""
 
 
 def turns(seconds: float) -> int:
@@ -70,55 +70,75 @@ def first_call(program: Program, devices: int) -> tuple[Any, str | None, float]:
     return (None if failure else result), failure, seconds
 
 
-def trait_of(who: Who, case: Case) -> tuple[Any, ...]:
-    """What cases have in common that take longer and longer: by length, or by batch."""
-    return who, case.sweep, case.kind, case.width, case.mode, case.devices
+class Slow:
+    """Who exceeded the limit, and in which case: it would in greater ones too."""
+
+    def __init__(self):
+        self._least: dict[tuple[Any, ...], tuple[int, int]] = {}
+
+    def add(self, who: Who, case: Case) -> None:
+        trait, size = self._place(who, case)
+        self._least[trait] = min(size, self._least.get(trait, size))
+
+    def __contains__(self, place: tuple[Who, Case]) -> bool:
+        trait, size = self._place(*place)
+        return trait in self._least and size >= self._least[trait]
+
+    @staticmethod
+    def _place(who: Who, case: Case) -> tuple[tuple[Any, ...], tuple[int, int]]:
+        return (who, case.sweep, case.kind, case.width, case.mode, case.devices), (case.length, case.batch)
 
 
 def measure_case(
     case: Case,
-    whos: Iterable[Who],
+    whos: Sequence[Who],
     limit: float,
     shared: Mapping[str, Any],
-    slow: set[Any],
+    slow: Slow,
     earlier: Mapping[Who, Mapping[str, Any]],
-) -> list[dict[str, Any]]:
+) -> list[Mapping[str, Any]]:
     """Builds the contenders of a case, compares those that are new, and times all of them once more in turn.
 
     Args:
       limit: seconds; a call that takes longer is not measured.
-      slow: who, in which sweep, exceeded the limit in a smaller case; they are not tried again.
+      slow: who is not tried, as it exceeded the limit in a smaller case; gets more.
       earlier: their figures of earlier passes, whose turns count too.
 
     Raises:
       SystemExit: they do not compute the same (1).
     """
+    import jax
+
     over = timing.Timing(failure=f"over {limit:g} s")
     ready: dict[tuple[Who, int], Program] = {}
     known: dict[tuple[Who, int], float] = {}
     results, failed = {}, {}
+    # A first call on an accelerator also loads what it needs, and one of PyTorch compiles.
+    at_once = jax.default_backend() == "cpu"
     for who in whos:
-        trait = trait_of(who, case)
-        if trait in slow:
+        if (who, case) in slow:
             failed[who] = (None, over)
             continue
         built, failure = timing.attempt(
             lambda who=who: [our_program(who, case)] if who.impl == "nlpx" else peer_programs(who, case)
         )
         for i, program in enumerate(built or ()):
+            if who in earlier and program.threads != earlier[who]["threads"]:
+                continue  # the faster number was chosen in the first pass
             result, failure, seconds = first_call(program, case.devices)
-            if failure is None and seconds > (limit if who.impl == "nlpx" else LONG):
-                # The first call of some includes compiling, and of all the first touch of memory: the second decides.
+            if failure is None and who not in earlier:
+                results[who] = program.read(result)
+            del result
+            if failure is None and seconds > (limit if who.impl == "nlpx" and at_once else LONG):
                 start = time.perf_counter()
-                program.call()
+                _, failure = timing.attempt(program.call)
                 seconds = time.perf_counter() - start
-                failure = over.failure if seconds > limit else None
+            if failure is None and seconds > limit:
+                failure = over.failure
             if failure is None:
                 ready[who, i] = program
                 if seconds > LONG:
                     known[who, i] = seconds
-                if who not in earlier:
-                    results[who] = program.read(result)
             else:
                 failed[who] = (program, timing.Timing(failure=failure))
         if not built:
@@ -126,7 +146,7 @@ def measure_case(
         if any(name == who for name, _ in ready):
             failed.pop(who, None)  # of PyTorch's numbers of threads, one was fast enough
         elif failed[who][1] == over:
-            slow.add(trait)
+            slow.add(who, case)
     wrong = disagreement(case, results)
     if wrong:
         print(f"the contenders do not compute the same, so nothing is timed. {wrong}", file=sys.stderr)

@@ -173,10 +173,10 @@ def products_of(dtype: str) -> str:
     unless `jax_default_matmul_precision` says otherwise."""
     import jax
 
-    platform = jax.default_backend()
-    if dtype != "float32" or platform == "cpu" or jax.config.jax_default_matmul_precision in ("highest", "float32"):
+    platform, asked = jax.default_backend(), jax.config.jax_default_matmul_precision
+    if dtype != "float32" or platform == "cpu" or asked in ("highest", "float32", "F32_F32_F32"):
         return dtype
-    return "bfloat16" if platform == "tpu" else "tf32"
+    return "bfloat16" if platform == "tpu" or asked == "bfloat16" else "tf32"
 
 
 def cores() -> int:

@@ -282,6 +282,34 @@ def test_what_takes_too_long_is_not_tried_at_greater_lengths(tmp_path):
     assert "over 1e-09 s" in out
 
 
+def test_what_is_too_slow_at_a_length_is_measured_at_smaller_ones():
+    slow, who = sequence_measure.Slow(), Who("nlpx", "gru", "scan")
+    case = Case("length", "layer", "forward", 8, 2, 8, 1, "float32")
+    slow.add(who, case)
+    slow.add(who, case._replace(length=16, batch=1))
+    assert (who, case) in slow
+    assert (who, case._replace(length=16, batch=1)) in slow
+    assert (who, case._replace(length=4, batch=4)) not in slow
+    assert (who, case._replace(mode="train")) not in slow
+    assert (Who("nlpx", "gru", "newton"), case) not in slow
+
+
+def test_turns_of_other_code_are_not_added_to(tmp_path):
+    path = tmp_path / "figures.jsonl"
+    flags = [*SMALL, *ONE_CASE, f"--json={path}", f"--plots={tmp_path}"]
+    code, _, err = run(*flags, "--precision=1e-9", "--passes=1")
+    assert code == 0, err
+    first = read_jsonl(path)
+    precise, rough = (r | {"commit": "another", "turns": [[7.0, 7.0]]} for r in first)
+    path.write_text("".join(json.dumps(r) + "\n" for r in (precise | {"precision": 0.0}, rough | {"precision": 0.5})))
+    code, _, err = run(*flags, "--precision=1e-9", "--passes=1")
+    assert code == 0, err
+    after = {r["who"]: r for r in read_jsonl(path)}
+    assert after[precise["who"]]["turns"] == [[7.0, 7.0]]  # finished, whatever became of the code
+    assert after[rough["who"]]["commit"] == first[0]["commit"]
+    assert 7.0 not in after[rough["who"]]["turns"][0]
+
+
 def test_who_has_no_part_where():
     case = Case("length", "layer", "forward", 4, 1, 8, 1, "float32")
     refusal = sequence_programs.refusal
