@@ -136,7 +136,20 @@ def calls_flops(who: Who, case: Case, width: int) -> int:
     return case.tokens * of_token * (3 if case.mode == "train" else 1)
 
 
+MAPPINGS = 40_000
+"""Of memory, beyond which no further program is kept: Linux gives a process 65,530, and a program takes about 140."""
+QUICK_TO_COMPILE = 0.5
+"""Seconds; such programs are compiled again rather than kept."""
 _compiled: dict[tuple[Who, Case], tuple[Any, int, float]] = {}
+
+
+def mappings() -> int:
+    """Of memory, that this process has; 0 where that is not known."""
+    try:
+        with open("/proc/self/maps", "rb") as lines:
+            return sum(1 for _ in lines)
+    except OSError:
+        return 0
 
 
 def compiled(
@@ -144,20 +157,23 @@ def compiled(
 ) -> tuple[Any, int, float]:
     """The program of a function (compiled by `jax.jit` if it is not yet), its memory in bytes, and the seconds it took.
 
-    It is kept: a sweep comes back to its cases in every pass, and two sweeps have some in common.
+    It is kept if there is room: a sweep comes back to its cases in every pass, and two sweeps have some in common.
     """
     import jax
 
     key = who, case._replace(sweep="")
-    if key not in _compiled:
-        start = time.perf_counter()
-        jitted = function if hasattr(function, "lower") else jax.jit(function, donate_argnums=donate)
-        program = jitted.lower(*arguments).compile()
-        seconds = time.perf_counter() - start
-        needs = program.memory_analysis()
-        sizes = (needs.argument_size_in_bytes, needs.output_size_in_bytes, needs.temp_size_in_bytes)
-        _compiled[key] = program, sum(sizes) - needs.alias_size_in_bytes, seconds
-    return _compiled[key]
+    if key in _compiled:
+        return _compiled[key]
+    start = time.perf_counter()
+    jitted = function if hasattr(function, "lower") else jax.jit(function, donate_argnums=donate)
+    program = jitted.lower(*arguments).compile()
+    seconds = time.perf_counter() - start
+    needs = program.memory_analysis()
+    sizes = (needs.argument_size_in_bytes, needs.output_size_in_bytes, needs.temp_size_in_bytes)
+    found = program, sum(sizes) - needs.alias_size_in_bytes, seconds
+    if seconds > QUICK_TO_COMPILE and mappings() < MAPPINGS:
+        _compiled[key] = found
+    return found
 
 
 def memory_left() -> float:

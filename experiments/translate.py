@@ -3,8 +3,8 @@
 python -m experiments.translate --arch transformer
 python -m experiments.translate --workdir runs/translate/... --translate "le 3 mai 2021"
 
-Five minutes on two CPU cores; of pairs it has not seen, expect 98.8 % to be translated exactly by the Transformer and
-98.4 % with Bahdanau's attention.
+Five minutes on two CPU cores; of pairs it has not seen, expect 98.9 % to be translated exactly by the Transformer and
+98.6 % with Bahdanau's attention.
 """
 
 import sys

@@ -338,6 +338,12 @@ def test_recurrent_attention_is_the_formula_in_pytorch(torch, torch_rows, name, 
     assert_close(list(gradients), expected)
 
 
+def test_additive_attention_keeps_no_array_of_all_features_of_all_pairs():
+    query, key, scale = jnp.ones((B, T, K)), jnp.ones((B, S, K)), jnp.ones(K)
+    _, back = jax.vjp(ops.additive_attention, query, key, key, scale)
+    assert max(leaf.size for leaf in jax.tree.leaves(back)) < B * T * S * K
+
+
 def test_recurrent_attention_over_nothing_gives_zeros_and_no_gradient():
     query, key, scale = jnp.ones((B, T, K)), jnp.ones((B, S, K)), jnp.ones(K)
 
