@@ -136,7 +136,7 @@ def calls_flops(who: Who, case: Case, width: int) -> int:
     return case.tokens * of_token * (3 if case.mode == "train" else 1)
 
 
-MAPPINGS = 40_000
+MAPPINGS = 32_000
 """Of memory, beyond which no further program is kept: Linux gives a process 65,530, and a program takes about 140."""
 QUICK_TO_COMPILE = 0.5
 """Seconds; such programs are compiled again rather than kept."""
