@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import timing
 from benchmarks.sequence_programs import Who
 
 Record = Mapping[str, Any]
@@ -203,43 +202,6 @@ def why(records: Sequence[Record], law: Law) -> str:
         f"its operations grow by {operations:.2f}, and it did them at {first:.1f} % of the ceiling with a batch of "
         f"{rows[0]['batch']}, at {last:.1f} % with one of {rows[-1]['batch']}"
     )
-
-
-def table_of(title: str, records: Sequence[Record], base: str):
-    """A table of cases and contenders; `base` is who the others are compared with."""
-    from rich.table import Table
-
-    table = Table("case", "who", title=title)
-    for name in ("ms", "quartiles", "tokens/s", "of ceiling", "MiB", "compile s", f"time / {base}"):
-        table.add_column(name, justify="right", no_wrap=True)
-    groups: dict[str, list[Record]] = {}
-    for r in records:
-        devices = f", {r['devices']} devices" if r["devices"] > 1 else ""
-        groups.setdefault(
-            f"{r['kind']} {r['case_width']}, {r['mode']}, {r['batch']} x {r['length']}{devices}", []
-        ).append(r)
-    for case, members in groups.items():
-        reference = next((r["milliseconds"] for r in members if label(r) == base), None)
-        for i, r in enumerate(members):
-            memory = "" if r["memory_bytes"] is None else f"{r['memory_bytes'] / 2**20:.1f}"
-            seconds = "" if r["compile_seconds"] is None else f"{r['compile_seconds']:.1f}"
-            first = case if i == 0 else ""
-            if r["status"] != "measured":
-                table.add_row(first, label(r), r["status"], "", "", "", memory, seconds, "")
-                continue
-            table.add_row(
-                first,
-                label(r),
-                timing.digits(r["milliseconds"]),
-                " to ".join(timing.digits(q) for q in r["quartiles"]),
-                f"{r['tokens_per_second']:,.0f}",
-                f"{100 * r['share_of_ceiling']:.1f} %",
-                memory,
-                seconds,
-                timing.digits(r["milliseconds"] / reference) if reference else "",
-            )
-        table.add_section()
-    return table
 
 
 def compare(a: Sequence[Record], b: Sequence[Record]) -> tuple[list[tuple[str, float]], list[str]]:

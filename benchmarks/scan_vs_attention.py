@@ -13,7 +13,6 @@ a figure: a run that was stopped goes on, and what it holds precisely is not mea
 cores that nothing else uses; --quick takes under three minutes.
 """
 
-import itertools
 import json
 import os
 import re
@@ -39,13 +38,11 @@ from benchmarks.results_file import (
 )
 from benchmarks.sequence_measure import Slow, measure_case
 from benchmarks.sequence_peers import PEERS
-from benchmarks.sequence_programs import HEADS, OURS, Case, Who, refusal
+from benchmarks.sequence_programs import HEADS, KINDS, MODES, OURS, SWEEPS, Case, Who, refusal
+from benchmarks.sequence_report import in_order, print_report
 from experiments import cli
 from nlpx.errors import InputError
 
-SWEEPS = ("length", "batch", "devices")
-KINDS = ("layer", "model")
-MODES = ("forward", "train", "generate")
 ARCHS = tuple(dict.fromkeys(who.arch for who in OURS))
 FULL = {
     "sweeps": ",".join(SWEEPS),
@@ -354,50 +351,6 @@ def measure_all(
     if ceiling is not None:
         tidy(path)
     return [found[place] for place in keys]
-
-
-def in_order(records: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """As the sweep walks; a file has the figures that took more passes at its end."""
-    whos = [str(who) for who in (*OURS, *itertools.chain(*PEERS.values()))]
-
-    def place(r):
-        of_case = SWEEPS.index(r["sweep"]), KINDS.index(r["kind"]), r["case_width"], MODES.index(r["mode"])
-        return *of_case, r["length"], r["batch"], r["devices"], whos.index(r["who"])
-
-    return sorted(records, key=place)
-
-
-def print_report(records: list[Mapping[str, Any]], missing: list[str]) -> None:
-    """`missing`: a sentence for each of those who were asked for and have no figures."""
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else 150)
-    for sweep in SWEEPS:
-        for kind in KINDS:
-            group = growth.select(records, sweep=sweep, kind=kind)
-            if group:
-                what = {"layer": "single layers", "model": "language models of equal parameter count"}[kind]
-                console.print(growth.table_of(f"{what}, over the {sweep}", group, "attention/xla"))
-    first = records[0]
-    print(f"{first['device']}, {first['cores']} cores, {growth.numbers_of(first)}; medians; ", end="")
-    ceilings = [r["ceiling_gflops"] for r in records]
-    print(f"ceiling: {min(ceilings):.0f} to {max(ceilings):.0f} GFLOP/s in a product of {timing.CEILING} squared")
-    spread = sorted(r["precision"] for r in records if r["precision"] is not None)
-    if spread:
-        print(
-            f"precision: {len(spread)} medians, half within {100 * spread[len(spread) // 2]:.1f} %, nine tenths within "
-            f"{100 * spread[9 * len(spread) // 10]:.1f} %, the worst {100 * spread[-1]:.1f} %"
-        )
-    commits = sorted({str(r["commit"]) for r in records})
-    if len(commits) > 1:
-        print(f"measured at several commits: {', '.join(commits)}; --again measures all of it anew")
-    for title, found in (("what was found", growth.findings(records)), ("laws of growth", growth.laws(records))):
-        if found:
-            print(f"\n{title}:")
-            for sentence in found:
-                print(f"- {sentence}")
-    for sentence in missing:
-        print(sentence)
 
 
 def run_devices(

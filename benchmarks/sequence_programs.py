@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 
 from benchmarks import recurrence, timing
 
+SWEEPS = ("length", "batch", "devices")
+KINDS = ("layer", "model")
+MODES = ("forward", "train", "generate")
 HEADS = 4
 VOCABULARY = 256
 """Bytes."""

@@ -1,7 +1,7 @@
 """Trains a model to translate, measures it on pairs it has not seen, and translates with it.
 
 python -m experiments.translate --arch transformer
-python -m experiments.translate --workdir runs/translate/... --translate "le 3 mai 2021"
+python -m experiments.translate --workdir runs/translate/... --translate "lundi 3 mai 2021"
 
 Five minutes on two CPU cores; of pairs it has not seen, expect 98.9 % to be translated exactly by the Transformer and
 98.6 % with Bahdanau's attention.
