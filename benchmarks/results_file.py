@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import timing
-from benchmarks.sequence_programs import WRITTEN, Case, Program, Who
+from benchmarks.sequence_programs import ROUNDS, WRITTEN, Case, Program, Who
 from nlpx.errors import InputError
 
 SCHEMA = 2
@@ -202,7 +202,7 @@ def record_of(
       timed: of one pass over the sweep.
       earlier: the figure of the passes before, whose turns count too; it stands where this pass has none.
     """
-    per = WRITTEN if case.mode == "generate" else 1
+    per = ROUNDS * WRITTEN if case.mode == "generate" else 1
     passes = [] if earlier is None else earlier["turns"]
     if timed.failure is not None and passes:
         return earlier

@@ -23,7 +23,7 @@ LONG = 0.3
 
 def turns(seconds: float) -> int:
     """Of a call of so many seconds, in a pass over the sweep."""
-    return 5 if seconds < 0.05 else 3 if seconds < LONG else 2
+    return 11 if seconds < 0.005 else 5 if seconds < 0.05 else 3 if seconds < LONG else 2
 
 
 def disagreement(case: Case, results: Mapping[Who, dict[str, Any]]) -> str | None:

@@ -20,7 +20,10 @@ VOCABULARY = 256
 MODEL_LAYERS = {"attention": 4}
 """Blocks of the Transformer; recurrent models have two layers."""
 WRITTEN = 16
-"""Tokens written in a call, one after the other."""
+"""Tokens written after a context, one after the other."""
+ROUNDS = 4
+"""That a call writes them, each time after the same context: after 16 tokens of a layer, half of the time would be what
+JAX takes to start a program."""
 GATES = {"elman": 1, "lstm": 4, "gru": 3, "mingru": 2, "minlstm": 3}
 READS_STATE = ("elman", "lstm", "gru")
 COUNTERS = "iu"
@@ -51,7 +54,7 @@ class Case(NamedTuple):
     @property
     def tokens(self) -> int:
         """That a call reads, or writes."""
-        return self.batch * (WRITTEN if self.mode == "generate" else self.length)
+        return self.batch * (ROUNDS * WRITTEN if self.mode == "generate" else self.length)
 
 
 class Who(NamedTuple):
@@ -252,13 +255,16 @@ def entered(tree: Any, tokens: int, fresh: Any) -> Any:
 def writer(step: Callable, fresh: Any, tokens: int) -> Callable:
     """`write(params, state, x) -> (x, state)`: as many calls of `step(params, state, x)` as tokens are written.
 
-    Afterwards the counters of the state are where they were, so that the next call writes after as many tokens again.
+    After each round the counters of the state are where they were, so that the next writes after as many tokens again.
     """
     import jax
 
     def write(params, state, x):
-        x, state = jax.lax.fori_loop(0, WRITTEN, lambda _, carry: step(params, *carry[::-1]), (x, state))
-        return x, entered(state, tokens, fresh)
+        def write_round(_, carry):
+            x, state = jax.lax.fori_loop(0, WRITTEN, lambda _, carry: step(params, *carry[::-1]), carry)
+            return x, entered(state, tokens, fresh)
+
+        return jax.lax.fori_loop(0, ROUNDS, write_round, (x, state))
 
     return write
 
