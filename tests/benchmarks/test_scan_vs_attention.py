@@ -3,6 +3,8 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from commands import read_jsonl, run_benchmark
@@ -35,6 +37,7 @@ FIELDS |= {"load", "flags", "xla_flags"}
 def run(*flags):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sequence_programs, "MODEL_LAYERS", {"attention": 1})  # a program that compiles soon
+        patch.setattr(sequence_measure, "turns", lambda seconds: 2)
         return run_benchmark(scan_vs_attention, *flags)
 
 
@@ -113,6 +116,18 @@ def test_operations_are_those_of_the_products():
     # After 16 tokens, 16 more of batch 2 see 17 to 32 keys; four times.
     case = Case("length", "layer", "generate", 16, 2, 8, 1, "float32")
     assert sequence_programs.calls_flops(who, case, 8) == 4 * 32 * sequence_programs.layer_flops("attention", 8, 24)
+
+
+def test_a_call_writes_four_times_sixteen_tokens_after_the_same_context():
+    def step(params, state, x):
+        return x + params * state["count"], {"count": state["count"] + 1, "tokens": state["tokens"] + 1.0}
+
+    fresh = {"count": jnp.zeros((), int), "tokens": jnp.zeros(())}
+    write = jax.jit(sequence_programs.writer(step, fresh, 10))
+    for calls in (1, 2):
+        x, state = write(1, {"count": jnp.array(10), "tokens": jnp.array(64.0 * (calls - 1))}, jnp.array(0))
+        assert x == 4 * sum(range(10, 26))
+        assert (state["count"], state["tokens"]) == (10, 64 * calls)
 
 
 def test_the_report_has_tables_sentences_laws_and_pictures(everything):
