@@ -194,7 +194,11 @@ def laws(records: Sequence[Record]) -> list[str]:
 
 def why(records: Sequence[Record], law: Law) -> str:
     if law.field != "milliseconds":
-        return "what else the program keeps outweighs it"
+        rows = sorted((r for r in records if r["memory_bytes"] is not None), key=lambda r: r["length"])[-FITTED:]
+        first, last = (
+            f"{r['memory_bytes'] / 2**20:.1f} MiB with {r['batch']} x {r['length']:,}" for r in (rows[0], rows[-1])
+        )
+        return f"its program needs {first}, {last}"
     rows = sorted((r for r in records if r["milliseconds"] is not None), key=lambda r: r["length"])[-FITTED:]
     operations = exponent(Line(tuple(r["length"] for r in rows), tuple(r["flops"] / r["batch"] for r in rows)))
     first, last = (100 * r["share_of_ceiling"] for r in (rows[0], rows[-1]))
@@ -360,7 +364,7 @@ def _mark_missing(ax: Any, records: Sequence[Record]) -> None:
 
 
 def plot_memory(records: Sequence[Record], title: str):
-    """Memory of a call over the length."""
+    """Memory of a call over the length, divided by its sequences."""
     modes = [m for m in ("forward", "train") if lines(select(records, sweep="length", mode=m), "memory_bytes")]
     if not modes:
         return None

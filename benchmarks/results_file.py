@@ -14,9 +14,11 @@ from benchmarks import timing
 from benchmarks.sequence_programs import ROUNDS, WRITTEN, Case, Program, Who
 from nlpx.errors import InputError
 
-SCHEMA = 2
-"""Of the lines of a results file; another number is another meaning."""
+SCHEMA = 3
+"""Of the lines of a results file; another number is another meaning, of a field or of what a program does."""
 RESULTS = Path(__file__).parent / "results"
+ENVIRONMENT = ("GLIBC_TUNABLES", "JAX_", "MALLOC_", "OMP_", "XLA_")
+"""How variables begin that change what programs take."""
 BEGIN = '{"schema": '
 """Of each line; what a kill left of one is known by it."""
 ROOM = 2**22
@@ -68,9 +70,13 @@ def open_results(path: Path) -> list[dict[str, Any]]:
     Raises:
       InputError: a file of something else, or to which nothing can be added.
     """
-    if path.exists() and not path.is_file():
+    try:
+        exists = path.exists()
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise _no_room(path, error) from None
+    if exists and not path.is_file():
         raise InputError(f"results cannot be written to {path}: it is no file; give another with --json")
-    known = read_results(path) if path.exists() else []
+    known = read_results(path) if exists else []
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "ab+") as file:
@@ -126,12 +132,16 @@ def _is_json(text: bytes) -> bool:
 
 
 def latest_run(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Of several runs in one file those figures that go together: of the machine, versions, bounds and XLA's options of
+    """Of several runs in one file those figures that go together: of the machine, versions, bounds and environment of
     the last line, and of each sweep what has the shape of its last."""
+    torch = next((r["versions"].get("torch") for r in reversed(records) if r["impl"] == "torch"), None)
 
     def run_of(record):
-        names = ("device", "cores", "limit", "precision_wanted", "xla_flags")
+        names = ("device", "cores", "limit", "precision_wanted", "environment")
         return (*(record[name] for name in names), _versions(record["versions"]))
+
+    def of_the_last_torch(record):
+        return record["impl"] != "torch" or record["versions"].get("torch") == torch
 
     def sweep_of(record):
         return tuple(record[name] for name in ("sweep", "kind", "mode", "case_width", "dtype"))
@@ -144,15 +154,20 @@ def latest_run(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
     shapes = {sweep_of(r): (r["products"], shape_of(r)) for r in records}
     return [
-        r for r in records if run_of(r) == run_of(records[-1]) and (r["products"], shape_of(r)) == shapes[sweep_of(r)]
+        r
+        for r in records
+        if run_of(r) == run_of(records[-1])
+        and (r["products"], shape_of(r)) == shapes[sweep_of(r)]
+        and of_the_last_torch(r)
     ]
 
 
 def key_of(record: Mapping[str, Any]) -> tuple[Any, ...]:
     """What makes a figure another one, versions and how it was measured included."""
     names = (*("who", "sweep", "kind", "mode", "length", "batch", "case_width", "devices", "dtype"), "device", "cores")
-    names += ("limit", "precision_wanted", "products", "xla_flags")
-    return (*(record[name] for name in names), _versions(record["versions"], torch=record["impl"] == "torch"))
+    names += ("limit", "precision_wanted", "products")
+    versions = _versions(record["versions"], torch=record["impl"] == "torch")
+    return (*(record[name] for name in names), tuple(sorted(record["environment"].items())), versions)
 
 
 def _versions(versions: Mapping[str, str], *, torch: bool = False) -> tuple[tuple[str, str], ...]:
@@ -160,8 +175,13 @@ def _versions(versions: Mapping[str, str], *, torch: bool = False) -> tuple[tupl
     return tuple(sorted((name, version) for name, version in versions.items() if torch or name != "torch"))
 
 
+def environment() -> dict[str, str]:
+    """What the user, or `experiments.cli`, has set that changes what programs take."""
+    return {name: value for name, value in sorted(os.environ.items()) if name.startswith(ENVIRONMENT)}
+
+
 def commit() -> str | None:
-    """Of the code that is measured; with a plus sign where files differ from it."""
+    """Of the code that is measured; where files differ from it, with a plus sign and a digest of the differences."""
 
     def git(*arguments):
         return subprocess.run(
@@ -169,9 +189,9 @@ def commit() -> str | None:
         )
 
     try:
-        # The results file that this run writes to may be one of those kept.
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":!results").stdout.strip()
-        return git("rev-parse", "--short", "HEAD").stdout.strip() + ("+" if changed else "")
+        changes = git("diff", "HEAD", "--", ":(top)*.py", ":(top,exclude)tests").stdout
+        digest = f"+{zlib.crc32(changes.encode()) & 0xFFFF:04x}" if changes else ""
+        return git("rev-parse", "--short", "HEAD").stdout.strip() + digest
     except (OSError, subprocess.CalledProcessError):
         return None
 
@@ -203,14 +223,17 @@ def record_of(
       earlier: the figure of the passes before, whose turns count too; it stands where this pass has none.
     """
     per = ROUNDS * WRITTEN if case.mode == "generate" else 1
-    passes = [] if earlier is None else earlier["turns"]
+    passes, started = ([], []) if earlier is None else (earlier["turns"], earlier["started"])
     if timed.failure is not None and passes:
         return earlier
     measured = timed.failure is None
     if measured:
         passes = [*passes, [float(f"{1e3 * second / per:.5g}") for second in timed.seconds]]
+        started = [*started, shared["started"]]
         timed = timing.Timing(tuple(per * turn / 1e3 for turns in passes for turn in turns))
     gflops = program.flops / timed.median / 1e9 if measured else None
+    # All devices of a CPU share its cores, of which the ceiling has all.
+    ceilings = 1 if shared["device"].startswith("cpu") else case.devices
     return {
         "schema": SCHEMA,
         "benchmark": "scan_vs_attention",
@@ -228,9 +251,10 @@ def record_of(
         "tokens_per_second": case.tokens / timed.median if measured else None,
         "flops": program.flops if program else None,
         "gflops": gflops,
-        "share_of_ceiling": gflops / shared["ceiling_gflops"] if measured else None,
+        "share_of_ceiling": gflops / (ceilings * shared["ceiling_gflops"]) if measured else None,
         "memory_bytes": program.memory if program else None,
         "compile_seconds": program.compile_seconds if program else None,
         "threads": program.threads if program else None,
         **shared,
+        "started": started,
     }

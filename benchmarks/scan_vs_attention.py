@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +30,7 @@ from benchmarks.results_file import (
     add_results,
     commit,
     default_results,
+    environment,
     key_of,
     latest_run,
     open_results,
@@ -59,7 +61,7 @@ FULL = {
     "precision": 0.03,
     "least_passes": 2,
     "passes": 6,
-    "minutes": 40.0,
+    "minutes": 45.0,
     "limit": 10.0,
 }
 QUICK = {
@@ -80,8 +82,10 @@ QUICK = {
     "minutes": 2.0,
     "limit": 2.0,
 }
+DEVICES_MINUTES = 5.0
+"""Within which the sweep over devices may measure again, after the others."""
 PARENT = "NLPX_BENCHMARK_PARENT"
-"""Environment variable in which a process that runs a part of the sweep finds the flags and the load of the whole."""
+"""Environment variable in which a process that runs a part of the sweep finds what lines say of the whole run."""
 
 
 @dataclass(frozen=True)
@@ -125,10 +129,10 @@ class MeasureConfig:
     """To reach by each median: half its notch (1.57 IQR / sqrt(turns), about a 95 % interval) as a part of it; 0.03 if
     not given, 0.1 with --quick."""
     passes: int | None = None
-    """Over the sweep, at most; all figures are measured in two, with --quick in one, and those that are not precise
-    then in further ones. 6 if not given, 3 with --quick."""
+    """Over the sweep, at most; if there is time all figures are measured in two, with --quick in one, and those that
+    are not precise then in further ones. 6 if not given, 3 with --quick."""
     minutes: float | None = None
-    """After which none of these further passes begins, precise or not; 40 if not given, 2 with --quick."""
+    """After which nothing is measured once more, precise or not; 45 if not given, 2 with --quick."""
     limit: float | None = None
     """Seconds; a call that takes longer is shown as such. 10 if not given, 2 with --quick."""
 
@@ -257,23 +261,32 @@ def absences(cases: list[Case], measure: MeasureConfig, peers: tuple[str, ...], 
             of_reason[who] = of_reason.get(who, 0) + 1
     sentences = []
     for reason, of_reason in counts.items():
-        names = ", ".join(map(str, of_reason))
-        sentences.append(f"no figures in {max(of_reason.values())} of {len(cases)} cases, since it {reason}: {names}")
+        for count in dict.fromkeys(of_reason.values()):
+            names = ", ".join(str(who) for who in of_reason if of_reason[who] == count)
+            sentences.append(f"no figures in {count} of {len(cases)} cases, since it {reason}: {names}")
     return sentences
 
 
-def shared_fields(measure: MeasureConfig) -> dict[str, Any]:
+def fields_of_run() -> dict[str, Any]:
+    """What the lines of a run say of it as a whole. The load is that before the sweep: what the sweep itself did since
+    is no reason for a warning."""
+    if PARENT in os.environ:
+        return json.loads(os.environ[PARENT])
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"flags": sys.argv[1:], "load": timing.machine()["load"], "started": now}
+
+
+def shared_fields(measure: MeasureConfig, of_run: Mapping[str, Any]) -> dict[str, Any]:
     """What the lines of a run have in common; starts JAX."""
-    fields = {
+    return {
         "limit": setting(measure, "limit"),
         "precision_wanted": setting(measure, "precision"),
         "products": timing.products_of(measure.dtype),
         "commit": commit(),
-        "flags": sys.argv[1:],
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "environment": environment(),
         **timing.machine(),
+        **of_run,
     }
-    return fields | json.loads(os.environ.get(PARENT, "{}"))
 
 
 def key_in_file(case: Case, who: Who, shared: dict[str, Any]) -> tuple[Any, ...]:
@@ -281,12 +294,17 @@ def key_in_file(case: Case, who: Who, shared: dict[str, Any]) -> tuple[Any, ...]
 
 
 def measure_all(
-    cases: list[Case], measure: MeasureConfig, peers: tuple[str, ...], path: Path, known: list[dict[str, Any]]
+    cases: list[Case],
+    measure: MeasureConfig,
+    peers: tuple[str, ...],
+    path: Path,
+    known: list[dict[str, Any]],
+    of_run: Mapping[str, Any],
 ) -> list[Mapping[str, Any]]:
     """Measures what the results file does not hold yet, and adds it line by line.
 
     In passes over all cases: what slows the machine down for minutes spoils one of them. Figures that two passes leave
-    imprecise are measured in a third, whose turns decide.
+    imprecise are measured in a third, whose turns decide. Once the time is up no case is measured again.
 
     Returns:
       The figures of these cases, known ones included.
@@ -294,7 +312,7 @@ def measure_all(
     import jax
 
     backend = jax.default_backend()
-    shared = shared_fields(measure)
+    shared = shared_fields(measure, of_run)
     if (shared["load"] or 0) > timing.BUSY:
         print(
             f"the load of this machine was {shared['load']}: other processes run, and figures are off", file=sys.stderr
@@ -330,8 +348,6 @@ def measure_all(
     ceiling = None
     start = time.perf_counter()
     for number in range(1, setting(measure, "passes") + 1):
-        if number > least and time.perf_counter() - start > 60 * setting(measure, "minutes"):
-            break
         todo: dict[Case, list[Who]] = {}
         for case, who in keys:
             r = found.get((case, who))
@@ -343,6 +359,8 @@ def measure_all(
             ceiling = max(timing.measure_ceiling(9, others, measure.dtype).values())
         for i, (case, whos) in enumerate(todo.items(), start=1):
             passed = time.perf_counter() - start
+            if number > 1 and passed > 60 * setting(measure, "minutes"):
+                break
             print(f"pass {number}, {i} of {len(todo)}, {passed:.0f} s: {case}", file=sys.stderr, flush=True)
             earlier = {who: found[case, who] for who in whos if (case, who) in found}
             records = measure_case(case, whos, limit, {**shared, "ceiling_gflops": ceiling}, slow, earlier)
@@ -354,26 +372,30 @@ def measure_all(
 
 
 def run_devices(
-    cases: list[Case], measure: MeasureConfig, peers: tuple[str, ...], path: Path, load: float | None
+    cases: list[Case], measure: MeasureConfig, peers: tuple[str, ...], path: Path, of_run: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Runs the sweep over devices in a process of its own: on a CPU their number is set before JAX starts, and with
     several of them one alone would run as one of several.
 
-    Args:
-      load: of the machine before the sweep; what the sweep itself did since is no reason for a warning.
-
     Returns:
       The figures of these cases.
     """
-    arguments = [*sys.argv[1:], "--sweeps", "devices", "--json", str(path)]
+    minutes = min(setting(measure, "minutes"), DEVICES_MINUTES)
+    arguments = [*sys.argv[1:], "--sweeps", "devices", "--json", str(path), "--minutes", str(minutes)]
     result = subprocess.run(
         [sys.executable, "-m", "benchmarks.scan_vs_attention", *arguments],
         stdout=subprocess.DEVNULL,
-        env={**os.environ, PARENT: json.dumps({"flags": sys.argv[1:], "load": load})},
+        env={**os.environ, PARENT: json.dumps(of_run)},
     )
-    if result.returncode:
+    if result.returncode < 0:  # nobody but this process could say so
+        print(
+            f"the process of the sweep over devices was ended by signal {-result.returncode} (9: perhaps for want of "
+            "memory); start the benchmark again for what it lacks",
+            file=sys.stderr,
+        )
+    elif result.returncode:
         sys.exit(result.returncode)
-    shared = shared_fields(measure)
+    shared = shared_fields(measure, of_run)
     counts = [2**i for i in range(timing.cores().bit_length())]
     many = [case._replace(devices=count) for case in cases for count in counts]
     wanted = {key_in_file(case, who, shared) for case in many for who in contenders(case, measure, peers, "cpu")[0]}
@@ -431,14 +453,16 @@ def main(config: Config) -> None:
         known = open_results(path) if known is None else known
         apart = "devices" in sweeps and len(sweeps) > 1 and jax.default_backend() == "cpu"
         here = [case for case in cases if case.sweep != "devices"] if apart else cases
-        load = timing.machine()["load"]
-        records = measure_all(here, measure, peers, path, [] if report.again else known)
+        of_run = fields_of_run()
+        records = measure_all(here, measure, peers, path, [] if report.again else known, of_run)
         if apart and len(here) < len(cases):
-            records += run_devices([case for case in cases if case not in here], measure, peers, path, load)
+            records += run_devices([case for case in cases if case not in here], measure, peers, path, of_run)
         missing += absences(cases, measure, peers, jax.default_backend())
     if not records:
         if report.report:
-            raise InputError(f"{path} holds no figures of such a run; give the --quick, --dtype or --limit it had")
+            raise InputError(
+                f"{path} holds no figures of such a run; give the --quick, --dtype, --limit or --precision it had"
+            )
         raise InputError("no contender of these flags runs here; ask for others with --archs, --kinds, --modes")
     records = in_order(records)
     print_report(records, missing)

@@ -3,6 +3,7 @@
 import itertools
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from benchmarks import growth, timing
 from benchmarks.sequence_peers import PEERS
@@ -15,7 +16,8 @@ def in_order(records: Sequence[growth.Record]) -> list[growth.Record]:
 
     def place(r):
         of_case = SWEEPS.index(r["sweep"]), KINDS.index(r["kind"]), r["case_width"], MODES.index(r["mode"])
-        return *of_case, r["length"], r["batch"], r["devices"], whos.index(r["who"])
+        who = whos.index(r["who"]) if r["who"] in whos else len(whos)  # a contender of other code
+        return *of_case, r["length"], r["batch"], r["devices"], who
 
     return sorted(records, key=place)
 
@@ -32,18 +34,26 @@ def print_report(records: list[growth.Record], missing: list[str]) -> None:
                 what = {"layer": "single layers", "model": "language models of equal parameter count"}[kind]
                 console.print(table_of(f"{what}, over the {sweep}", group, "attention/xla"))
     first = records[0]
-    print(f"{first['device']}, {first['cores']} cores, {growth.numbers_of(first)}; medians; ", end="")
+    print(f"{first['device']}, {first['cores']} cores, {growth.numbers_of(first)}; medians", end="; ")
+    print("ms of generate: of a step, which writes a token of each sequence", end="; ")
     ceilings = [r["ceiling_gflops"] for r in records]
     print(f"ceiling: {min(ceilings):.0f} to {max(ceilings):.0f} GFLOP/s in a product of {timing.CEILING} squared")
     spread = sorted(r["precision"] for r in records if r["precision"] is not None)
     if spread:
         print(
             f"precision: {len(spread)} medians, half within {100 * spread[len(spread) // 2]:.1f} %, nine tenths within "
-            f"{100 * spread[9 * len(spread) // 10]:.1f} %, the worst {100 * spread[-1]:.1f} %"
+            f"{100 * spread[9 * len(spread) // 10]:.1f} %, the worst {100 * spread[-1]:.1f} %; "
+            f"{sum(len(r['turns']) == 1 for r in records)} of a single pass"
         )
     commits = sorted({str(r["commit"]) for r in records})
     if len(commits) > 1:
         print(f"measured at several commits: {', '.join(commits)}; --again measures all of it anew")
+    apart, cases = not_in_turn(records)
+    if apart:
+        print(
+            f"in {apart} of {cases} cases contenders were timed in different runs of the benchmark, not in turn; "
+            "--again measures all of it anew"
+        )
     for title, found in (("what was found", growth.findings(records)), ("laws of growth", growth.laws(records))):
         if found:
             print(f"\n{title}:")
@@ -51,6 +61,16 @@ def print_report(records: list[growth.Record], missing: list[str]) -> None:
                 print(f"- {sentence}")
     for sentence in missing:
         print(sentence)
+
+
+def not_in_turn(records: Sequence[growth.Record]) -> tuple[int, int]:
+    """In how many cases there is no run in which all were timed, and how many cases there are."""
+    runs: dict[tuple[Any, ...], list[set[str]]] = {}
+    for r in records:
+        names = ("sweep", "kind", "mode", "length", "batch", "case_width", "devices", "dtype")
+        if r["started"]:
+            runs.setdefault(tuple(r[name] for name in names), []).append(set(r["started"]))
+    return sum(not set.intersection(*of_case) for of_case in runs.values()), len(runs)
 
 
 def table_of(title: str, records: Sequence[growth.Record], base: str):

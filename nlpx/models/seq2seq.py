@@ -1,5 +1,6 @@
 """Sequence to sequence: a recurrent encoder and decoder, the same with attention, and the Transformer. One class."""
 
+import functools
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -235,6 +236,7 @@ class Seq2Seq(nn.Module):
         return self.decode(inputs, encoded, mask=mask, dropout_keys=dropout_keys)[0]
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def attention_weights(
     model: Seq2Seq,
     variables: Any,

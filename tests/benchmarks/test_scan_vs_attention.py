@@ -1,6 +1,5 @@
 import json
 import subprocess
-import sys
 from types import SimpleNamespace
 
 import jax
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 from commands import read_jsonl, run_benchmark
 
-from benchmarks import results_file, scan_vs_attention, sequence_measure, sequence_programs, timing
+from benchmarks import scan_vs_attention, sequence_measure, sequence_programs, sequence_report, timing
 from benchmarks.sequence_programs import Case, Who
 
 SMALL = ["--lengths=4:16", "--tokens=16", "--widths=8", "--model-width=8", "--batches=1,2", "--at-length=4"]
@@ -31,7 +30,7 @@ FIELDS = {
 FIELDS |= {"dtype", "case_width", "width", "parameters", "status", "milliseconds", "quartiles", "precision", "turns"}
 FIELDS |= {"tokens_per_second", "flops", "gflops", "ceiling_gflops", "share_of_ceiling", "memory_bytes", "threads"}
 FIELDS |= {"compile_seconds", "device", "cores", "versions", "limit", "precision_wanted", "products", "commit"}
-FIELDS |= {"load", "flags", "xla_flags"}
+FIELDS |= {"load", "flags", "environment", "started"}
 
 
 def run(*flags):
@@ -78,7 +77,7 @@ def test_lines_have_the_schema_and_their_figures_fit_together(everything):
     _, path, _ = everything
     for r in read_jsonl(path):
         assert r.keys() == FIELDS
-        assert (r["schema"], r["benchmark"], r["dtype"]) == (2, "scan_vs_attention", "float32")
+        assert (r["schema"], r["benchmark"], r["dtype"]) == (3, "scan_vs_attention", "float32")
         assert r["status"] in ("measured", "fell back to scan")
         assert r["memory_bytes"] > 0
         assert r["compile_seconds"] > 0
@@ -196,23 +195,6 @@ def test_what_is_not_precise_is_measured_in_further_passes(tmp_path):
     assert len(path.read_text().splitlines()) == 4  # lines that others stand for are taken out
 
 
-def test_a_figure_is_the_median_of_the_turns_of_all_passes():
-    case = Case("length", "layer", "generate", 8, 1, 8, 1, "float32")
-    program = sequence_programs.Program(lambda: None, dict, 320, 8, 1)
-    shared = {"ceiling_gflops": 1.0}
-    who = Who("nlpx", "gru", "scan")
-    record = None
-    for seconds in ((0.064, 0.128, 0.064), (0.64, 0.64, 0.64), (0.064, 0.064, 0.128)):
-        record = results_file.record_of(case, who, program, timing.Timing(seconds), shared, record)
-    assert record["turns"] == [[1, 2, 1], [10, 10, 10], [1, 1, 2]]  # milliseconds a token of 64
-    assert record["milliseconds"] == pytest.approx(2)
-    assert record["quartiles"] == pytest.approx([1, 10])
-    # A pass that fails leaves what there is.
-    failed = timing.Timing(failure="out of memory")
-    assert results_file.record_of(case, who, program, failed, shared, record) is record
-    assert results_file.record_of(case, who, program, failed, shared)["status"] == "out of memory"
-
-
 def test_two_files_side_by_side(everything):
     _, path, _ = everything
     code, out, err = run("--compare", path, path)
@@ -325,6 +307,17 @@ def test_turns_of_other_code_are_not_added_to(tmp_path):
     assert 7.0 not in after[rough["who"]]["turns"][0]
 
 
+def test_contenders_of_different_runs_are_said_not_to_have_taken_turns():
+    def figure(who, *runs, length=4):
+        names = {"sweep": "length", "kind": "layer", "mode": "forward", "batch": 1, "case_width": 8, "devices": 1}
+        return names | {"who": who, "length": length, "dtype": "float32", "started": list(runs)}
+
+    together = [figure("gru/scan", "a"), figure("lstm/scan", "a", "b"), figure("attention/xla")]
+    assert sequence_report.not_in_turn(together) == (0, 1)
+    apart = [figure("gru/scan", "a", length=8), figure("lstm/scan", "b", length=8)]
+    assert sequence_report.not_in_turn(together + apart) == (1, 2)
+
+
 def test_who_has_no_part_where():
     case = Case("length", "layer", "forward", 4, 1, 8, 1, "float32")
     refusal = sequence_programs.refusal
@@ -379,99 +372,6 @@ def test_bad_input_is_one_line(tmp_path, monkeypatch, flags, message):
     assert code == 2
     assert message in err
     assert err.count("\n") == 1
-
-
-def test_results_of_another_schema_are_refused(everything, tmp_path):
-    _, whole, _ = everything
-    path = tmp_path / "figures.jsonl"
-    first = json.loads(whole.read_text().splitlines()[0])
-    path.write_text(json.dumps(first | {"schema": 99}) + "\n")
-    code, _, err = run(*SMALL, f"--json={path}")
-    assert code == 2
-    assert "schema version 99, this is 2" in err
-    path.write_text("not json\n" + json.dumps(first) + "\n")
-    code, _, err = run(*SMALL, f"--json={path}")
-    assert (code, "line 1 is no figure" in err) == (2, True)
-    assert path.read_text().startswith("not json\n")
-
-
-@pytest.mark.parametrize(
-    "text", ['{"learning_rate": 0.1}', '{"learning_rate": 0.1}\n', '{"schema": 2}\n', "text\n", "text"]
-)
-def test_a_file_of_something_else_stays_as_it_is(text, tmp_path):
-    path = tmp_path / "settings.json"
-    path.write_text(text)
-    code, _, err = run(*SMALL, f"--json={path}")
-    assert (code, "line 1 is no figure" in err) == (2, True)
-    assert path.read_text() == text
-
-
-def test_a_whole_last_line_without_its_end_is_kept(everything, tmp_path):
-    _, whole, _ = everything
-    path = tmp_path / "figures.jsonl"
-    path.write_text(whole.read_text().rstrip("\n"))
-    assert len(results_file.open_results(path)) == len(read_jsonl(whole))
-    assert path.read_text() == whole.read_text()
-
-
-@pytest.mark.parametrize("left", ["\0" * 5000, '{"sch', '{"schema": 2, "bench', '{"sch' + "\0" * 50])
-def test_what_a_kill_leaves_at_the_end_is_taken_out(everything, tmp_path, left):
-    _, whole, _ = everything
-    path = tmp_path / "figures.jsonl"
-    path.write_text(whole.read_text() + left)
-    assert len(results_file.read_results(path)) == len(read_jsonl(whole))
-    assert len(results_file.open_results(path)) == len(read_jsonl(whole))
-    assert path.read_text() == whole.read_text()
-
-
-def test_of_figures_measured_twice_the_later_counts_and_stands_later(everything, tmp_path):
-    _, whole, _ = everything
-    first, *rest = read_jsonl(whole)
-    path = tmp_path / "figures.jsonl"
-    path.write_text("".join(json.dumps(r) + "\n" for r in (first, *rest, first | {"milliseconds": 7.0})))
-    assert results_file.read_results(path) == [*rest, first | {"milliseconds": 7.0}]
-
-
-def test_a_disk_without_room_is_said_before_anything_is_measured(tmp_path):
-    path = tmp_path / "figures.jsonl"
-    code = f"""
-import pathlib, resource
-from benchmarks import results_file
-resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-path = pathlib.Path({str(path)!r})
-line = {{"who": "x" * 20_000}}
-for call in (lambda: results_file.open_results(path), lambda: results_file.add_results(path, [line])):
-    try:
-        call()
-    except results_file.InputError as error:
-        print(error)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert path.read_bytes() == b""  # nothing of what did not fit
-    assert done.stdout == 2 * f"results cannot be written to {path}: File too large; give another file with --json\n"
-
-
-def test_of_several_runs_in_a_file_the_latest_goes_together(everything):
-    _, path, _ = everything
-    records = read_jsonl(path)
-    assert results_file.latest_run(records) == records
-    older = [r | {"versions": r["versions"] | {"jax": "0.1"}} for r in records]
-    assert results_file.latest_run(older + records) == records
-    # Twice the tokens in a call.
-    wider = [r | {"batch": 2 * r["batch"]} for r in records if r["sweep"] == "length" and r["mode"] == "forward"]
-    assert results_file.latest_run(wider + records) == records
-    assert results_file.latest_run(records + wider) != records
-    other_flags = [r | {"xla_flags": "--xla_cpu_multi_thread_eigen=false"} for r in records]
-    assert results_file.latest_run(other_flags + records) == records
-
-
-def test_a_new_pytorch_makes_pytorchs_figures_anew(everything):
-    _, path, _ = everything
-    ours = read_jsonl(path)[0]
-    newer = {"versions": ours["versions"] | {"torch": "99"}}
-    assert results_file.key_of(ours) == results_file.key_of(ours | newer)
-    theirs = ours | {"impl": "torch"}
-    assert results_file.key_of(theirs) != results_file.key_of(theirs | newer)
 
 
 def test_devices_are_as_many_as_divide_the_batch():

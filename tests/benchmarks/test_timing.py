@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from laws import assert_close
 
 from benchmarks import timing
 
@@ -164,3 +165,19 @@ def test_the_machine_is_described():
     assert 1 <= machine["cores"] <= os.cpu_count()
     assert machine["device"].startswith("cpu: ")
     assert {"python", "jax", "flax"} <= machine["versions"].keys()
+
+
+@pytest.mark.parametrize(("platform", "products"), [("cpu", 1), ("gpu", timing.PRODUCTS)])
+def test_the_ceiling_of_an_accelerator_is_of_many_products_in_a_row(monkeypatch, platform, products):
+    results = {}
+
+    def interleave(calls, rounds):
+        results.update({name: call() for name, call in calls.items()})
+        return {name: timing.Timing((0.5, 0.5)) for name in calls}
+
+    monkeypatch.setattr(timing, "CEILING", 64)
+    monkeypatch.setattr(timing, "interleave", interleave)
+    monkeypatch.setattr(jax, "default_backend", lambda: platform)
+    assert timing.measure_ceiling(2, ()) == {"jax": pytest.approx(products * 2 * 64**3 / 0.5 / 1e9)}
+    a, b = np.random.default_rng(0).normal(size=(2, 64, 64)).astype(np.float32).astype(np.float64)
+    assert_close(results["jax"], a @ np.linalg.matrix_power(b / 8, products))

@@ -2,9 +2,9 @@ import io
 import json
 import sys
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from laws import jit
 
 from experiments import translate
 from nlpx import metrics
@@ -87,7 +87,7 @@ def test_translations_are_the_models_best(run):
     for source, found in zip(sources, translator(sources), strict=True):
         read = np.append(bos, found.tokens).astype(np.int32)
         source = np.append(source, eos).astype(np.int32)
-        logits = trained.model.apply({"params": trained.params}, jnp.asarray(source[None]), jnp.asarray(read[None]))
+        logits = jit(trained.model.apply)({"params": trained.params}, source[None], read[None])
         logits = np.asarray(logits[0], np.float64)
         ended = len(found.tokens) < translator.limit(8)
         expected = np.append(found.tokens, eos) if ended else found.tokens

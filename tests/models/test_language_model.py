@@ -104,7 +104,7 @@ def test_bfloat16_is_near_float32(arch):
 
 def test_past_the_last_learned_position_is_nan():
     lm, tokens = model("gru", "learned", max_length=3), jnp.zeros((1, 4), jnp.int32)
-    logits, _ = lm.apply(lm.init(jax.random.key(0), tokens), tokens)
+    logits, _ = jit(lm.apply)(jit(lm.init)(jax.random.key(0), tokens), tokens)
     np.testing.assert_array_equal(np.isnan(logits).all(-1), [[False, False, False, True]])
 
 

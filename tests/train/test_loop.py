@@ -163,7 +163,7 @@ def test_a_run_killed_at_any_moment_ends_where_the_undisturbed_one_ends(text, un
 
 
 def test_stopped_by_hand_damaged_and_started_again_it_ends_the_same(text, undisturbed, tmp_path):
-    run = Run(text, tmp_path / "run", RUNS["transformer"])
+    run = Run(text, tmp_path / "run", RUNS["lstm"])
     code, errors = run.signal_at(in_mid_interval, signal.SIGINT)
     stopped = run.checkpoints[-1]
     assert code == 130
@@ -175,7 +175,7 @@ def test_stopped_by_hand_damaged_and_started_again_it_ends_the_same(text, undist
     errors = run.to_the_end()
     assert f"checkpoint {stopped} is damaged" in errors
     assert (run.workdir / "damaged-checkpoints" / str(stopped)).is_dir()
-    assert_same(run.outcome(), undisturbed("transformer"))
+    assert_same(run.outcome(), undisturbed("lstm"))
 
     def contents():
         folders = ("checkpoints", "metrics.jsonl", "summary.json", "config.json", "tokenizer.json")

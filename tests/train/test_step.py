@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from laws import jit
 
 from nlpx.models import LanguageModel
 
@@ -19,7 +20,17 @@ TASKS = {  # arch, whether it carries its state, and the meshes and accumulation
 
 
 # Each number of devices and of parts is among the others.
-LESS = [("lstm", "data=2", 1), ("lstm", "data=4,model=2", 1), ("transformer", "data=4", 1)]
+LESS = [
+    *(("lstm", mesh, parts) for mesh, parts in WAYS if (mesh, parts) not in {("data=2", 1), ("data=1", 2)}),
+    *(
+        ("transformer", mesh, parts)
+        for mesh, parts in WAYS
+        if (mesh, parts) not in {("data=4,model=2", 1), ("data=1", 4)}
+    ),
+    ("lstm-carried", "data=8", 1),
+    ("lstm-carried", "data=2", 4),
+    ("elman-carried", "data=4", 2),
+]
 
 
 def run(engine, batches):
@@ -94,7 +105,6 @@ def test_the_carried_state_is_a_constant_and_is_reset_at_a_start(make_engine, ma
     model = LanguageModel(11, arch, layers=2, width=8, **options)
 
     def loss(params, batch, carried, start):
-        batch = jax.tree.map(jnp.asarray, batch)
         fresh = model.apply({"params": params}, 16, method="initial_state")
 
         def choose(new, old):
@@ -105,8 +115,10 @@ def test_the_carried_state_is_a_constant_and_is_reset_at_a_start(make_engine, ma
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["targets"])
         return jnp.sum(losses * batch["mask"]) / batch["mask"].sum(), state
 
+    gradient = jit(jax.value_and_grad(loss, has_aux=True))
+
     def descend(params, batch, carried, start):
-        (value, carried), grads = jax.value_and_grad(loss, has_aux=True)(params, batch, carried, start)
+        (value, carried), grads = gradient(params, batch, carried, start)
         metrics.append((value, batch["mask"].sum(), optax.tree.norm(grads)))
         return jax.tree.map(lambda p, g: p - 0.1 * g, params, grads), carried
 
@@ -151,13 +163,18 @@ def test_evaluation_is_the_mean_over_all_tokens(make_engine, make_batches, arch,
         engine = make_engine(arch, carry_state=carry_state, model={"dropout": 0.5}, label_smoothing=0.5, mesh=mesh)
         params = engine.init().params
         results.append(engine.evaluate(params, batches))
+    read = jit(lambda params, tokens, state: model.apply({"params": params}, tokens, state=state))
     total, state = 0.0, model.apply({"params": params}, 16, method="initial_state") if carry_state else None
     beginning = state
     for batch in batches:
         if carry_state:  # whole rows of the state, which is some (b,) and (b, k) arrays
-            rows = jnp.asarray(batch["start"])
-            state = jax.tree.map(lambda new, old, rows=rows: jax.vmap(jnp.where)(rows, new, old), beginning, state)
-        logits, after = model.apply({"params": params}, jnp.asarray(batch["inputs"]), state=state)
+            rows = batch["start"]
+            state = jax.tree.map(
+                lambda new, old, rows=rows: np.where(rows.reshape(-1, *[1] * (new.ndim - 1)), new, old),
+                beginning,
+                state,
+            )
+        logits, after = read(params, batch["inputs"], state)
         state = after if carry_state else None
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["targets"])
         total += float(np.sum(np.asarray(losses, np.float64)[batch["mask"]]))

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -31,8 +32,8 @@ def task(arch, **options):
     return Translation(Seq2Seq(V, arch, layers=1, width=8, heads=2), **options)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def total(task, params, batch, keys):
-    batch = jax.tree.map(jnp.asarray, batch)
     return task.loss(params, batch, (), keys)[:2]
 
 
@@ -43,10 +44,8 @@ KEYS = jax.random.split(jax.random.key(3), ROWS)
 def test_the_loss_is_the_models_cross_entropy_and_in_training_smoothed(arch):
     each = task(arch, label_smoothing=0.2)
     params, batch = randomized(jit(each.init)(jax.random.key(0))), make_batch(0, 0)
-    logits = each.model.apply(
-        {"params": params},
-        *(jnp.asarray(batch[name]) for name in ("source", "inputs")),
-        source_mask=jnp.asarray(batch["source_mask"]),
+    logits = jit(each.model.apply)(
+        {"params": params}, batch["source"], batch["inputs"], source_mask=batch["source_mask"]
     )
     for keys, smoothing in ((None, 0.0), (KEYS, 0.2)):
         log_p = np.asarray(jax.nn.log_softmax(logits), np.float64)
@@ -112,5 +111,5 @@ def test_a_rate_out_of_range_raises(option, value):
 
 def test_losses_are_counted_in_float32():
     each = Translation(Seq2Seq(V, "rnn", layers=1, width=8, dtype=jnp.bfloat16))
-    loss, count = total(each, each.init(jax.random.key(0)), make_batch(0, 0), None)
+    loss, count = total(each, jit(each.init)(jax.random.key(0)), make_batch(0, 0), None)
     assert (loss.dtype, count.dtype) == (jnp.float32, jnp.float32)
