@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import timing
-from benchmarks.sequence_programs import ROUNDS, WRITTEN, Case, Program, Who
+from benchmarks.sequence_programs import Case, Program, Who
 from nlpx.errors import InputError
 
 SCHEMA = 3
@@ -222,7 +222,7 @@ def record_of(
       timed: of one pass over the sweep.
       earlier: the figure of the passes before, whose turns count too; it stands where this pass has none.
     """
-    per = ROUNDS * WRITTEN if case.mode == "generate" else 1
+    per = case.steps
     passes, started = ([], []) if earlier is None else (earlier["turns"], earlier["started"])
     if timed.failure is not None and passes:
         return earlier

@@ -125,8 +125,12 @@ def measure_case(
         for i, program in enumerate(built or ()):
             if who in earlier and program.threads != earlier[who]["threads"]:
                 continue  # the faster number was chosen in the first pass
+            if who in earlier:  # what a call gives and how long it takes is known, and every turn begins with one
+                ready[who, i] = program
+                known[who, i] = earlier[who]["milliseconds"] / 1e3 * case.steps
+                continue
             result, failure, seconds = first_call(program, case.devices)
-            if failure is None and who not in earlier:
+            if failure is None:
                 results[who] = program.read(result)
             del result
             if failure is None and seconds > (limit if who.impl == "nlpx" and at_once else LONG):

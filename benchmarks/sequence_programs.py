@@ -52,9 +52,14 @@ class Case(NamedTuple):
         return f"{self.kind} {self.width}, {self.mode}, {self.batch} x {self.length}{on}"
 
     @property
+    def steps(self) -> int:
+        """Of a call, that its milliseconds are divided by: those that write."""
+        return ROUNDS * WRITTEN if self.mode == "generate" else 1
+
+    @property
     def tokens(self) -> int:
         """That a call reads, or writes."""
-        return self.batch * (ROUNDS * WRITTEN if self.mode == "generate" else self.length)
+        return self.batch * (self.steps if self.mode == "generate" else self.length)
 
 
 class Who(NamedTuple):
