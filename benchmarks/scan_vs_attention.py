@@ -66,15 +66,15 @@ FULL = {
 }
 QUICK = {
     "sweeps": "length,batch",
-    "lengths": {"layer": "64,256,1024", "model": "64,256,1024"},
+    "lengths": {"layer": "64,256,1024", "model": "64,1024"},
     "tokens": 1024,
     "widths": "64",
     "model_width": 64,
     "kind_modes": {"layer": ("forward", "train"), "model": ("train", "generate")},
-    "batches": {"layer": "1,8", "model": "1,8"},
+    "batches": {"layer": "1,4", "model": "1,4"},
     "batch_modes": {"layer": ("train",), "model": ()},
     "newton": "layer",
-    "at_length": 128,
+    "at_length": 256,
     "archs": "lstm,gru,mingru,attention",
     "precision": 0.1,
     "least_passes": 1,
@@ -111,8 +111,8 @@ class MeasureConfig:
     """Other libraries, of single layers in float32: flax, torch (eager; attention also torch.compile), or none. With
     torch all contenders run on the CPU."""
     lengths: str | None = None
-    """Of the sequences, as 64:16384 (doubling) or 64,256,1024; if not given 64:16384, of models every other, and to
-    1024 with --quick."""
+    """Of the sequences, as 64:16384 (doubling) or 64,256,1024; if not given 64:16384, of models every other; with
+    --quick every other to 1024, of models 64,1024."""
     tokens: int | None = None
     """In a call, whatever the length; 16384 if not given, 1024 with --quick."""
     widths: str | None = None
@@ -120,9 +120,9 @@ class MeasureConfig:
     model_width: int | None = None
     """Of the Transformer whose number of parameters all models have; 128 if not given, 64 with --quick."""
     batches: str | None = None
-    """Of the sweep over the batch, as --lengths; if not given 1:64, of models every other, and 1,8 with --quick."""
+    """Of the sweep over the batch, as --lengths; if not given 1:64, of models every other, and 1,4 with --quick."""
     at_length: int | None = None
-    """Tokens of the sequences in the sweeps over batch and devices; 256 if not given, 128 with --quick."""
+    """Tokens of the sequences in the sweeps over batch and devices; 256 if not given."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the computation."""
     precision: float | None = None

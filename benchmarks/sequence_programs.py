@@ -386,16 +386,6 @@ def make_model(who: Who, width: int, dtype: str) -> Any:
 
 
 @functools.cache
-def model_weights(arch: str, width: int) -> Any:
-    import jax
-
-    from nlpx.train import LanguageModelling
-
-    task = LanguageModelling(make_model(Who("nlpx", arch, "xla" if arch == "attention" else "scan"), width, "float32"))
-    return jax.jit(task.init)(jax.random.key(0))
-
-
-@functools.cache
 def make_engine(who: Who, width: int, dtype: str, batch: int, devices: int) -> Any:
     from nlpx.config import TrainConfig
     from nlpx.train import Engine, LanguageModelling
@@ -405,9 +395,17 @@ def make_engine(who: Who, width: int, dtype: str, batch: int, devices: int) -> A
 
 
 @functools.cache
-def initial_state(who: Who, width: int, dtype: str, devices: int) -> Any:
-    """Of training; the batch has no part in it."""
+def initial_state(arch: str, width: int, dtype: str, devices: int) -> Any:
+    """Of training; neither the batch nor the backend has a part in it."""
+    who = Who("nlpx", arch, "xla" if arch == "attention" else "scan")
     return make_engine(who, width, dtype, devices, devices).init()
+
+
+@functools.cache
+def model_weights(arch: str, width: int) -> Any:
+    import jax
+
+    return jax.device_put(initial_state(arch, width, "float32", 1).params, jax.devices()[0])
 
 
 def nlpx_model(who: Who, case: Case) -> Program:
@@ -450,7 +448,7 @@ def nlpx_model(who: Who, case: Case) -> Program:
         return Program(call, lambda total: {"loss": total}, **size, memory=memory, compile_seconds=seconds)
 
     engine = make_engine(who, width, case.dtype, case.batch, case.devices)
-    held = [jax.tree.map(jnp.copy, initial_state(who, width, case.dtype, case.devices))]
+    held = [jax.tree.map(jnp.copy, initial_state(who.arch, width, case.dtype, case.devices))]
     batch = engine.put(batch)
     program, memory, seconds = compiled(who, case, engine.train_step, (held[0], batch))
 
