@@ -10,7 +10,7 @@ sequences with the tokens of a call fixed, over the batch, and over the number o
 
 It prints every figure, the laws of growth that come out, and sentences computed from them. A results file keeps a line
 a figure: a run that was stopped goes on, and what it holds precisely is not measured again. About 50 minutes on two CPU
-cores that nothing else uses; --quick takes under three minutes.
+cores that nothing else uses; --quick takes about three minutes.
 """
 
 import json
@@ -93,7 +93,7 @@ class MeasureConfig:
     """Measurement"""
 
     quick: bool = False
-    """A first look in under three minutes: small shapes, few passes, where others are not given."""
+    """A first look in about three minutes: small shapes, few passes, where others are not given."""
     sweeps: str | None = None
     """What varies, of length, batch and devices; if not given all, without devices with --quick."""
     kinds: str = "layer,model"
