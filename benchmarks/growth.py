@@ -42,6 +42,13 @@ def numbers_of(record: Record) -> str:
     return record["dtype"] if products == record["dtype"] else f"{record['dtype']}, products in {products}"
 
 
+def case_of(record: Record) -> tuple[Any, ...]:
+    """What its contenders do in turn, with the same entries for all of them."""
+    return tuple(
+        record[name] for name in ("sweep", "kind", "mode", "length", "batch", "case_width", "devices", "dtype")
+    )
+
+
 def select(records: Iterable[Record], **wanted: Any) -> list[Record]:
     return [r for r in records if all(r[name] == value for name, value in wanted.items())]
 
@@ -217,13 +224,12 @@ def compare(a: Sequence[Record], b: Sequence[Record]) -> tuple[list[tuple[str, f
     Returns:
       (case and contender, figure) from the largest difference to the smallest, and sentences that sum them up.
     """
-    fields = ("sweep", "kind", "mode", "length", "batch", "case_width", "devices", "dtype")
 
     def by_case(records):
         cases: dict[Any, dict[str, float]] = {}
         for r in records:
             if r["milliseconds"] is not None:
-                cases.setdefault(tuple(r[name] for name in fields), {})[label(r)] = r["milliseconds"]
+                cases.setdefault(case_of(r), {})[label(r)] = r["milliseconds"]
         return cases
 
     first, second = by_case(a), by_case(b)

@@ -67,9 +67,8 @@ def not_in_turn(records: Sequence[growth.Record]) -> tuple[int, int]:
     """In how many cases there is no run in which all were timed, and how many cases there are."""
     runs: dict[tuple[Any, ...], list[set[str]]] = {}
     for r in records:
-        names = ("sweep", "kind", "mode", "length", "batch", "case_width", "devices", "dtype")
         if r["started"]:
-            runs.setdefault(tuple(r[name] for name in names), []).append(set(r["started"]))
+            runs.setdefault(growth.case_of(r), []).append(set(r["started"]))
     return sum(not set.intersection(*of_case) for of_case in runs.values()), len(runs)
 
 

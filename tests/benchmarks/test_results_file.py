@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from commands import run_benchmark
+from commands import read_jsonl, run_benchmark
 
 from benchmarks import results_file, scan_vs_attention, timing
 from benchmarks.sequence_programs import Case, Program, Who
@@ -44,10 +44,6 @@ def whole(tmp_path):
     path = tmp_path / "whole.jsonl"
     path.write_text("".join(json.dumps(r) + "\n" for r in records))
     return path
-
-
-def read_jsonl(path):
-    return [json.loads(text) for text in path.read_text().splitlines()]
 
 
 def test_a_figure_is_the_median_of_the_turns_of_all_passes():
