@@ -48,24 +48,29 @@ def check_names(config: type, arguments: Sequence[str]) -> None:
             raise unknown(flag.removeprefix("--"), value, choices)
 
 
-def use_huge_pages() -> None:
-    """Starts this process anew with glibc's memory in huge pages, if it has a say in that and has not been told.
+HUGE_PAGES = "glibc.malloc.hugetlb=1"
+"""A compiled step on a CPU takes its buffers from the C library anew each time, and every 4 KiB of them cost a fault:
+0.17 million of them in a step of a 10-million-parameter Transformer, which is 12 % faster without."""
 
-    A compiled step on a CPU takes its buffers from the C library anew each time, and every 4 KiB of them cost a fault:
-    0.17 million of them in a step of a 10-million-parameter Transformer, which is 12 % faster without. glibc (2.35 on)
-    reads the setting only when a process starts.
-    """
+
+def set_tunables(tunables: str) -> None:
+    """Starts this process anew with such tunables of glibc, which reads them only when a process starts; not where it
+    is another C library, or the environment has some."""
     name = "GLIBC_TUNABLES"
     if platform.libc_ver()[0] != "glibc" or name in os.environ or not sys.orig_argv[1:]:
         return
-    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | {name: "glibc.malloc.hugetlb=1"})
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | {name: tunables})
 
 
-def run(main: Callable[[Config], Any], config: type[Config], doc: str | None) -> None:
-    """Parses the flags of `config` (a frozen dataclass; nested ones are groups of flat flags) and calls `main`."""
+def run(main: Callable[[Config], Any], config: type[Config], doc: str | None, *, tunables: str = HUGE_PAGES) -> None:
+    """Parses the flags of `config` (a frozen dataclass; nested ones are groups of flat flags) and calls `main`.
+
+    Args:
+      tunables: of glibc, for the whole process.
+    """
     module = sys.modules["__main__"].__spec__
     if main.__module__ == "__main__":  # not where a test or a notebook calls it
-        use_huge_pages()
+        set_tunables(tunables)
     try:
         check_names(config, sys.argv[1:])
         flags = tyro.cli(

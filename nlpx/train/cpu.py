@@ -15,12 +15,12 @@ from nlpx.train.sharding import parse_mesh
 PIECES = (16_000_000, 33_000_000)
 """Bytes of an allocation of temporaries; of the C library's heaps, of 64 MiB, a fourth and a half."""
 MALLOC = (
-    ("MALLOC_TRIM_THRESHOLD_", -1, 2**31 - 1),
+    ("MALLOC_TRIM_THRESHOLD_", -1, -1),
     ("MALLOC_TOP_PAD_", -2, 2**26),
     ("MALLOC_MMAP_THRESHOLD_", -3, 2**25),
 )
-"""Options of glibc's malloc, by environment variable and number in malloc.h: freed memory is kept, and what is at most
-32 MiB (it does not take more) comes out of the heaps."""
+"""Options of glibc's malloc, by environment variable and number in malloc.h: freed memory is kept (however much:
+minus one is its greatest number), and what is at most 32 MiB (it does not take more) comes out of the heaps."""
 
 
 def use_cpu_devices(spec: str) -> None:
