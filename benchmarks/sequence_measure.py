@@ -18,12 +18,12 @@ TOLERANCES = {"float32": 1e-4, "tf32": 5e-3, "bfloat16": 5e-2}
 """Largest difference of two contenders of one architecture, as a part of the largest entry, by the precision in which
 matrices are multiplied. tf32 keeps 11 bits (5e-4), bfloat16 8 (4e-3), and a recurrence goes on with what it rounded."""
 LONG = 0.3
-"""Seconds of a call that is long: none is made only to see how long it is."""
+"""Seconds of a call that is long: none is made only to see how long it is, or as a turn's uncounted first."""
 
 
 def turns(seconds: float) -> int:
     """Of a call of so many seconds, in a pass over the sweep."""
-    return 11 if seconds < 0.005 else 5 if seconds < 0.05 else 3 if seconds < LONG else 2
+    return 15 if seconds < 0.005 else 11 if seconds < 0.05 else 7 if seconds < 0.15 else 5 if seconds < LONG else 3
 
 
 def disagreement(case: Case, results: Mapping[Who, dict[str, Any]]) -> str | None:
@@ -127,9 +127,11 @@ def measure_case(
         for i, program in enumerate(built or ()):
             if who in earlier and program.threads != earlier[who]["threads"]:
                 continue  # the faster number was chosen in the first pass
-            if who in earlier:  # what a call gives and how long it takes is known, and every turn begins with one
+            if who in earlier:  # what a call gives and how long it takes is known
                 ready[who, i] = program
                 known[who, i] = earlier[who]["milliseconds"] / 1e3 * case.steps
+                if known[who, i] > LONG:
+                    timing.attempt(program.call)  # the first, with which no turn of it begins
                 continue
             result, failure, seconds = first_call(program, case.devices)
             if failure is None:
@@ -166,7 +168,13 @@ def measure_case(
             for key in group.keys() - {best}:
                 del ready[key]
     timings = timing.interleave(
-        {key: program.call for key, program in ready.items()}, turns, limit=limit, turn=0.02, pause=0.005, known=known
+        {key: program.call for key, program in ready.items()},
+        turns,
+        limit=limit,
+        turn=0.02,
+        pause=0.005,
+        warm=LONG,
+        known=known,
     )
     rows = {key[0]: (program, timings[key]) for key, program in ready.items()} | failed
     return [record_of(case, who, *rows[who], shared, earlier.get(who)) for who in whos]

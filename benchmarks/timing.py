@@ -78,6 +78,7 @@ def interleave(
     limit: float = math.inf,
     turn: float = 0.05,
     pause: float = 0.01,
+    warm: float = math.inf,
     known: Mapping[Key, float] = MappingProxyType({}),
     clock: Callable[[], float] = time.perf_counter,
     sleep: Callable[[float], None] = time.sleep,
@@ -96,6 +97,7 @@ def interleave(
       pause: seconds before each turn, and before what counts of it. The threads of one contender may wait busily for
         more work, on a core that the next one needs; and XLA frees what a program needed a moment after its result is
         there: a call that comes before takes new memory from the kernel (2,000 ms instead of 850 with 1 GiB).
+      warm: seconds; turns of a longer call begin without one that is not counted.
       known: seconds of calls for which the uncounted one would take too long.
 
     Returns:
@@ -104,15 +106,16 @@ def interleave(
     timings: dict[Key, Timing] = {}
     counts: dict[Key, int] = {}
     turns: dict[Key, int] = {}
+    short: dict[Key, bool] = {}
 
-    def take_turn(call, count, *, warm=True):
+    def take_turn(call, count, *, warmed):
         def run():
             for _ in range(count):
                 call()
 
         sleep(pause)
         failure = None
-        if warm:
+        if warmed:
             failure = attempt(call)[1]  # beside its result, what it had used would not do for the next call
             sleep(pause)
         start = clock()
@@ -121,18 +124,19 @@ def interleave(
         return (clock() - start) / count, failure
 
     for key, call in calls.items():
-        seconds, failure = (known[key], None) if key in known else take_turn(call, 1, warm=False)
+        seconds, failure = (known[key], None) if key in known else take_turn(call, 1, warmed=False)
         if failure is None and seconds > limit:
             failure = f"over {limit:g} s"
         counts[key] = max(1, math.ceil(turn / max(seconds, 1e-6)))
         turns[key] = rounds(seconds) if callable(rounds) else rounds
+        short[key] = seconds <= warm
         timings[key] = Timing(failure=failure)
     for done in itertools.count():
         left = [key for key, timed in timings.items() if timed.failure is None and done < turns[key]]
         if not left:
             return timings
         for key in left:
-            seconds, failure = take_turn(calls[key], counts[key])
+            seconds, failure = take_turn(calls[key], counts[key], warmed=short[key])
             timings[key] = Timing(failure=failure) if failure else Timing((*timings[key].seconds, seconds))
 
 

@@ -1,6 +1,7 @@
 import itertools
 import json
 import os
+import weakref
 
 import jax
 import jax.numpy as jnp
@@ -64,12 +65,39 @@ def test_precision_is_half_the_notch_of_the_median():
     assert timing.Timing(4 * (1.5,)).precision == 0
 
 
+def test_nothing_of_the_call_before_is_left_when_a_call_is_timed():
+    """A result that is still held, or memory freed a moment after it, would have a call take new memory."""
+
+    class Result:
+        pass
+
+    held = weakref.WeakSet()
+    left, seen = [], []
+
+    def call():
+        left.append((len(held), seen[-1] if seen else None))
+        result = Result()
+        held.add(result)
+        seen.append("call")
+        return result
+
+    timing.interleave({"a": call}, 3, turn=0, sleep=lambda seconds: seen.append(f"pause of {seconds}"), pause=0.25)
+    assert left == [(0, "pause of 0.25")] * 7
+
+
 def test_how_long_a_call_takes_may_say_how_many_turns_it_has():
     clock = Clock()
     calls = {"short": clock.call("short", 1.0), "long": clock.call("long", 3.0)}
     timings = clock.interleave(calls, lambda seconds: 3 if seconds > 2 else 5, turn=0)
     assert clock.calls == ["short", "long"] + 3 * ["short", "short", "long", "long"] + 4 * ["short"]
     assert [len(timings[name].seconds) for name in calls] == [5, 3]
+
+
+def test_turns_of_a_long_call_may_begin_without_an_uncounted_one():
+    clock = Clock()
+    calls = {"short": clock.call("short", 1.0), "long": clock.call("long", 3.0)}
+    clock.interleave(calls, 2, turn=0, warm=2.0)
+    assert clock.calls == ["short", "long"] + 2 * ["short", "short", "long"]
 
 
 def test_what_is_known_to_be_long_is_not_called_to_see():

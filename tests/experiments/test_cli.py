@@ -1,3 +1,5 @@
+import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -190,3 +192,30 @@ assert not heavy, heavy
 
 def test_no_flags_at_all_are_fine():
     cli.check_names(rnn_vs_transformer.Config, [])
+
+
+ASKS = """
+import os
+from dataclasses import dataclass
+from experiments import cli
+
+@dataclass(frozen=True)
+class Config:
+    pass
+
+def main(config):
+    print(os.environ.get("GLIBC_TUNABLES"))
+
+cli.run(main, Config, None, tunables="glibc.malloc.arena_max=1")
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+@pytest.mark.parametrize("asked", [None, "glibc.malloc.check=0"])
+def test_a_command_has_its_tunables_unless_the_environment_has_others(asked):
+    environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+    environment |= {"GLIBC_TUNABLES": asked} if asked else {}
+    result = subprocess.run(
+        [sys.executable, "-c", ASKS], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == (asked or "glibc.malloc.arena_max=1")
