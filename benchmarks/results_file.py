@@ -253,7 +253,8 @@ def record_of(
         "gflops": gflops,
         "share_of_ceiling": gflops / (ceilings * shared["ceiling_gflops"]) if measured else None,
         "memory_bytes": program.memory if program else None,
-        "compile_seconds": program.compile_seconds if program else None,
+        # Of the first pass: in later ones JAX has the program already.
+        "compile_seconds": earlier["compile_seconds"] if earlier else program.compile_seconds if program else None,
         "threads": program.threads if program else None,
         **shared,
         "started": started,

@@ -10,20 +10,23 @@ from typing import Any
 from benchmarks import timing
 from benchmarks.results_file import record_of
 from benchmarks.sequence_peers import peer_programs
-from benchmarks.sequence_programs import Case, Program, Who, give_back_memory, memory_left, our_program
+from benchmarks.sequence_programs import Case, Program, Who, give_back_memory, host_memory, memory_left, our_program
 
 FELL_BACK = "fell back to scan"
 """Newton's method found no solution within its rounds and said so."""
 TOLERANCES = {"float32": 1e-4, "tf32": 5e-3, "bfloat16": 5e-2}
 """Largest difference of two contenders of one architecture, as a part of the largest entry, by the precision in which
 matrices are multiplied. tf32 keeps 11 bits (5e-4), bfloat16 8 (4e-3), and a recurrence goes on with what it rounded."""
+COARSE = 0.1
+"""Precision from which on a pass has half the turns."""
 LONG = 0.3
 """Seconds of a call that is long: none is made only to see how long it is, or as a turn's uncounted first."""
 
 
-def turns(seconds: float) -> int:
-    """Of a call of so many seconds, in a pass over the sweep."""
-    return 15 if seconds < 0.005 else 11 if seconds < 0.05 else 7 if seconds < 0.15 else 5 if seconds < LONG else 3
+def turns(seconds: float, precision: float) -> int:
+    """Of a call of so many seconds in a pass over the sweep, half as many where a coarse precision is wanted."""
+    many = 15 if seconds < 0.005 else 11 if seconds < 0.05 else 7 if seconds < 0.15 else 5 if seconds < LONG else 3
+    return many if precision < COARSE else max(2, many // 2)
 
 
 def disagreement(case: Case, results: Mapping[Who, dict[str, Any]]) -> str | None:
@@ -111,6 +114,9 @@ def measure_case(
     """
     import jax
 
+    left, total = host_memory()
+    if left < total / 2:  # what the C library keeps is in pieces between what is in use, and grows from case to case
+        give_back_memory()
     over = timing.Timing(failure=f"over {limit:g} s")
     ready: dict[tuple[Who, int], Program] = {}
     known: dict[tuple[Who, int], float] = {}
@@ -169,7 +175,7 @@ def measure_case(
                 del ready[key]
     timings = timing.interleave(
         {key: program.call for key, program in ready.items()},
-        turns,
+        lambda seconds: turns(seconds, shared["precision_wanted"]),
         limit=limit,
         turn=0.02,
         pause=0.005,

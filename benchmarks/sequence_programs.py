@@ -196,6 +196,16 @@ def give_back_memory() -> None:
         trim(0)
 
 
+def host_memory() -> tuple[float, float]:
+    """Bytes of this machine that are left, and all of them."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            found = {name: rest for name, _, rest in (line.partition(":") for line in lines)}
+        return tuple(int(found[name].split()[0]) * 1024 for name in ("MemAvailable", "MemTotal"))
+    except (OSError, KeyError):
+        return float("inf"), float("inf")
+
+
 def memory_left() -> float:
     """Bytes that a program may still take: on the device, or in this machine."""
     import jax
@@ -203,12 +213,7 @@ def memory_left() -> float:
     stats = jax.devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            found = {name: rest for name, _, rest in (line.partition(":") for line in lines)}
-        return int(found["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError):
-        return float("inf")
+    return host_memory()[0]
 
 
 def shaken(tree: Any) -> Any:

@@ -116,9 +116,13 @@ def test_two_results_are_compared_by_their_ratios():
     first = [record("gru/scan", 64, 1.0), record("attention/xla", 64, 4.0), record("lstm/scan", 128, 1.0)]
     # A machine of half the speed, on which attention has become a further 1.21 times slower.
     second = [record("gru/scan", 64, 2.0), record("attention/xla", 64, 2 * 4 * 1.21), record("lstm/scan", 256, 1.0)]
+    second[1]["quartiles"][0] = 2 * 4 * 1.44
     figures, sentences = growth.compare(first, second)
     assert sorted(value for _, value in figures) == pytest.approx([1 / 1.1, 1.1])
-    assert sentences[0].startswith("2 ratios in common: 100.0 % of them within 15 %")
+    assert sentences[0].startswith("2 ratios of medians in common: 100.0 % of them within 15 %")
+    assert "the worst 10.0 %" in sentences[0]
+    assert sentences[1].startswith("2 ratios of first quartiles in common: 0.0 % of them within 15 %")
+    assert "the worst 20.0 %" in sentences[1]
     assert growth.compare(first[:1], second[:1]) == (
         [],
         ["the two files have no case in common with at least two contenders measured"],

@@ -31,7 +31,7 @@ SHARED = {
 
 def line(case=CASE, who="gru/scan", seconds=(1.0, 1.0), shared=SHARED, earlier=None):
     """A figure that nobody measured."""
-    program = Program(lambda: None, dict, 10**9, 8, 1)
+    program = Program(lambda: None, dict, 10**9, 8, 1, compile_seconds=0.0 if earlier else 3.0)
     return results_file.record_of(case, Who("nlpx", *who.split("/")), program, timing.Timing(seconds), shared, earlier)
 
 
@@ -55,6 +55,7 @@ def test_a_figure_is_the_median_of_the_turns_of_all_passes():
     assert record["turns"] == [[1, 2, 1], [10, 10, 10], [1, 1, 2]]  # milliseconds a token of 64
     assert record["milliseconds"] == pytest.approx(2)
     assert record["quartiles"] == pytest.approx([1, 10])
+    assert record["compile_seconds"] == 3.0
     # A pass that fails leaves what there is.
     who, failed = Who("nlpx", "gru", "scan"), timing.Timing(failure="out of memory")
     assert results_file.record_of(case, who, None, failed, SHARED, record) is record

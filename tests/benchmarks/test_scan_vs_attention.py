@@ -1,5 +1,6 @@
 import json
 import subprocess
+import time
 from types import SimpleNamespace
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from commands import read_jsonl, run_benchmark
 
-from benchmarks import scan_vs_attention, sequence_measure, sequence_programs, sequence_report, timing
+from benchmarks import results_file, scan_vs_attention, sequence_measure, sequence_programs, sequence_report, timing
 from benchmarks.sequence_programs import Case, Who
 
 SMALL = ["--lengths=4:16", "--tokens=16", "--widths=8", "--model-width=8", "--batches=1,2", "--at-length=4"]
@@ -36,7 +37,7 @@ FIELDS |= {"load", "flags", "environment", "started"}
 def run(*flags):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sequence_programs, "MODEL_LAYERS", {"attention": 1})  # a program that compiles soon
-        patch.setattr(sequence_measure, "turns", lambda seconds: 2)
+        patch.setattr(sequence_measure, "turns", lambda seconds, precision: 2)
         return run_benchmark(scan_vs_attention, *flags)
 
 
@@ -193,6 +194,22 @@ def test_what_is_not_precise_is_measured_in_further_passes(tmp_path):
     assert [turns[:1] for turns in further] == at_once
     assert [len(turns) for turns in further] == [3, 3]
     assert len(path.read_text().splitlines()) == 4  # lines that others stand for are taken out
+
+
+def test_later_passes_take_the_quickest_cases_first(tmp_path, monkeypatch):
+    order = []
+
+    def measured(case, whos, limit, shared, slow, earlier):
+        order.append(case.length)
+        time.sleep(0.1 if case.length == 4 else 0)
+        program, timed = sequence_programs.Program(lambda: None, dict, 10**9, 8, 1), timing.Timing((1.0, 2.0))
+        return [results_file.record_of(case, who, program, timed, shared, earlier.get(who)) for who in whos]
+
+    monkeypatch.setattr(scan_vs_attention, "measure_case", measured)
+    flags = [*SMALL, *ONE_CASE, "--lengths=4,8", "--precision=1e-9", "--passes=2"]
+    code, _, err = run(*flags, f"--json={tmp_path / 'figures.jsonl'}", f"--plots={tmp_path}")
+    assert code == 0, err
+    assert order == [4, 8, 8, 4]
 
 
 def test_two_files_side_by_side(everything):
