@@ -73,7 +73,7 @@ QUICK = {
     "kind_modes": {"layer": ("forward", "train"), "model": ("train", "generate")},
     "batches": {"layer": "1,4", "model": "1,4"},
     "batch_modes": {"layer": ("train",), "model": ()},
-    "newton": "layer",
+    "newton": "none",
     "at_length": 256,
     "archs": "lstm,gru,mingru,attention",
     "precision": 0.1,
@@ -111,8 +111,8 @@ class MeasureConfig:
     """Who takes part, of elman, lstm, gru, mingru, minlstm, attention; if not given all, without elman and minlstm with
     --quick."""
     newton: str | None = None
-    """Kinds in which a GRU by Newton's method takes part, as layer,model; layer if not given: a call of a model takes
-    it seconds, and a sweep half as long again."""
+    """Kinds in which a GRU by Newton's method takes part, as layer,model, or none; layer if not given (a call of a
+    model takes it seconds, and a sweep half as long again), none with --quick."""
     peers: str = "none"
     """Other libraries, of single layers in float32: flax, torch (eager; attention also torch.compile), or none. With
     torch all contenders run on the CPU."""
@@ -245,13 +245,19 @@ def make_cases(measure: MeasureConfig) -> list[Case]:
     return cases
 
 
+def newton_kinds(measure: MeasureConfig) -> tuple[str, ...]:
+    """Of contenders, in which Newton's method takes part; raises InputError if the flag cannot be read."""
+    asked = setting(measure, "newton")
+    return () if asked == "none" else timing.parse_names("kind", asked, KINDS)
+
+
 def contenders(
     case: Case, measure: MeasureConfig, peers: tuple[str, ...], backend: str
 ) -> tuple[list[Who], dict[Who, str]]:
     """Who takes part in a case; and who was asked for but does not, and why."""
     archs = timing.parse_names("arch", setting(measure, "archs"), ARCHS)
     everyone = [*OURS, *(who for peer in peers for who in PEERS[peer])]
-    if case.kind not in timing.parse_names("kind", setting(measure, "newton"), KINDS):
+    if case.kind not in newton_kinds(measure):
         everyone = [who for who in everyone if who.backend != "newton"]
     reasons = {who: refusal(who, case, backend) for who in everyone if who.arch in archs}
     here = [who for who, reason in reasons.items() if reason is None]
@@ -441,7 +447,7 @@ def main(config: Config) -> None:
         return
     cases = make_cases(measure)
     timing.parse_names("arch", setting(measure, "archs"), ARCHS)
-    timing.parse_names("kind", setting(measure, "newton"), KINDS)
+    newton_kinds(measure)
     wanted = () if measure.peers == "none" else timing.parse_names("peer", measure.peers, tuple(PEERS))
     peers = tuple(peer for peer in wanted if timing.installed(peer))
     missing = [f"{peer} is not installed, so it was not measured" for peer in wanted if peer not in peers]
