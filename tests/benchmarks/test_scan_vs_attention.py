@@ -212,6 +212,20 @@ def test_later_passes_take_the_quickest_cases_first(tmp_path, monkeypatch):
     assert order == [4, 8, 8, 4]
 
 
+def test_kept_memory_is_given_back_once_half_is_gone(monkeypatch):
+    given, case = [], Case("length", "layer", "forward", 4, 2, 8, 1, "float32")
+    monkeypatch.setattr(sequence_measure, "give_back_memory", lambda: given.append(True))
+    for left, times in ((6.0, 0), (4.0, 1)):
+        monkeypatch.setattr(sequence_measure, "host_memory", lambda left=left: (left, 10.0))
+        assert sequence_measure.measure_case(case, [], 1.0, {}, sequence_measure.Slow(), {}) == []
+        assert len(given) == times
+
+
+def test_a_coarse_precision_takes_half_the_turns():
+    assert [sequence_measure.turns(seconds, 0.03) for seconds in (0.001, 0.01, 0.1, 0.2, 1.0)] == [15, 11, 7, 5, 3]
+    assert [sequence_measure.turns(seconds, 0.1) for seconds in (0.001, 0.01, 0.1, 0.2, 1.0)] == [7, 5, 3, 2, 2]
+
+
 def test_two_files_side_by_side(everything):
     _, path, _ = everything
     code, out, err = run("--compare", path, path)
