@@ -294,6 +294,9 @@ def save(figure: Any, stem: Path) -> list[Path]:
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
     for path in paths:
         figure.savefig(path, dpi=130, bbox_inches="tight")
+        figure.set_layout_engine(
+            "none"
+        )  # the places found for the first are those of the others, and finding takes long
     plt.close(figure)
     return paths
 

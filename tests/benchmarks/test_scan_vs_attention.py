@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from commands import read_jsonl, run_benchmark
 
-from benchmarks import results_file, scan_vs_attention, sequence_measure, sequence_programs, sequence_report, timing
+from benchmarks import (
+    results_file,
+    scan_vs_attention,
+    sequence_config,
+    sequence_measure,
+    sequence_programs,
+    sequence_report,
+    timing,
+)
 from benchmarks.sequence_programs import Case, Who
 
 SMALL = ["--lengths=4:16", "--tokens=16", "--widths=8", "--model-width=8", "--batches=1,2", "--at-length=4"]
@@ -364,8 +372,8 @@ def test_who_has_no_part_where():
 
 def test_who_was_asked_for_and_has_no_figures_is_said():
     cases = [Case("length", kind, "forward", 4, 1, 8, 1, "float32") for kind in ("layer", "model")]
-    measure = scan_vs_attention.MeasureConfig(archs="lstm,gru")
-    assert scan_vs_attention.absences(cases, measure, ("flax",), "cpu") == [
+    measure = sequence_config.MeasureConfig(archs="lstm,gru")
+    assert sequence_config.absences(cases, measure, ("flax",), "cpu") == [
         "no figures in 2 of 2 cases, since it needs a CUDA device: lstm/cudnn",
         "no figures in 1 of 2 cases, since it is measured in layers, forward and train: flax lstm/scan, flax gru/scan",
     ]
@@ -376,7 +384,7 @@ def test_who_was_asked_for_and_has_no_figures_is_said():
     [("64:512", (64, 128, 256, 512)), ("100:450", (100, 200, 400)), ("8", (8,)), ("9, 3,9", (3, 9)), ("4:4", (4,))],
 )
 def test_ranges(text, found):
-    assert scan_vs_attention.parse_range("--lengths", text) == found
+    assert sequence_config.parse_range("--lengths", text) == found
 
 
 @pytest.mark.parametrize(
