@@ -233,7 +233,7 @@ def layer_weights(arch: str, width: int) -> Any:
     import jax.numpy as jnp
 
     layer = make_layer(Who("nlpx", arch, "xla" if arch == "attention" else "scan"), width, "float32")
-    return shaken(layer.init(jax.random.key(0), jnp.zeros((1, 2, width)))["params"])
+    return shaken(jax.jit(layer.init)(jax.random.key(0), jnp.zeros((1, 2, width)))["params"])
 
 
 def make_layer(who: Who, width: int, dtype: str) -> Any:

@@ -5,6 +5,7 @@ python -m experiments.rnn_vs_transformer
 
 import dataclasses
 import json
+import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,8 +54,9 @@ class Config:
 
 
 def matching_width(rnn: ModelConfig, vocab_size: int, parameters: int) -> int:
-    """The width at which a recurrent model comes nearest to a number of parameters, by bisection."""
+    """The width at which a recurrent model comes nearest to a number of parameters."""
     import jax.numpy as jnp
+    import numpy as np
 
     from nlpx.models import LanguageModel, count_parameters
 
@@ -62,13 +64,12 @@ def matching_width(rnn: ModelConfig, vocab_size: int, parameters: int) -> int:
         model = LanguageModel(vocab_size, rnn.arch, rnn.layers, width, tied=rnn.tied)
         return count_parameters(model, jnp.zeros((1, 1), jnp.int32))
 
-    low, high = 1, 2
-    while count(high) < parameters:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if count(middle) < parameters else (low, middle)
-    return min((low, high), key=lambda width: abs(count(width) - parameters))
+    # Weights have one or two sides of the width, so that their number is a quadratic, which three points fix.
+    points = (8, 16, 24)
+    quadratic = np.poly1d(np.polyfit(points, [count(width) for width in points], 2).round(6))
+    root = max((quadratic - parameters).roots.real)
+    near = (max(1, math.floor(root)), max(1, math.ceil(root)))
+    return min(near, key=lambda width: abs(quadratic(width) - parameters))
 
 
 def generation_speed(trained: Any, prompt: str, tokens: int) -> float:

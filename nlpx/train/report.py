@@ -8,7 +8,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from tensorboardX import SummaryWriter
 
 from nlpx.errors import InputError
 from nlpx.train.workdir import read_metrics, write_lines
@@ -34,6 +33,8 @@ class Report:
         kept = [record for record in read_metrics(workdir) if record["step"] <= resume_step]
         write_lines(workdir / "metrics.jsonl", kept)
         self._file = (workdir / "metrics.jsonl").open("a", encoding="utf-8")
+        from tensorboardX import SummaryWriter  # imports PyTorch where that is installed, which takes seconds
+
         self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=resume_step + 1)
         self._console = Console(stderr=True)
         columns = (
