@@ -4,6 +4,7 @@ Everything here is computed from records, the lines of its results file; nothing
 """
 
 import math
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -218,27 +219,48 @@ def why(records: Sequence[Record], law: Law) -> str:
 def compare(a: Sequence[Record], b: Sequence[Record]) -> tuple[list[tuple[str, float]], list[str]]:
     """How far two results agree in the ratios between implementations.
 
-    Within each case, a contender's time is divided by the geometric mean of those that both files have; the figure is
-    that ratio in `b` by that in `a`.
+    Within each case, a contender's time is divided by the geometric mean of those that both have; the figure is that
+    ratio in `b` by that in `a`.
 
     Returns:
       (case and contender, figure of medians) from the largest difference to the smallest, and sentences that sum up
-      those of medians and of first quartiles: other processes and machines only ever add time, mostly to the slower
-      turns.
+      those of medians, and of the median ratio within a turn: what slows the machine down for a while slows contenders
+      that are timed one after the other, and leaves their ratio.
     """
-    figures = _differences(a, b, lambda r: r["milliseconds"])
+    figures = _differences(a, b, _ratios_of_medians)
     if not figures:
         return [], ["the two files have no case in common with at least two contenders measured"]
-    quick = _differences(a, b, lambda r: r["quartiles"][0])
-    return figures, [_agreement("medians", figures), _agreement("first quartiles", quick)]
+    within = _differences(a, b, _ratios_within_turns)
+    return figures, [_agreement("of medians", figures), _agreement("within a turn", within)]
 
 
-def _differences(a: Sequence[Record], b: Sequence[Record], time: Callable[[Record], float]) -> list[tuple[str, float]]:
+def _ratios_of_medians(records: Mapping[str, Record]) -> dict[str, float]:
+    """Logarithm of each contender's median by the geometric mean of all."""
+    logs = {name: math.log(r["milliseconds"]) for name, r in records.items()}
+    mean = sum(logs.values()) / len(logs)
+    return {name: log - mean for name, log in logs.items()}
+
+
+def _ratios_within_turns(records: Mapping[str, Record]) -> dict[str, float]:
+    """The same of each contender's median ratios to the others, each within a turn."""
+
+    def ratio(one: Record, other: Record) -> float:
+        passes = zip(one["turns"], other["turns"], one["started"], other["started"], strict=False)
+        # Of files to which several runs added, some turns are of different runs.
+        logs = [math.log(x / y) for xs, ys, at, when in passes if at == when for x, y in zip(xs, ys, strict=False)]
+        return statistics.median(logs or [math.log(one["milliseconds"] / other["milliseconds"])])
+
+    return {name: sum(ratio(one, other) for other in records.values()) / len(records) for name, one in records.items()}
+
+
+def _differences(
+    a: Sequence[Record], b: Sequence[Record], ratios: Callable[[Mapping[str, Record]], dict[str, float]]
+) -> list[tuple[str, float]]:
     def by_case(records):
-        cases: dict[Any, dict[str, float]] = {}
+        cases: dict[Any, dict[str, Record]] = {}
         for r in records:
             if r["milliseconds"] is not None:
-                cases.setdefault(case_of(r), {})[label(r)] = time(r)
+                cases.setdefault(case_of(r), {})[label(r)] = r
         return cases
 
     first, second = by_case(a), by_case(b)
@@ -247,11 +269,10 @@ def _differences(a: Sequence[Record], b: Sequence[Record], time: Callable[[Recor
         shared = sorted(first[case].keys() & second[case].keys())
         if len(shared) < 2:
             continue
-        logs = {name: math.log(second[case][name] / first[case][name]) for name in shared}
-        mean = sum(logs.values()) / len(logs)
+        before, after = (ratios({name: of_file[case][name] for name in shared}) for of_file in (first, second))
         name = f"{case[0]} {case[1]} {case[5]} {case[2]} {case[4]} x {case[3]}"
         name += (f" on {case[6]}" if case[6] > 1 else "") + (f" {case[7]}" if case[7] != "float32" else "")
-        figures += [(f"{name}, {who}", math.exp(log - mean)) for who, log in logs.items()]
+        figures += [(f"{name}, {who}", math.exp(after[who] - before[who])) for who in shared]
     return sorted(figures, key=lambda figure: (-abs(math.log(figure[1])), figure[0]))
 
 
@@ -259,7 +280,7 @@ def _agreement(what: str, figures: Sequence[tuple[str, float]]) -> str:
     away = sorted(math.exp(abs(math.log(value))) - 1 for _, value in figures)
     within = sum(value <= 0.15 for value in away) / len(away)
     return (
-        f"{len(figures)} ratios of {what} in common: {100 * within:.1f} % of them within 15 % of each other; half "
+        f"{len(figures)} ratios {what} in common: {100 * within:.1f} % of them within 15 % of each other; half "
         f"within {100 * away[len(away) // 2]:.1f} %, nine tenths within {100 * away[(9 * len(away)) // 10]:.1f} %, the "
         f"worst {100 * away[-1]:.1f} % ({figures[0][0]})"
     )

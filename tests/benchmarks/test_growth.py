@@ -28,6 +28,8 @@ def record(who, length, milliseconds, **other):
         "status": "measured" if milliseconds else "over 10 s",
         "milliseconds": milliseconds,
         "quartiles": [milliseconds, milliseconds] if milliseconds else None,
+        "turns": [[milliseconds] * 2] if milliseconds else [],
+        "started": ["today"] if milliseconds else [],
         "tokens_per_second": 1.0 if milliseconds else None,
         "memory_bytes": 2**20,
         "compile_seconds": 1.0,
@@ -116,17 +118,30 @@ def test_two_results_are_compared_by_their_ratios():
     first = [record("gru/scan", 64, 1.0), record("attention/xla", 64, 4.0), record("lstm/scan", 128, 1.0)]
     # A machine of half the speed, on which attention has become a further 1.21 times slower.
     second = [record("gru/scan", 64, 2.0), record("attention/xla", 64, 2 * 4 * 1.21), record("lstm/scan", 256, 1.0)]
-    second[1]["quartiles"][0] = 2 * 4 * 1.44
     figures, sentences = growth.compare(first, second)
     assert sorted(value for _, value in figures) == pytest.approx([1 / 1.1, 1.1])
-    assert sentences[0].startswith("2 ratios of medians in common: 100.0 % of them within 15 %")
-    assert "the worst 10.0 %" in sentences[0]
-    assert sentences[1].startswith("2 ratios of first quartiles in common: 0.0 % of them within 15 %")
-    assert "the worst 20.0 %" in sentences[1]
+    for sentence, what in zip(sentences, ("of medians", "within a turn"), strict=True):
+        assert sentence.startswith(f"2 ratios {what} in common: 100.0 % of them within 15 %")
+        assert "the worst 10.0 %" in sentence
     assert growth.compare(first[:1], second[:1]) == (
         [],
         ["the two files have no case in common with at least two contenders measured"],
     )
+
+
+def test_what_slows_whole_turns_leaves_their_ratios():
+    calm = [record("gru/scan", 64, 1.0, turns=[[1.0] * 3]), record("attention/xla", 64, 4.0, turns=[[4.0] * 3])]
+    # The machine was slow in all turns but one of attention's, and in one of the GRU's two.
+    busy = [
+        record("gru/scan", 64, 1.0, turns=[[1.0, 3.0]], started=["then"]),
+        record("attention/xla", 64, 12.0, turns=[[4.0, 12.0, 12.0]], started=["then"]),
+    ]
+    _, (medians, within) = growth.compare(calm, busy)
+    assert "the worst 73.2 %" in medians
+    assert "the worst 0.0 %" in within
+    # Turns of two runs have nothing to do with each other: the medians count.
+    busy[1]["started"] = ["later"]
+    assert "the worst 73.2 %" in growth.compare(calm, busy)[1][1]
 
 
 def test_pictures_are_drawn_of_what_there_is(tmp_path):

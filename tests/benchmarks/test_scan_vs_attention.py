@@ -379,6 +379,15 @@ def test_who_was_asked_for_and_has_no_figures_is_said():
     ]
 
 
+def test_a_quick_models_architectures_have_one_backend_each():
+    measure = sequence_config.MeasureConfig(quick=True)
+    case = Case("length", "model", "train", 4, 1, 8, 1, "float32")
+    names = [str(who) for who in sequence_config.contenders(case, measure, (), "cpu")[0]]
+    assert names == ["lstm/scan", "gru/scan", "mingru/associative", "attention/xla"]
+    layers = {str(who) for who in sequence_config.contenders(case._replace(kind="layer"), measure, (), "cpu")[0]}
+    assert layers == {*names, "mingru/scan", "attention/blockwise"}
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [("64:512", (64, 128, 256, 512)), ("100:450", (100, 200, 400)), ("8", (8,)), ("9, 3,9", (3, 9)), ("4:4", (4,))],
