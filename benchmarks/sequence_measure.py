@@ -17,6 +17,8 @@ FELL_BACK = "fell back to scan"
 TOLERANCES = {"float32": 1e-4, "tf32": 5e-3, "bfloat16": 5e-2}
 """Largest difference of two contenders of one architecture, as a part of the largest entry, by the precision in which
 matrices are multiplied. tf32 keeps 11 bits (5e-4), bfloat16 8 (4e-3), and a recurrence goes on with what it rounded."""
+PAUSE = 0.005
+"""Seconds before a call, in which XLA frees what the one before needed."""
 COARSE = 0.1
 """Precision from which on a pass has half the turns."""
 LONG = 0.3
@@ -144,6 +146,7 @@ def measure_case(
                 results[who] = program.read(result)
             del result
             if failure is None and seconds > (limit if who.impl == "nlpx" and at_once else LONG):
+                time.sleep(PAUSE)  # or it takes as much new memory as the first did, and is as slow
                 start = time.perf_counter()
                 _, failure = timing.attempt(program.call)
                 seconds = time.perf_counter() - start
@@ -178,7 +181,7 @@ def measure_case(
         lambda seconds: turns(seconds, shared["precision_wanted"]),
         limit=limit,
         turn=0.02,
-        pause=0.005,
+        pause=PAUSE,
         warm=LONG,
         known=known,
     )
