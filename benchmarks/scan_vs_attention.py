@@ -10,7 +10,7 @@ sequences with the tokens of a call fixed, over the batch, and over the number o
 
 It prints every figure, the laws of growth that come out, and sentences computed from them. A results file keeps a line
 a figure: a run that was stopped goes on, and what it holds precisely is not measured again. About 50 minutes on two CPU
-cores that nothing else uses; --quick takes about three minutes.
+cores that nothing else uses; --quick takes less than three minutes.
 """
 
 import json

@@ -55,7 +55,7 @@ class MeasureConfig:
     """Measurement"""
 
     quick: bool = False
-    """A first look in about three minutes: small shapes, few passes, where others are not given."""
+    """A first look in less than three minutes: small shapes, few passes, where others are not given."""
     sweeps: str | None = None
     """What varies, of length, batch and devices; if not given all, without devices with --quick."""
     kinds: str = "layer,model"
