@@ -65,7 +65,7 @@ class MeasureConfig:
     with the optimizer. If not given all; with --quick forward and train of layers, train and generate of models."""
     archs: str | None = None
     """Who takes part, of elman, lstm, gru, mingru, minlstm, attention; if not given all, without elman and minlstm with
-    --quick, whose models also leave out minGRU's loop and attention in blocks: each takes seconds to compile."""
+    --quick, whose models then also leave out minGRU's loop and attention in blocks: each takes seconds to compile."""
     newton: str | None = None
     """Kinds in which a GRU by Newton's method takes part, as layer,model, or none; layer if not given (a call of a
     model takes it seconds, and a sweep half as long again), none with --quick."""
@@ -205,8 +205,9 @@ def contenders(
     everyone = [*OURS, *(who for peer in peers for who in PEERS[peer])]
     if case.kind not in newton_kinds(measure):
         everyone = [who for who in everyone if who.backend != "newton"]
-    left_out = setting(measure, "left_out").get(case.kind, ())
-    everyone = [who for who in everyone if who not in left_out]
+    if measure.archs is None:
+        left_out = setting(measure, "left_out").get(case.kind, ())
+        everyone = [who for who in everyone if who not in left_out]
     reasons = {who: refusal(who, case, backend) for who in everyone if who.arch in archs}
     here = [who for who, reason in reasons.items() if reason is None]
     return here, {who: reason for who, reason in reasons.items() if reason is not None}

@@ -386,6 +386,9 @@ def test_a_quick_models_architectures_have_one_backend_each():
     assert names == ["lstm/scan", "gru/scan", "mingru/associative", "attention/xla"]
     layers = {str(who) for who in sequence_config.contenders(case._replace(kind="layer"), measure, (), "cpu")[0]}
     assert layers == {*names, "mingru/scan", "attention/blockwise"}
+    measure = sequence_config.MeasureConfig(quick=True, archs="attention")
+    names = [str(who) for who in sequence_config.contenders(case, measure, (), "cpu")[0]]
+    assert names == ["attention/xla", "attention/blockwise"]
 
 
 @pytest.mark.parametrize(
