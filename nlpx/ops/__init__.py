@@ -9,15 +9,14 @@ from nlpx.ops.attention import (
     empty_cache,
     multiplicative_attention,
 )
-from nlpx.ops.attention_mask import AttentionMask
 from nlpx.ops.cells import LSTMNorm, LSTMState
 from nlpx.ops.checks import Backend
 from nlpx.ops.dropout import dropout
 from nlpx.ops.linear_recurrence import linear_recurrence, min_gru, min_lstm
 from nlpx.ops.losses import cross_entropy
+from nlpx.ops.masks import AttentionMask, keep_real
 from nlpx.ops.positions import rotary, sinusoidal, token_positions
 from nlpx.ops.recurrence import elman, gru, lstm
-from nlpx.ops.scan import keep_real
 
 __all__ = [
     "AttentionBackend",

@@ -15,9 +15,8 @@ import jax.numpy as jnp
 
 from nlpx.errors import InputError, unknown
 from nlpx.ops.array_types import Array, Float, Int, Mask
-from nlpx.ops.attention_mask import AttentionMask
+from nlpx.ops.masks import AttentionMask, keep_real
 from nlpx.ops.positions import token_positions
-from nlpx.ops.scan import keep_real
 
 
 class AttentionBackend(StrEnum):

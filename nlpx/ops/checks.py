@@ -3,8 +3,6 @@
 from enum import StrEnum
 from typing import Any
 
-import jax.numpy as jnp
-
 from nlpx.errors import InputError, unknown
 
 
@@ -21,8 +19,6 @@ class Backend(StrEnum):
     """All steps at once by Newton's method, each round a linear recurrence."""
     CUDNN = "cudnn"
     """NVIDIA's LSTM."""
-    PALLAS = "pallas"
-    """A kernel of our own that keeps the recurrent weights on chip: a place kept, nothing runs it yet."""
 
 
 def check_backend(what: str, name: str, able: tuple[Backend, ...]) -> Backend:
@@ -36,31 +32,6 @@ def check_backend(what: str, name: str, able: tuple[Backend, ...]) -> Backend:
     if name not in able:
         raise InputError(f"backend={str(name)!r} cannot run {what}; {', '.join(able)} can")
     return Backend(name)
-
-
-def check_mask(mask: Any, shape: tuple[int, ...], name: str = "mask") -> None:
-    """Raises:
-    ValueError: a mask that is not boolean or not of this shape; None is fine.
-    """
-    if mask is None:
-        return
-    dtype = getattr(mask, "dtype", type(mask).__name__)
-    if dtype != jnp.bool_:
-        raise InputError(f"{name} has to be boolean, True where a step is real, not {dtype}: write `{name} != 0`")
-    if tuple(mask.shape) != tuple(shape):
-        raise InputError(
-            f"{name} has the shape {tuple(mask.shape)}, but batch and time of the input are {tuple(shape)}"
-        )
-
-
-def check_segment_ids(segment_ids: Any, shape: tuple[int, ...]) -> None:
-    """Raises:
-    ValueError: not of this shape; None is fine.
-    """
-    if segment_ids is not None and tuple(segment_ids.shape) != tuple(shape):
-        raise InputError(
-            f"segment_ids has the shape {tuple(segment_ids.shape)}, but batch and time of the input are {tuple(shape)}"
-        )
 
 
 def check_shapes(function: str, **arrays: tuple[Any, tuple[int, ...]]) -> None:

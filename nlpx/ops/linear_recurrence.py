@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from nlpx.ops.array_types import Array, Float, Int, Mask
-from nlpx.ops.checks import Backend, check_backend, check_mask, check_segment_ids, check_shapes
-from nlpx.ops.scan import keep_real, resets
+from nlpx.ops.checks import Backend, check_backend, check_shapes
+from nlpx.ops.masks import check_mask, check_segment_ids, keep_real
+from nlpx.ops.scan import resets
 
 BACKENDS = (Backend.AUTO, Backend.ASSOCIATIVE, Backend.SCAN)
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from nlpx.errors import InputError
 from nlpx.ops.array_types import Array, Float, Int, Mask
-from nlpx.ops.scan import keep_real
+from nlpx.ops.masks import keep_real
 
 
 def cross_entropy(

@@ -30,7 +30,8 @@ from nlpx.ops.cells import (
     Cell,
     State,
 )
-from nlpx.ops.scan import Steps, dropped, forward_step, keep_real, scan
+from nlpx.ops.masks import keep_real
+from nlpx.ops.scan import Steps, dropped, forward_step, scan
 
 FULL_WIDTH = 16
 MIXING = (PROJECTED_LSTM_CELL, NORMALIZED_LSTM_CELL, NORMALIZED_PROJECTED_LSTM_CELL)

@@ -32,10 +32,11 @@ from nlpx.ops.cells import (
     LSTMState,
     normalize,
 )
-from nlpx.ops.checks import Backend, check_backend, check_mask, check_segment_ids, check_shapes
+from nlpx.ops.checks import Backend, check_backend, check_shapes
+from nlpx.ops.masks import check_mask, check_segment_ids, keep_real
 from nlpx.ops.newton import NewtonOptions
 from nlpx.ops.newton import newton as by_newton
-from nlpx.ops.scan import Steps, keep_real, project, resets, scan
+from nlpx.ops.scan import Steps, project, resets, scan
 
 BACKENDS = (Backend.AUTO, Backend.SCAN, Backend.NEWTON)
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from nlpx.ops.array_types import Array, Bool, Float, Int, Mask
 from nlpx.ops.cells import Cell, Parts, State
+from nlpx.ops.masks import keep_real
 
 
 class Steps(NamedTuple):
@@ -27,14 +28,6 @@ class Steps(NamedTuple):
     """(b, t): True begins from `fresh` instead of the state before."""
     keep: Float[Array, "b p"] | None = None
     """Multiplies the state wherever a recurrent kernel reads it, the same at every step (Gal 2016)."""
-
-
-def keep_real(mask: Bool[Array, "*rows"] | None, values: Array, otherwise: Array | float = 0.0) -> Array:
-    """`values` (b, t, ...) where the mask (b, t) is True, `otherwise` elsewhere; a mask (b,) chooses whole rows. A mask
-    of None keeps everything."""
-    if mask is None:
-        return values
-    return jnp.where(mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim)), values, otherwise)
 
 
 def resets(

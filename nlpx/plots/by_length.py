@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nlpx.errors import unknown
+from nlpx.plots.figure import png
 
 # What a figure is called on its axis, and by how much it is multiplied for the unit written there.
 VALUES = {"exact_match": ("exact matches (% of translations)", 100), "bleu": ("BLEU (0 to 100)", 1)}
@@ -24,21 +25,16 @@ def plot_by_length(
     """
     if value not in VALUES:
         raise unknown("value", value, VALUES)
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
     label, scale = VALUES[value]
-    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    for name, groups in groups_by_model.items():
-        axes.plot([g["mean"] for g in groups], [scale * g[value] for g in groups], marker="o", markersize=4, label=name)
-    axes.set_xlabel("source length (tokens, mean of each group)")
-    axes.set_ylabel(label)
-    axes.set_xlim(left=0)
-    axes.set_ylim(0, 103)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    with png(path) as figure:
+        axes = figure.subplots()
+        for name, groups in groups_by_model.items():
+            axes.plot(
+                [g["mean"] for g in groups], [scale * g[value] for g in groups], marker="o", markersize=4, label=name
+            )
+        axes.set_xlabel("source length (tokens, mean of each group)")
+        axes.set_ylabel(label)
+        axes.set_xlim(left=0)
+        axes.set_ylim(0, 103)
+        axes.grid(alpha=0.3)
+        axes.legend()

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nlpx.errors import InputError
+from nlpx.plots.figure import draw_shares, png
 
 CELL = 0.28
 """Inches a word takes on either axis."""
@@ -31,32 +32,6 @@ def plot_attention(
     t, s = len(target_tokens), len(source_tokens)
     if weights.shape != (t, s) or not weights.size:
         raise InputError(f"attention weights of shape {weights.shape} do not fit {t} target and {s} source tokens")
-
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    # The cells have a fixed size, and the picture grows around them by what the words need (bbox_inches below).
-    width, height, bar = CELL * s, CELL * t, min(max(CELL * t, 1.5), 5)
-    figure = plt.figure(figsize=(width, height))
-    axes = figure.add_axes((0, 0, 1, 1))
-    image = axes.imshow(weights, vmin=0, vmax=1, cmap="Greys", aspect="equal")
-    axes.xaxis.tick_top()
-    axes.xaxis.set_label_position("top")
-    # Words are no formulas: a dollar sign in them is one.
-    axes.set_xticks(range(s), source_tokens, rotation=60, ha="left", rotation_mode="anchor", parse_math=False)
-    axes.set_yticks(range(t), target_tokens, parse_math=False)
-    axes.set_xlabel("source")
-    axes.set_ylabel("target")
-    axes.set_xticks(np.arange(s + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(t + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="0.85", linewidth=0.5)
-    axes.tick_params(which="minor", length=0)
-    beside = figure.add_axes((1 + 0.4 / width, 1 - bar / height, 0.15 / width, bar / height))
-    figure.colorbar(image, cax=beside, label="attention weight")
-    if title is not None:
-        axes.set_title(title, parse_math=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120, bbox_inches="tight", pad_inches=0.15)
-    plt.close(figure)
+    labels = {"row_label": "target", "column_label": "source", "bar_label": "attention weight"}
+    with png(path, CELL * s, CELL * t, grow=True) as figure:
+        draw_shares(figure, weights, target_tokens, source_tokens, **labels, title=title)

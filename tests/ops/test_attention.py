@@ -41,7 +41,7 @@ def arrays(dtype=np.float32, t=T, s=S, scale=1.0):
 
 
 def seen_by(mask, t=T, s=S):
-    """`test_attention_mask` says that this is what the rules say."""
+    """`test_masks` says that this is what the rules say."""
     seen = mask.among(jnp.arange(t), jnp.arange(s))
     return np.broadcast_to(True if seen is None else seen, (B, H, t, s))
 

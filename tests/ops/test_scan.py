@@ -7,17 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from laws import assert_close, jit
 
-from nlpx import ops
 from nlpx.ops.scan import project, resets
-
-
-def test_keep_real():
-    mask, values = jnp.array([[True, False]]), jnp.full((1, 2, 3), jnp.nan)
-    np.testing.assert_array_equal(ops.keep_real(None, values), values)
-    np.testing.assert_array_equal(ops.keep_real(mask, values)[0, 1], 0)
-    np.testing.assert_array_equal(ops.keep_real(mask, values, 7.0)[0, 1], 7)
-    np.testing.assert_array_equal(ops.keep_real(mask[0], jnp.ones((2, 3)))[:, 0], [1, 0])
-
 
 find_resets = jit(resets, static_argnums=2)
 

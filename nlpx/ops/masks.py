@@ -1,12 +1,49 @@
-"""Which keys a query may see: padding, causality, segments and a sliding window, composed in this one place."""
+"""Masks: which steps are real, and which keys a query may see.
+
+What attention sees (padding, causality, segments and a sliding window) is composed in this one place.
+"""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from nlpx.errors import InputError
 from nlpx.ops.array_types import Array, Bool, Int
+
+
+def check_mask(mask: Any, shape: tuple[int, ...], name: str = "mask") -> None:
+    """Raises:
+    ValueError: a mask that is not boolean or not of this shape; None is fine.
+    """
+    if mask is None:
+        return
+    dtype = getattr(mask, "dtype", type(mask).__name__)
+    if dtype != jnp.bool_:
+        raise InputError(f"{name} has to be boolean, True where a step is real, not {dtype}: write `{name} != 0`")
+    if tuple(mask.shape) != tuple(shape):
+        raise InputError(
+            f"{name} has the shape {tuple(mask.shape)}, but batch and time of the input are {tuple(shape)}"
+        )
+
+
+def check_segment_ids(segment_ids: Any, shape: tuple[int, ...]) -> None:
+    """Raises:
+    ValueError: not of this shape; None is fine.
+    """
+    if segment_ids is not None and tuple(segment_ids.shape) != tuple(shape):
+        raise InputError(
+            f"segment_ids has the shape {tuple(segment_ids.shape)}, but batch and time of the input are {tuple(shape)}"
+        )
+
+
+def keep_real(mask: Bool[Array, "*rows"] | None, values: Array, otherwise: Array | float = 0.0) -> Array:
+    """`values` (b, t, ...) where the mask (b, t) is True, `otherwise` elsewhere; a mask (b,) chooses whole rows. A mask
+    of None keeps everything."""
+    if mask is None:
+        return values
+    return jnp.where(mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim)), values, otherwise)
 
 
 @jax.tree_util.register_pytree_node_class

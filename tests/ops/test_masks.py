@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nlpx.ops import AttentionMask
+from nlpx.ops import AttentionMask, keep_real
+from nlpx.ops.masks import check_mask, check_segment_ids
 
 B, T, S = 3, 4, 5
 PADDING = jnp.array([[1, 1, 1, 1, 1], [0, 1, 0, 1, 1], [0, 0, 0, 0, 0]], bool)
@@ -86,3 +87,19 @@ def test_goes_through_transformations():
     assert jax.eval_shape(lambda mask: mask, mask).padding.shape == (B, S)
     assert jax.tree.structure(jax.tree.map(lambda leaf: object(), mask)) == jax.tree.structure(mask)
     assert jax.tree.structure(AttentionMask(causal=True)) != jax.tree.structure(AttentionMask())
+
+
+def test_keep_real():
+    mask, values = jnp.array([[True, False]]), jnp.full((1, 2, 3), jnp.nan)
+    np.testing.assert_array_equal(keep_real(None, values), values)
+    np.testing.assert_array_equal(keep_real(mask, values)[0, 1], 0)
+    np.testing.assert_array_equal(keep_real(mask, values, 7.0)[0, 1], 7)
+    np.testing.assert_array_equal(keep_real(mask[0], jnp.ones((2, 3)))[:, 0], [1, 0])
+
+
+def test_what_fits_passes():
+    check_mask(None, (1, 2))
+    check_mask(np.ones((1, 2), bool), (1, 2))
+    check_mask(jnp.ones((1, 2), bool), (1, 2))
+    check_segment_ids(None, (1, 2))
+    check_segment_ids(np.ones((1, 2)), (1, 2))
