@@ -12,15 +12,17 @@ from typing import Any
 
 from benchmarks import timing
 from experiments import cli
-from nlpx.errors import InputError
+from nlpx.errors import InputError, unknown
+
+ARCHS = ("transformer", "bahdanau", "luong", "none")
 
 
 @dataclass(frozen=True)
 class Config:
     """Decoding"""
 
-    archs: tuple[str, ...] = ("transformer", "rnn-bahdanau")
-    """Models to time: rnn, rnn-bahdanau, rnn-luong, transformer."""
+    archs: tuple[str, ...] = ("transformer", "bahdanau")
+    """Models to time: transformer, or a GRU with attention by bahdanau, luong or none."""
     batches: tuple[int, ...] = (1, 64)
     """Sentences side by side."""
     tokens: int = 128
@@ -30,7 +32,7 @@ class Config:
     beams: int = 4
     """Hypotheses of the beam search."""
     vocab_size: int = 6000
-    """Tokens of the vocabulary."""
+    """Tokens of the vocabulary, with the two that begin and end a sentence."""
     layers: int = 3
     """Of the encoder, and of the decoder; recurrent models have one."""
     width: int = 256
@@ -54,21 +56,17 @@ def make_calls(config: Config, arch: str, rows: int) -> tuple[dict[str, Any], in
     import jax
     import jax.numpy as jnp
 
+    from nlpx.config import EncoderDecoderConfig
     from nlpx.decode import Sampling, beam_search, generate
-    from nlpx.models import Seq2Seq, count_parameters
+    from nlpx.models import count_parameters
 
-    recurrent = arch != "transformer"
-    model = Seq2Seq(
-        config.vocab_size,
-        arch,
-        layers=1 if recurrent else config.layers,
-        width=config.width,
-        heads=config.heads,
-        hidden=config.hidden,
-        tied=False,
-    )
-    token = jnp.zeros((1, 1), jnp.int32)
-    variables = jax.jit(model.init)(jax.random.key(0), token, token)
+    if arch == "transformer":
+        own = {"arch": arch, "layers": config.layers, "heads": config.heads, "hidden": config.hidden}
+        own |= {"positions": "sinusoidal", "activation": "relu"}
+    else:
+        own = {"arch": "gru", "layers": 1, "attention": arch}
+    model = EncoderDecoderConfig(width=config.width, tied=False, **own).build(config.vocab_size - 2)
+    variables = jax.jit(model.init)(jax.random.key(0), *model.example_inputs())
     source = jax.random.randint(jax.random.key(1), (rows, config.source), 0, config.vocab_size)
     prompt = jnp.zeros((rows, 1), jnp.int32)
     keys = jax.random.split(jax.random.key(2), rows)
@@ -114,11 +112,14 @@ def make_calls(config: Config, arch: str, rows: int) -> tuple[dict[str, Any], in
 
     calls = {"cached": cached, "recomputed": recomputed, f"beam {config.beams}": searched}
     bound = {name: lambda call=call: jax.block_until_ready(call(variables)) for name, call in calls.items()}
-    return bound, count_parameters(model, token, token)
+    return bound, count_parameters(model)
 
 
 def main(config: Config) -> None:
     timing.check_json(config.json)
+    for arch in config.archs:
+        if arch not in ARCHS:
+            raise unknown("arch", arch, ARCHS)
     for name in ("tokens", "source", "rounds"):
         if getattr(config, name) < 2:
             raise InputError(f"--{name} must be at least 2, not {getattr(config, name)}")

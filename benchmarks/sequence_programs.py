@@ -367,44 +367,41 @@ def attention_names(weights: Any) -> dict[str, Any]:
 
 def model_parameters(width: int) -> int:
     """Of the Transformer of this width."""
-    import jax.numpy as jnp
-
     from nlpx.models import count_parameters
 
-    return count_parameters(make_model(Who("nlpx", "attention", "xla"), width, "float32"), jnp.zeros((1, 1), jnp.int32))
+    return count_parameters(make_model(Who("nlpx", "attention", "xla"), width, "float32"))
 
 
 @functools.cache
 def model_width(arch: str, width: int) -> int:
     """The width at which a model comes nearest to the number of parameters of a Transformer of `width`."""
-    from experiments.rnn_vs_transformer import matching_width
-    from nlpx.config import ModelConfig
+    from nlpx.config import LanguageModelConfig
+    from nlpx.models import matching_width
 
     if arch == "attention":
         return width
-    return matching_width(ModelConfig(arch=arch, layers=2), VOCABULARY, model_parameters(width))
+    return matching_width(LanguageModelConfig(arch=arch, layers=2), VOCABULARY, model_parameters(width))
 
 
 def make_model(who: Who, width: int, dtype: str) -> Any:
-    import jax.numpy as jnp
-
-    from nlpx.models import LanguageModel
+    from nlpx.config import LanguageModelConfig
 
     if who.arch == "attention":
         # Rotary positions have no parameters: the model is the same at every length.
-        own = {"arch": "transformer", "heads": HEADS, "positions": "rotary", "attention": who.backend}
+        own = {"arch": "transformer", "heads": HEADS, "positions": "rotary", "attention_backend": who.backend}
     else:
-        own = {"arch": who.arch, "recurrence": who.backend}
+        own = {"arch": who.arch, "recurrence_backend": who.backend}
     layers = MODEL_LAYERS.get(who.arch, 2)
-    return LanguageModel(VOCABULARY, layers=layers, width=width, dtype=jnp.dtype(dtype), **own)
+    return LanguageModelConfig(layers=layers, width=width, dtype=dtype, **own).build(VOCABULARY)
 
 
 @functools.cache
 def make_engine(who: Who, width: int, dtype: str, batch: int, devices: int) -> Any:
     from nlpx.config import TrainConfig
-    from nlpx.train import Engine, LanguageModelling
+    from nlpx.tasks import LanguageModelling
+    from nlpx.train import Engine
 
-    config = TrainConfig(batch_size=batch, schedule="constant", learning_rate=1e-4, dtype=dtype, mesh=f"data={devices}")
+    config = TrainConfig(batch_size=batch, schedule="constant", learning_rate=1e-4, mesh=f"data={devices}")
     return Engine(LanguageModelling(make_model(who, width, dtype)), config)
 
 
@@ -428,7 +425,7 @@ def nlpx_model(who: Who, case: Case) -> Program:
     import jax.numpy as jnp
     import numpy as np
 
-    from nlpx.train import LanguageModelling
+    from nlpx.tasks import LanguageModelling
 
     width = model_width(who.arch, case.width)
     model = make_model(who, width, case.dtype)
@@ -456,7 +453,7 @@ def nlpx_model(who: Who, case: Case) -> Program:
     batch = {"inputs": tokens[:, :-1], "targets": tokens[:, 1:], "mask": np.ones((case.batch, case.length), bool)}
     if case.mode == "forward":
         arguments = jax.device_put((params, batch))
-        loss = lambda params, batch: task.loss(params, batch, (), None).total  # noqa: E731
+        loss = lambda params, batch: task.loss(params, batch, ())[0]["loss"]  # noqa: E731
         program, memory, seconds = compiled(who, case, loss, arguments)
         call = lambda: jax.block_until_ready(program(*arguments))  # noqa: E731
         return Program(call, lambda total: {"loss": total}, **size, memory=memory, compile_seconds=seconds)

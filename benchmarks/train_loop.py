@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from experiments import cli
-from nlpx.config import ModelConfig, TextConfig, TrainConfig, flat
+from nlpx.config import LanguageModelConfig, TextConfig, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,9 @@ class Config:
     """Flags of this benchmark."""
 
     measure: MeasureConfig = field(default_factory=MeasureConfig)
-    model: ModelConfig = field(default_factory=lambda: ModelConfig(arch="transformer", layers=4, width=128))
+    model: LanguageModelConfig = field(
+        default_factory=lambda: LanguageModelConfig(arch="transformer", layers=4, width=128)
+    )
     text: TextConfig = field(default_factory=lambda: TextConfig(seq_len=64))
     train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=100, batch_size=12))
 
@@ -43,10 +45,10 @@ def main(config: Config) -> None:
     import jax
     import numpy as np
 
-    from experiments.language_model import make_model
     from nlpx import data
+    from nlpx.tasks import LanguageModelling
     from nlpx.text import train_tokenizer
-    from nlpx.train import Engine, LanguageModelling, train
+    from nlpx.train import Engine, train
 
     text = data.load_text(config.text.data)
     tokenizer = train_tokenizer(config.text.tokenizer, text.train + text.validation)
@@ -58,9 +60,8 @@ def main(config: Config) -> None:
     )
     # Without validation: one batch of it, at the very end, to satisfy the loop.
     steps = config.train.steps
-    engine = Engine(
-        LanguageModelling(make_model(flat(config), tokenizer.vocab_size)), replace(config.train, eval_every=10 * steps)
-    )
+    model = config.model.build(tokenizer.vocab_size, max_length=config.text.seq_len)
+    engine = Engine(LanguageModelling(model), replace(config.train, eval_every=10 * steps))
     batch = engine.put(next(iter(batches)))
 
     def bare() -> float:
@@ -82,7 +83,7 @@ def main(config: Config) -> None:
                 workdir=Path(folder),
                 batches=iter(batches),
                 evaluation=lambda: [next(iter(batches))],
-                describe=lambda loss, tokens: {},
+                describe=lambda sums: {},
             )
         return config.train.batch_size * config.text.seq_len / result.tokens_per_second * 1e3
 

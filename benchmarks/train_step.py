@@ -131,12 +131,13 @@ def nlpx_contender(shape: Shape) -> tuple[Contender, dict[str, Any]]:
     import numpy as np
     import optax
 
-    from nlpx.config import TrainConfig
-    from nlpx.models import LanguageModel
-    from nlpx.train import Engine, LanguageModelling
+    from nlpx.config import LanguageModelConfig, TrainConfig
+    from nlpx.tasks import LanguageModelling
+    from nlpx.train import Engine
 
     n, heads, width, length, batch_size = shape
-    model = LanguageModel(VOCABULARY, "transformer", layers=n, width=width, heads=heads, max_length=length)
+    size = LanguageModelConfig(arch="transformer", layers=n, width=width, heads=heads)
+    model = size.build(VOCABULARY, max_length=length)
     config = TrainConfig(
         batch_size=batch_size,
         learning_rate=RATE,

@@ -1,85 +1,57 @@
 """What every entry point does around its own work: parse flags first, import the heavy things after, end clearly.
 
-Exit codes: 0 done, 2 the user's input cannot be used (one line says what and the remedy), 130 stopped by the user.
+Exit codes: 0 done, 2 the user's input cannot be used (a line says what and the remedy), 130 stopped by the user.
 """
 
-import dataclasses
 import os
 import platform
 import sys
-import typing
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import tyro
 
-from nlpx.errors import InputError, unknown
-
-Config = TypeVar("Config")
-
-
-def flags_of(config: type) -> dict[str, Any]:
-    """Every flag of a dataclass and those nested in it, with its type."""
-    flags: dict[str, Any] = {}
-    for name, kind in typing.get_type_hints(config).items():
-        if dataclasses.is_dataclass(kind):
-            flags |= flags_of(kind)
-        else:
-            flags[f"--{name.replace('_', '-')}"] = kind
-            if kind is bool:
-                flags[f"--no-{name.replace('_', '-')}"] = kind
-    return flags
-
-
-def check_names(config: type, arguments: Sequence[str]) -> None:
-    """Raises InputError for an unknown flag, or an unknown name as the value of a flag, suggesting the nearest."""
-    flags = {"--help": None, **flags_of(config)}
-    for argument, following in zip(arguments, [*arguments, ""][1:], strict=True):
-        if not argument.startswith("--"):
-            continue
-        flag, separator, value = argument.partition("=")
-        if flag.replace("_", "-") not in flags:
-            raise unknown("flag", flag, flags)
-        kind = flags[flag.replace("_", "-")]
-        choices = [name for part in (kind, *typing.get_args(kind)) for name in typing.get_args(part)]
-        choices = [name for name in choices if isinstance(name, str)]
-        value = value if separator else following
-        if choices and value not in (*choices, "None"):
-            raise unknown(flag.removeprefix("--"), value, choices)
-
+from nlpx.config import settings_of
+from nlpx.errors import InputError
 
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
-"""A compiled step on a CPU takes its buffers from the C library anew each time, and every 4 KiB of them cost a fault:
-0.17 million of them in a step of a 10-million-parameter Transformer, which is 12 % faster without."""
+"""Buffers of a compiled step are taken anew each time, and each of their 4 KiB costs a fault: 12 % of a step of a
+10-million-parameter Transformer. glibc reads its tunables only when a process starts, so the process starts again."""
 
 
-def set_tunables(tunables: str) -> None:
-    """Starts this process anew with such tunables of glibc, which reads them only when a process starts; not where it
-    is another C library, or the environment has some."""
-    name = "GLIBC_TUNABLES"
-    if platform.libc_ver()[0] != "glibc" or name in os.environ or not sys.orig_argv[1:]:
-        return
-    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | {name: tunables})
+def check_read(config: Any, given: set[str]) -> None:
+    """Refuses flags that were given and that nothing will read."""
+    flags = {f"--{field.name.replace('_', '-')}": field for field in settings_of(config)}
+    arch = config.model.arch if hasattr(config, "model") else None
+    unread = {flag for flag, field in flags.items() if arch and arch not in (field.metadata.get("archs") or (arch,))}
+    if given & unread:
+        read = [flag for flag in flags if flags[flag] in [*settings_of(config.model)] and flag not in unread]
+        raise InputError(f"{', '.join(sorted(given & unread))}: not read by {arch}, whose flags are {', '.join(read)}")
+    training = {flag for flag, field in flags.items() if field.metadata.get("training", True)}
+    if given & training and getattr(getattr(config, "use", None), "predict", None) is not None:
+        decided = ", ".join(sorted(given & training))
+        raise InputError(f"{decided}: decided when the model in --workdir was trained; leave out with --predict")
 
 
-def run(main: Callable[[Config], Any], config: type[Config], doc: str | None, *, tunables: str = HUGE_PAGES) -> None:
-    """Parses the flags of `config` (a frozen dataclass; nested ones are groups of flat flags) and calls `main`.
+def run(main: Callable[[Any], Any], config: type, doc: str | None, *, tunables: str = HUGE_PAGES) -> None:
+    """Parses the flags of a frozen dataclass (nested ones are groups of flat flags) and calls `main`.
 
     Args:
+      config: its `preset(arch)`, if it has one, gives the defaults of an architecture.
       tunables: of glibc, for the whole process.
     """
-    module = sys.modules["__main__"].__spec__
-    if main.__module__ == "__main__":  # not where a test or a notebook calls it
-        set_tunables(tunables)
+    words = [word for argument in sys.argv[1:] for word in argument.split("=", 1)]
     try:
-        check_names(config, sys.argv[1:])
-        flags = tyro.cli(
-            config,
-            prog=f"python -m {module.name}" if module else None,
-            description=doc,
-            config=(tyro.conf.OmitArgPrefixes,),
-        )
-        main(flags)
+        preset = getattr(config, "preset", lambda arch: config())
+        arch = words[words.index("--arch") + 1] if "--arch" in words[:-1] else None
+        name = f"python -m {sys.modules['__main__'].__spec__.name}" if sys.modules["__main__"].__spec__ else None
+        flags = (tyro.conf.OmitArgPrefixes,)
+        parsed = tyro.cli(config, prog=name, description=doc, default=preset(arch), config=flags)
+        check_read(parsed, {word.replace("--no-", "--").replace("_", "-") for word in words if word.startswith("--")})
+        again = platform.libc_ver()[0] == "glibc" and "GLIBC_TUNABLES" not in os.environ and sys.orig_argv[1:]
+        if again and main.__module__ == "__main__":  # not where a test or a notebook calls it
+            os.execve(sys.executable, [sys.executable, *again], os.environ | {"GLIBC_TUNABLES": tunables})
+        main(parsed)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

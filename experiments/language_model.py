@@ -1,16 +1,19 @@
-"""Trains a recurrent network or a Transformer to predict the next token of a text.
+"""Trains a recurrent network or a Transformer to predict the next token of a text, and writes with it.
 
 python -m experiments.language_model --arch lstm
+python -m experiments.language_model --workdir runs/language_model/... --predict "The "
+
+Four minutes on two CPU cores; expect 1.94 bits per character of held-out text.
 """
 
 import math
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from experiments import cli, runs
-from nlpx.config import ModelConfig, TextConfig, TrainConfig, flat
-from nlpx.errors import InputError
+from experiments import cli
+from nlpx.config import LanguageModelConfig, TextConfig, TrainConfig, WritingConfig
 
 EXPERIMENT = "language_model"
 
@@ -19,130 +22,78 @@ EXPERIMENT = "language_model"
 class Config:
     """Flags of this experiment."""
 
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: LanguageModelConfig = field(default_factory=LanguageModelConfig)
     text: TextConfig = field(default_factory=TextConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-
-
-def make_model(fields: dict[str, Any], vocab_size: int):
-    """The model that the flags of a run describe."""
-    import jax.numpy as jnp
-
-    from nlpx.models import LanguageModel
-
-    names = (
-        "arch",
-        "layers",
-        "width",
-        "heads",
-        "hidden",
-        "positions",
-        "norm",
-        "activation",
-        "window",
-        "attention",
-        "recurrence",
-        "remat",
-        "scan_layers",
-        "initial",
-        "tied",
-        "dropout",
-    )
-    return LanguageModel(
-        vocab_size,
-        max_length=fields["seq_len"],
-        dtype=jnp.dtype(fields["dtype"]),
-        **{name: fields[name] for name in names if name in fields},  # a run from before a flag takes its default
-    )
+    use: WritingConfig = field(default_factory=WritingConfig)
 
 
 def run(config: Config) -> dict[str, Any]:
     """Trains to the end, or goes on where the run in the workdir stopped; returns and writes the summary."""
-    from nlpx.train import workdir as folder
-    from nlpx.train.cpu import use_cpu_devices
+    from nlpx import data
+    from nlpx.tasks import LanguageModelling
+    from nlpx.train import Engine, Run
 
-    use_cpu_devices(config.train.mesh)
-    from nlpx import data, plots
-    from nlpx.text import load_tokenizer, train_tokenizer
-    from nlpx.train import Engine, LanguageModelling, train
-
-    text = data.load_text(
-        config.text.data,
-        validation_spec=config.text.validation_data,
-        validation_fraction=config.text.validation_fraction,
-    )
-    fields = {"experiment": EXPERIMENT, **flat(config), "data_sha256": text.sha256}
-    del fields["workdir"]
-    workdir = Path(config.train.workdir) if config.train.workdir else runs.default_workdir(EXPERIMENT, fields)
-
-    folder.check(workdir, fields)
-    new = not (workdir / "tokenizer.json").exists()
-    # Characters and bytes are an alphabet, not knowledge of the text; words and pieces come from the training part.
-    corpus = text.train + text.validation if config.text.tokenizer == "char" else text.train
-    if new:
-        tokenizer = train_tokenizer(config.text.tokenizer, corpus, vocab_size=config.text.vocab_size)
+    given, options = config.text, config.train
+    run = Run(EXPERIMENT, config)
+    text = data.load_text(given.data, valid=given.valid, validation_fraction=given.validation_fraction)
+    run.open(text)
+    tokenizer = run.tokenizer(given, text.train, text.validation)
+    train, valid = tokenizer.encode(text.train), tokenizer.encode(text.validation)
+    model = run.build(vocab_size=tokenizer.vocab_size, max_length=given.seq_len)
+    task = LanguageModelling(model, given.carry_state, given.label_smoothing)
+    shape = {"seq_len": given.seq_len, "batch_size": options.batch_size}
+    if given.carry_state:
+        batches = data.streams(train, seed=options.seed, **shape)
+        evaluation = data.evaluation_streams(valid, **shape)
     else:
-        tokenizer = load_tokenizer(workdir)
-    train_tokens, validation_tokens = tokenizer.encode(text.train), tokenizer.encode(text.validation)
-    model = make_model(fields, tokenizer.vocab_size)
-    if config.text.carry_state and not model.recurrent:
-        raise InputError(
-            "--carry-state needs a recurrent --arch (elman, lstm, gru): a Transformer remembers its window alone"
-        )
-    shape = {"seq_len": config.text.seq_len, "batch_size": config.train.batch_size}
-    if config.text.carry_state:
-        batches = data.streams(train_tokens, seed=config.train.seed, **shape)
-        evaluation = data.evaluation_streams(validation_tokens, **shape)
+        batches = data.random_windows(train, seed=options.seed, **shape)
+        evaluation = data.evaluation_windows(valid, **shape)
+    characters = len(text.validation) - len(tokenizer.decode(valid[:1]))
+
+    def describe(sums):
+        return {"bits_per_character": sums["loss"] / characters / math.log(2), **task.metrics(sums)}
+
+    engine, sizes = Engine(task, options), {"train": len(train), "eval": len(valid)}
+    return run.finish(run.train(engine, batches=batches, evaluation=evaluation, describe=describe, sizes=sizes))
+
+
+def predict(config: Config) -> None:
+    """Continues a text, or each line of a file."""
+    from nlpx import predict
+    from nlpx.decode import Sampling
+
+    use = config.use
+    sampling = Sampling(use.temperature, use.top_k, use.top_p, use.min_p)
+    writer = predict.Writer(predict.load(config.train.workdir, EXPERIMENT, best=use.checkpoint == "best"), sampling)
+    size = {"tokens": use.tokens, "samples": use.samples, "seed": use.draw}
+
+    def on_one_line(prompts: Sequence[str]) -> list[str]:
+        texts = [[prompt + text for text in writer(prompt, **size)] for prompt in prompts]
+        return ["\t".join(text.replace("\\", "\\\\").replace("\n", "\\n") for text in each) for each in texts]
+
+    if not predict.is_text(use.predict):
+        predict.answer_lines(use.predict, on_one_line)
+    elif use.samples == 1 and sys.stdout.isatty():  # somebody waits
+        print(use.predict, end="", flush=True)
+        shown = 0
+        for (text,) in writer.stream(use.predict, piece=8, **size):
+            whole = text.rstrip("\ufffd")  # a character whose last bytes are to come
+            print(whole[shown:], end="", flush=True)
+            shown = len(whole)
+        print()
     else:
-        batches = data.random_windows(train_tokens, seed=config.train.seed, **shape)
-        evaluation = data.evaluation_windows(validation_tokens, **shape)
-    engine = Engine(LanguageModelling(model, config.text.carry_state, config.text.label_smoothing), config.train)
-    characters = len(text.validation) - len(tokenizer.decode(validation_tokens[:1]))
-
-    def describe(loss: float, tokens: int) -> dict[str, float]:
-        return {
-            "bits_per_character": loss * tokens / characters / math.log(2),
-            "perplexity": math.exp(min(loss, 700)),
-        }
-
-    folder.prepare(workdir, fields)
-    if new:
-        tokenizer.save(workdir)
-    print(f"{config.model.arch} on {text.name}: {len(train_tokens):,} tokens, workdir {workdir}", flush=True)
-    result = train(engine, workdir=workdir, batches=iter(batches), evaluation=lambda: evaluation, describe=describe)
-    summary = {
-        "experiment": EXPERIMENT,
-        "arch": config.model.arch,
-        **{name: value for name, value in vars(result).items() if name != "params"},
-        "data": {"name": text.name, "sha256": text.sha256, "train": len(train_tokens), "eval": len(validation_tokens)},
-        "workdir": str(workdir),
-    }
-    folder.write_json(workdir / "summary.json", summary)
-    records = folder.read_metrics(workdir)
-    for x in ("step", "seconds"):
-        plots.plot_losses({config.model.arch: records}, workdir / "plots" / f"loss_by_{x}.png", x=x)
-    return summary
-
-
-def load(workdir: Path, *, best: bool = True) -> runs.Trained:
-    """The trained model of a workdir: its best checkpoint, or its latest; errors as `runs.load`."""
-    import jax.numpy as jnp
-
-    def make(fields, tokenizer):
-        return make_model(fields, tokenizer.vocab_size)
-
-    return runs.load(workdir, EXPERIMENT, make, jnp.zeros((1, 1), jnp.int32), best=best)
+        print("\n\n----\n\n".join(use.predict + text for text in writer(use.predict, **size)))
 
 
 def main(config: Config) -> None:
+    if config.use.predict is not None:
+        predict(config)
+        return
+    from nlpx.train import headline
+
     summary = run(config)
-    metrics = "  ".join(f"{name} {value:.4f}" for name, value in summary["metrics"].items())
-    print(
-        f"{summary['arch']}: {summary['parameters']:,} parameters, {summary['tokens']:,} tokens in "
-        f"{summary['seconds']:.0f} s ({summary['tokens_per_second']:,.0f} tokens/s)\n"
-        f"validation loss {summary['eval_loss']:.4f} nats/token  {metrics}\n"
-        f"summary, curves and checkpoints in {summary['workdir']}"
-    )
+    print(f"{headline(summary)}\nsummary, curves and checkpoints in {summary['workdir']}")
 
 
 if __name__ == "__main__":

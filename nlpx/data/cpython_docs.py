@@ -41,7 +41,7 @@ def load(argument: str, validation_fraction: float) -> tuple[str, str]:
         raise InputError(f"cpython-docs takes no argument, so leave out {':' + argument!r}")
     found = documents()
     if not found:
-        raise InputError("this Python comes without the sources of its standard library; use --data file:PATH")
+        raise InputError("this Python comes without the sources of its standard library; use file:PATH")
     return split_documents([document + _END for document in found], validation_fraction)
 
 

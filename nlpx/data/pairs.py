@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import hashlib
 import heapq
+from collections.abc import Callable
 
 from nlpx.data import cldr, pair_files
 from nlpx.errors import InputError, unknown
@@ -32,12 +33,21 @@ class PairData:
     sha256: str
     dropped: dict[str, int]
 
+    def joined(self, *parts: str) -> str:
+        """All texts of some parts, a line each."""
+        return "\n".join(text for part in parts for pair in getattr(self, part) for text in pair)
+
+    def columns(self, part: str) -> dict[str, list[str]]:
+        """The sources and targets of "train", "validation" or "test", apart."""
+        pairs = getattr(self, part)
+        return {"source": [source for source, _ in pairs], "target": [target for _, target in pairs]}
+
 
 def load_pairs(
     spec: str,
     *,
-    valid_spec: str | None = None,
-    test_spec: str | None = None,
+    valid: str | None = None,
+    test: str | None = None,
     lowercase: bool = False,
     seed: int = 0,
 ) -> PairData:
@@ -53,7 +63,7 @@ def load_pairs(
         spec: `cldr[:fr-en]` (made, nothing to download), `file:SOURCE,TARGET` (parallel files, .gz too),
             `file:TABLE` (tab-separated source and target; `file:TABLE:2,1` turns them round, or names other
             columns), or `tfds:NAME[/CONFIG]` (turned round by `:2,1`), with the set's own splits.
-        valid_spec, test_spec: `file:` as above; takes the place of the source's own part.
+        valid, test: `file:` as above; takes the place of the source's own part.
         lowercase: both sides in lower case.
         seed: of the pairs that are made; those that are read do not depend on it.
     Raises InputError for an unknown source, one that cannot be read or does not fit together, or a part that would
@@ -61,7 +71,7 @@ def load_pairs(
     """
     parts, dropped = _load(spec, lowercase, seed)
     name = spec
-    for part, given in (("validation", valid_spec), ("test", test_spec)):
+    for part, given in (("validation", valid), ("test", test)):
         if given is not None:
             if not given.startswith("file:"):
                 raise InputError(f"the {part} pairs {given} are no files; write file:SOURCE,TARGET or file:TABLE")
@@ -72,21 +82,13 @@ def load_pairs(
         dropped["empty line"] += len(pairs) - len(parts[part])
         if not parts[part]:
             raise InputError(f"{name} holds no pair for {part}: every line is empty on one side")
-    train = parts["train"]
-    count = min(_LARGEST_PART, max(1, len(set(train)) // 20))
+    count = held_out_count(parts["train"])
     for part in ("test", "validation"):
-        held_out = [] if part in parts else _hold_out(train, count)
-        sources = {source for source, _ in parts.setdefault(part, held_out)}
-        left = [pair for pair in train if pair[0] not in sources]
-        dropped[f"in {part}"] += len(train) - len(left) - len(held_out)
-        train = left
-    if not train:
+        dropped[f"in {part}"] += set_aside(parts, part, lambda pairs: _hold_out(pairs, count))
+    if not parts["train"]:
         raise InputError(f"{name} leaves no pair for training that is not in validation or test; give more pairs")
-    digest = hashlib.sha256()
-    for pairs in (train, parts["validation"], parts["test"]):
-        digest.update("".join([*(f"{source}\t{target}\n" for source, target in pairs), "\n"]).encode())
     counted = {why: count for why, count in dropped.items() if count}
-    return PairData(train, parts["validation"], parts["test"], name, digest.hexdigest(), counted)
+    return PairData(**parts, name=name, sha256=digest(parts), dropped=counted)
 
 
 def _load(spec: str, lowercase: bool, seed: int) -> tuple[dict[str, list[Pair]], collections.Counter[str]]:
@@ -98,17 +100,48 @@ def _load(spec: str, lowercase: bool, seed: int) -> tuple[dict[str, list[Pair]],
     if source == "file":
         return {"train": pair_files.read_files(argument)}, collections.Counter()
     if source == "tfds":
-        return _parts(pair_files.read_tfds(argument)), collections.Counter()
+        return own_parts(pair_files.read_tfds(argument)), collections.Counter()
     raise unknown("source of pairs", source, ("cldr", "file", "tfds"))
 
 
-def _parts(splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:
+def own_parts(splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:
+    """The splits of a set by the names used here: "train" always, "validation" and "test" where the set has them."""
     if "train" not in splits:
         return {"train": [pair for pairs in splits.values() for pair in pairs]}
     validation = [splits[name] for name in _VALIDATION_SPLITS if name in splits][:1]
     test = [splits["test"]] if "test" in splits else []
     found = {"train": [splits["train"]], "validation": validation, "test": test}
     return {part: pairs[0] for part, pairs in found.items() if pairs}
+
+
+def held_out_count(train: list[Pair]) -> int:
+    """How many are held out of `train` for a part that is lacking: 5 %, at least 1 and at most 2,000."""
+    return min(_LARGEST_PART, max(1, len(set(train)) // 20))
+
+
+def set_aside(parts: dict[str, list[Pair]], part: str, hold_out: Callable[[list[Pair]], list[Pair]]) -> int:
+    """Leaves out of training what shares its first text with `part`, which is held out of training where it is lacking.
+
+    Args:
+        parts: the pairs by part, "train" always; changed.
+        part: "validation" or "test".
+        hold_out: chooses, of the training pairs, those of a lacking part.
+
+    Returns:
+        how many training pairs were left out that are not in `part` themselves.
+    """
+    train, held_out = parts["train"], [] if part in parts else hold_out(parts["train"])
+    texts = {text for text, _ in parts.setdefault(part, held_out)}
+    parts["train"] = [pair for pair in train if pair[0] not in texts]
+    return len(train) - len(parts["train"]) - len(held_out)
+
+
+def digest(parts: dict[str, list[Pair]]) -> str:
+    """Hexadecimal SHA-256 of the training, validation and test pairs."""
+    found = hashlib.sha256()
+    for part in ("train", "validation", "test"):
+        found.update("".join([*(f"{source}\t{target}\n" for source, target in parts[part]), "\n"]).encode())
+    return found.hexdigest()
 
 
 def _clean(pairs: list[Pair], lowercase: bool) -> list[Pair]:

@@ -33,13 +33,18 @@ class TextData:
     name: str
     sha256: str
 
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Nothing: a text is taken whole."""
+        return {}
 
-def load_text(spec: str, *, validation_spec: str | None = None, validation_fraction: float = 0.1) -> TextData:
+
+def load_text(spec: str, *, valid: str | None = None, validation_fraction: float = 0.1) -> TextData:
     """Reads a text and sets a part of it, or another text, aside for validation.
 
     Arguments:
         spec: `cpython-docs`, `file:PATH[,PATH...]` or `tfds:NAME[/CONFIG]`.
-        validation_spec: validate on the whole of this source and train on the whole of the first.
+        valid: validate on the whole of this source and train on the whole of the first.
         validation_fraction: the share of characters that validates, where the source has no split of its own.
     Raises InputError for an unknown source, one that cannot be read, a part that would be empty, or two
     sources that share their text.
@@ -47,12 +52,12 @@ def load_text(spec: str, *, validation_spec: str | None = None, validation_fract
     check_fraction(validation_fraction)
     train, validation = _load(spec, validation_fraction)
     name = spec
-    if validation_spec is not None:
-        _refuse_shared_files(spec, validation_spec)
-        train, validation = train + validation, "".join(_load(validation_spec, validation_fraction))
-        name = f"{spec}, validation {validation_spec}"
+    if valid is not None:
+        _refuse_shared_files(spec, valid)
+        train, validation = train + validation, "".join(_load(valid, validation_fraction))
+        name = f"{spec}, validation {valid}"
         if validation and validation in train:
-            raise InputError(f"the validation text {validation_spec} is part of the training text {spec}; give another")
+            raise InputError(f"the validation text {valid} is part of the training text {spec}; give another")
     for part, text in (("training", train), ("validation", validation)):
         if not text:
             raise InputError(f"{name} leaves no {part} text; give more text or another validation fraction")
@@ -68,9 +73,9 @@ def _load(spec: str, validation_fraction: float) -> tuple[str, str]:
     return _SOURCES[source](argument, validation_fraction)
 
 
-def _refuse_shared_files(spec: str, validation_spec: str) -> None:
-    if spec.startswith("file:") and validation_spec.startswith("file:"):
-        lists = (text_files.paths(each.removeprefix("file:")) for each in (spec, validation_spec))
+def _refuse_shared_files(spec: str, valid: str) -> None:
+    if spec.startswith("file:") and valid.startswith("file:"):
+        lists = (text_files.paths(each.removeprefix("file:")) for each in (spec, valid))
         shared = set.intersection(*({os.path.realpath(path) for path in paths} for paths in lists))
         if shared:
             raise InputError(f"{min(shared)} is both training and validation text; name it in one of them")

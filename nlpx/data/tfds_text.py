@@ -33,7 +33,7 @@ def load(argument: str, validation_fraction: float) -> tuple[str, str]:
     """
     splits = {
         name: [value + _END for (value,) in rows]
-        for name, rows in read(argument, lambda builder: (_text_feature(argument, builder.info.features),)).items()
+        for name, rows in read(argument, lambda builder: (text_feature(argument, builder.info.features),)).items()
     }
     validation = next((name for name in _VALIDATION_SPLITS if name in splits), None)
     if "train" in splits and validation:
@@ -107,7 +107,8 @@ def _prepare(tfds: Any, argument: str, builder: Any) -> None:
         downloader.MAX_RETRIES = retries
 
 
-def _text_feature(argument: str, features: Any) -> str:
+def text_feature(argument: str, features: Any) -> str:
+    """The name of the feature `text`, else of the only one that is a string. Raises InputError if there is neither."""
     strings = string_features(argument, features)
     if "text" in strings:
         return "text"

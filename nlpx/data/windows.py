@@ -54,7 +54,7 @@ def streams(tokens: Integer[np.ndarray, "n"], *, seq_len: int, batch_size: int, 
     if len(array) < batch_size * seq_len + 1:
         raise InputError(
             f"the text has {len(array)} tokens, but {batch_size} streams of {seq_len} need "
-            f"{batch_size * seq_len + 1}; lower --batch-size or --seq-len"
+            f"{batch_size * seq_len + 1}; lower batch_size or seq_len"
         )
     return _endless(_Streams(array, seq_len, batch_size, seed))
 
@@ -204,7 +204,7 @@ def _generator(seed: int, epoch: int) -> np.random.Generator:
 def _checked(
     tokens: Integer[np.ndarray, "n"], seq_len: int, batch_size: int, needed: int | None = None
 ) -> Int32[np.ndarray, "n"]:
-    for flag, size in (("--seq-len", seq_len), ("--batch-size", batch_size)):
+    for flag, size in (("seq_len", seq_len), ("batch_size", batch_size)):
         if size < 1:
             raise InputError(f"{flag} is {size}; it must be at least 1")
     array = np.asarray(tokens)
@@ -212,7 +212,7 @@ def _checked(
         raise InputError(f"tokens must be a 1-D array of integers, not {array.dtype} of shape {array.shape}")
     needed = seq_len + 1 if needed is None else needed
     if len(array) < needed:
-        remedy = "give more text" if needed <= 2 else "lower --seq-len"
+        remedy = "give more text" if needed <= 2 else "lower seq_len"
         raise InputError(f"the text has {len(array)} tokens, but a window needs {needed}; {remedy}")
     return array.astype(np.int32, copy=False)
 

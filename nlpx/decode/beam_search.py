@@ -51,13 +51,13 @@ def beam_search(
         outside the vocabulary, or a length penalty that is not finite.
     """
     if beams < 1:
-        raise InputError(f"--beams must be at least 1, not {beams}")
+        raise InputError(f"beams must be at least 1, not {beams}")
     if not math.isfinite(length_penalty):
-        raise InputError(f"--length-penalty must be a finite number, not {length_penalty}")
+        raise InputError(f"length_penalty must be a finite number, not {length_penalty}")
     logits, state = read_prompt(step, state, prompt, mask, tokens=tokens, eos=eos)
     rows, vocabulary = logits.shape
     if beams > vocabulary:
-        raise InputError(f"--beams {beams} is more than the vocabulary's {vocabulary} tokens: use at most {vocabulary}")
+        raise InputError(f"beams {beams} is more than the vocabulary's {vocabulary} tokens: use at most {vocabulary}")
     penalties = jnp.asarray(((5 + np.arange(tokens + 1)) / 6) ** length_penalty, jnp.float32)
 
     def extend(n, logits, live, ended):

@@ -35,6 +35,21 @@ def generate(
     Raises:
       ValueError: `tokens` below 1, an empty prompt, or an end token outside the vocabulary.
     """
+    return extend(step, state, prompt, keys, tokens=tokens, sampling=sampling, mask=mask, eos=eos)[0]
+
+
+def extend(
+    step: Step,
+    state: Any,
+    prompt: Int[Array, "b t"],
+    keys: RowKeys,
+    *,
+    tokens: int,
+    sampling: Sampling = Sampling(),  # noqa: B008 - frozen
+    mask: Mask | None = None,
+    eos: int | None = None,
+) -> tuple[Decoded, Any]:
+    """What `generate` gives, and the state to write on from: its prompt is the last token written, not yet read."""
     logits, state = read_prompt(step, state, prompt, mask, tokens=tokens, eos=eos)
     rows = prompt.shape[0]
     end = -1 if eos is None else eos  # -1 is no token: nothing ends
@@ -64,4 +79,5 @@ def generate(
 
     empty = Decoded(jnp.full((rows, tokens), end, jnp.int32), jnp.zeros(rows, jnp.int32), jnp.zeros(rows, jnp.float32))
     # The last token is chosen, but not read: nothing follows it.
-    return jax.lax.while_loop(unfinished, advance, (jnp.int32(1), state, write(0, logits, empty)))[2]
+    _, state, written = jax.lax.while_loop(unfinished, advance, (jnp.int32(1), state, write(0, logits, empty)))
+    return written, state

@@ -41,7 +41,7 @@ def read_prompt(
       ValueError: nothing to read or to write, or an end token outside the vocabulary.
     """
     if tokens < 1:
-        raise InputError(f"--tokens must be at least 1, not {tokens}")
+        raise InputError(f"tokens must be at least 1, not {tokens}")
     if prompt.shape[1] < 1:
         raise InputError("the prompt is empty: give each row at least one token to go on from")
     logits, state = step(prompt, state, mask)

@@ -33,13 +33,13 @@ class Sampling:
 
     def __post_init__(self):
         if not self.temperature >= 0:
-            raise InputError(f"--temperature must be 0 (greedy) or more, not {self.temperature}")
+            raise InputError(f"temperature must be 0 (greedy) or more, not {self.temperature}")
         if self.top_k < 0:
-            raise InputError(f"--top-k must be 0 (off) or more, not {self.top_k}")
+            raise InputError(f"top_k must be 0 (off) or more, not {self.top_k}")
         if not 0 < self.top_p <= 1:
-            raise InputError(f"--top-p must be above 0 and at most 1 (off), not {self.top_p}")
+            raise InputError(f"top_p must be above 0 and at most 1 (off), not {self.top_p}")
         if not 0 <= self.min_p <= 1:
-            raise InputError(f"--min-p must be from 0 (off) to 1, not {self.min_p}")
+            raise InputError(f"min_p must be from 0 (off) to 1, not {self.min_p}")
 
 
 def filter_logits(logits: Float[Array, "b v"], sampling: Sampling) -> Float[Array, "b v"]:

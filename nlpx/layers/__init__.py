@@ -2,6 +2,7 @@
 
 from nlpx.layers.attention import CrossAttention, Memory, MultiHeadAttention, RecurrentAttention
 from nlpx.layers.attentive_rnn import AttentiveRNN, AttentiveState
+from nlpx.layers.backbone import Backbone, BackboneState, make_positions
 from nlpx.layers.dropout import Dropout
 from nlpx.layers.embedding import POSITIONS, Positions, TokenEmbedding
 from nlpx.layers.recurrent import CELLS, GRU, LSTM, RNN, BothDirections, Elman, Ended, MinGRU, MinLSTM
@@ -15,6 +16,8 @@ __all__ = [
     "RNN",
     "AttentiveRNN",
     "AttentiveState",
+    "Backbone",
+    "BackboneState",
     "BothDirections",
     "CrossAttention",
     "Dropout",
@@ -30,4 +33,5 @@ __all__ = [
     "TokenEmbedding",
     "Transformer",
     "TransformerBlock",
+    "make_positions",
 ]

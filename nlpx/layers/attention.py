@@ -41,7 +41,7 @@ class _Heads(nn.Module):
     def head_width(self) -> int:
         if self.heads < 1 or self.width % self.heads:
             raise InputError(
-                f"width {self.width} is not divisible by {self.heads} heads: choose --width a multiple of --heads"
+                f"width {self.width} is not divisible by {self.heads} heads: choose width a multiple of heads"
             )
         return self.width // self.heads
 

@@ -21,19 +21,22 @@ class TokenEmbedding(nn.Module):
     Attributes:
       tied: the logits use the same table as the embedding (Press and Wolf 2017, arXiv 1608.05859); otherwise a
         dense layer of their own. Either way they have a bias.
+      has_logits: False where vectors alone are needed, and no parameters for logits.
     """
 
     vocab_size: int
     width: int
     tied: bool = True
+    has_logits: bool = True
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
     def setup(self):
         init = nn.initializers.normal(self.width**-0.5)
         self.table = self.param("table", init, (self.vocab_size, self.width), self.param_dtype)
-        self.bias = self.param("bias", nn.initializers.zeros, (self.vocab_size,), self.param_dtype)
-        if not self.tied:
+        if self.has_logits:
+            self.bias = self.param("bias", nn.initializers.zeros, (self.vocab_size,), self.param_dtype)
+        if self.has_logits and not self.tied:
             self.kernel = self.param(
                 "kernel", nn.initializers.lecun_normal(), (self.width, self.vocab_size), self.param_dtype
             )

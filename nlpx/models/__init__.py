@@ -1,14 +1,17 @@
-"""Whole models."""
+"""Whole models, each built by its config: `LanguageModelConfig(arch="gru").build(vocab_size)`."""
 
-from nlpx.models.language_model import ARCHS, LanguageModel, count_parameters
-from nlpx.models.seq2seq import SEQ2SEQ_ARCHS, Encoded, Seq2Seq, attention_weights
+from nlpx.models.classifier import Classifier, Pooling
+from nlpx.models.encoder_decoder import Encoded, EncoderDecoder, attention_weights
+from nlpx.models.language_model import LanguageModel
+from nlpx.models.size import count_parameters, matching_width
 
 __all__ = [
-    "ARCHS",
-    "SEQ2SEQ_ARCHS",
+    "Classifier",
     "Encoded",
+    "EncoderDecoder",
     "LanguageModel",
-    "Seq2Seq",
+    "Pooling",
     "attention_weights",
     "count_parameters",
+    "matching_width",
 ]

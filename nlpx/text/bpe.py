@@ -54,7 +54,7 @@ class BPETokenizer(Tokenizer):
             min_count: a pair seen less often is not merged.
         """
         if vocab_size < 256:
-            raise InputError(f"a BPE vocabulary holds the 256 bytes, so {vocab_size} is too few; raise --vocab-size")
+            raise InputError(f"a BPE vocabulary holds the 256 bytes, so {vocab_size} is too few; raise vocab_size")
         utf8(text)
         library = _library()
         tokenizer = _byte_level(library.models.BPE())

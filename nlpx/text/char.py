@@ -76,5 +76,5 @@ def _unknown_characters(text: str, positions: np.ndarray) -> str:
     more = ", ..." if len(first) > 3 else ""
     return (
         f"characters outside the vocabulary: {shown}{more}; "
-        "leave them out, or train with --tokenizer byte or bpe, which know every character"
+        "leave them out, or train with the tokenizer byte or bpe, which know every character"
     )

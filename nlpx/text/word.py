@@ -42,7 +42,7 @@ class WordTokenizer(Tokenizer):
             min_count: a word seen less often is left out.
         """
         if vocab_size < 3:
-            raise InputError(f"a word vocabulary needs at least 3 entries, not {vocab_size}; raise --vocab-size")
+            raise InputError(f"a word vocabulary needs at least 3 entries, not {vocab_size}; raise vocab_size")
         counts = collections.Counter(split_words(text))
         del counts[UNKNOWN], counts[LINE_END]
         kept = (word for word, count in counts.items() if count >= min_count)

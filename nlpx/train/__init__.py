@@ -1,22 +1,27 @@
-"""The engine: one training step for every task, and the loop, checkpoints and reports around it."""
+"""The engine: one training step for every task, the loop, checkpoints and reports around it, and the recipe of a run.
 
-from nlpx.train.language_modelling import LanguageModelling
+It knows no model and no task: see `Task` for what it asks of one.
+"""
+
 from nlpx.train.loop import Engine, Interrupted, TrainResult, train
 from nlpx.train.report import DivergedError
-from nlpx.train.step import Task, TaskLoss, TrainState, make_eval_step, make_train_step
-from nlpx.train.translation import Translation
+from nlpx.train.run import Run, Trained, headline, load, own_workdir, read_summaries
+from nlpx.train.step import Task, TrainState, make_eval_step, make_train_step
 
 __all__ = [
     "DivergedError",
     "Engine",
     "Interrupted",
-    "LanguageModelling",
+    "Run",
     "Task",
-    "TaskLoss",
     "TrainResult",
     "TrainState",
-    "Translation",
+    "Trained",
+    "headline",
+    "load",
     "make_eval_step",
     "make_train_step",
+    "own_workdir",
+    "read_summaries",
     "train",
 ]

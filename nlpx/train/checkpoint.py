@@ -124,7 +124,7 @@ class Checkpoints:
             first = str(error).partition("\n")[0][:200]
             raise InputError(
                 f"none of the checkpoints in {self._workdir / 'checkpoints'} can be read (step {step}: {first}); "
-                f"choose another --workdir"
+                f"choose another workdir"
             )
         return None
 

@@ -96,13 +96,10 @@ class Engine:
     """
 
     def __init__(self, task: Task, config: TrainConfig):
-        for name in ("steps", "batch_size", "eval_every", "log_every"):
-            if getattr(config, name) < 1:
-                raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(config, name)}")
         accumulation = config.grad_accumulation
-        if accumulation < 1 or config.batch_size % accumulation:
+        if config.batch_size % accumulation:
             raise InputError(
-                f"--grad-accumulation {accumulation} does not divide --batch-size {config.batch_size}: choose a divisor"
+                f"grad_accumulation {accumulation} does not divide batch_size {config.batch_size}: choose a divisor"
             )
         self.mesh = make_mesh(config.mesh, config.batch_size // accumulation)
         optimizer = make_optimizer(config)
@@ -120,7 +117,7 @@ class Engine:
         self.parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes.params))
         self.config = config
         self.schedule = make_schedule(config)
-        self._task = task
+        self.task = task
         self.init = jax.jit(init, out_shardings=shardings)
         self.train_step = Jitted(
             make_train_step(task, optimizer, self.mesh, grad_accumulation=accumulation),
@@ -133,15 +130,15 @@ class Engine:
         """A batch onto the devices, its rows spread over them."""
         return jax.device_put(dict(batch), self._rows)
 
-    def evaluate(self, params: Any, batches: Iterable[HostBatch]) -> tuple[float, int]:
-        """Mean loss in nats over all counted tokens of the batches, and their number."""
-        carry = jax.device_put(self._task.initial_carry(self.config.batch_size), self._rows)
+    def evaluate(self, params: Any, batches: Iterable[HostBatch]) -> dict[str, float]:
+        """The task's sums over all batches; `loss` by `count` is the mean loss in nats."""
+        carry = jax.device_put(self.task.initial_carry(self.config.batch_size), self._rows)
         results = []
         for batch in batches:
             sums, carry = self._eval_step(params, self.put(batch), carry)
             results.append(sums)
-        total, count = np.sum(np.array(jax.device_get(results), np.float64), axis=0)
-        return float(total / count) if count else math.nan, int(count)
+        results = jax.device_get(results)
+        return {name: float(np.sum([sums[name] for sums in results], dtype=np.float64)) for name in results[0]}
 
     @property
     def devices(self) -> str:
@@ -157,7 +154,7 @@ def train(
     workdir: Path,
     batches: Batches,
     evaluation: Callable[[], Iterable[HostBatch]],
-    describe: Callable[[float, int], dict[str, float]],
+    describe: Callable[[Mapping[str, float]], dict[str, float]],
 ) -> TrainResult:
     """Trains from the latest checkpoint in `workdir`, or from the beginning, to the last step.
 
@@ -166,7 +163,7 @@ def train(
       workdir: prepared by `workdir.prepare`; gets metrics, events and checkpoints.
       batches: training batches, endless.
       evaluation: gives the validation batches anew.
-      describe: from the mean validation loss and its tokens to further metrics.
+      describe: from the sums over the validation batches to metrics besides the mean loss.
 
     Raises:
       DivergedError: loss or gradient no longer finite; the checkpoints before stay.
@@ -204,8 +201,8 @@ def train(
         def read_back(keep: int) -> None:
             while len(pending) > keep:
                 step, values = pending.popleft()
-                values = {name: float(value) for name, value in jax.device_get(values).items()}
-                report.step(step, **values, learning_rate=float(engine.schedule(step - 1)))
+                sums = {name: float(value) for name, value in jax.device_get(values).items()}
+                report.step(step, sums, grad_norm=sums.pop("grad_norm"), learning_rate=float(engine.schedule(step - 1)))
 
         def save(step: int, loss: float) -> None:
             checkpoints.save(state, {"data": batches.get_state(), "report": report.state, "metrics": metrics}, loss)
@@ -226,10 +223,11 @@ def train(
                 if step % config.eval_every == 0 or step == config.steps:
                     read_back(keep=0)
                     report.seconds(tick())
-                    loss, count = engine.evaluate(state.params, evaluation())
+                    sums = engine.evaluate(state.params, evaluation())
+                    loss = sums["loss"] / sums["count"] if sums["count"] else math.nan
                     if not math.isfinite(loss):
                         raise DivergedError(f"the validation loss is no longer finite at step {step}")
-                    metrics = describe(loss, count)
+                    metrics = describe(sums)
                     report.evaluation(step, loss, metrics)
                     report.state["eval_seconds"] += tick()
                     save(step, loss)
@@ -243,7 +241,7 @@ def train(
             last = checkpoints.latest_step
             kept = f"checkpoint {last} in {workdir} is kept" if last is not None else "there was no checkpoint yet"
             raise DivergedError(
-                f"{error}: {kept}; try a lower --learning-rate, a lower --clip-norm or a longer --warmup"
+                f"{error}: {kept}; try a lower learning_rate, a lower clip_norm or a longer warmup"
             ) from None
         checkpoints.wait()
         sums = report.state

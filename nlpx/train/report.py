@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,12 @@ class Report:
     that an undisturbed one writes.
     """
 
-    def __init__(self, workdir: Path, *, steps: int, log_every: int, resume_step: int, state: dict[str, float] | None):
+    def __init__(self, workdir: Path, *, steps: int, log_every: int, resume_step: int, state: dict[str, Any] | None):
         self._steps, self._log_every = steps, log_every
-        sums = ("loss", "count", "tokens", "seconds", "eval_seconds", "steady_tokens", "steady_seconds")
-        self.state = {**dict.fromkeys(sums, 0.0), **(state or {})}
-        """Sums since the last line (loss, count), and over the whole run: tokens, seconds of training and validation,
-        and tokens and seconds of training without the first step after each start, which compiles."""
+        totals = ("tokens", "seconds", "eval_seconds", "steady_tokens", "steady_seconds")
+        self.state = {"interval": {}, **dict.fromkeys(totals, 0.0), **(state or {})}
+        """The task's sums since the last line, and over the whole run: tokens, seconds of training and validation, and
+        tokens and seconds of training without the first step after each start, which compiles."""
         kept = [record for record in read_metrics(workdir) if record["step"] <= resume_step]
         write_lines(workdir / "metrics.jsonl", kept)
         self._file = (workdir / "metrics.jsonl").open("a", encoding="utf-8")
@@ -67,33 +68,36 @@ class Report:
         if not compiling:
             self._interval_seconds += seconds
 
-    def step(self, step: int, loss: float, count: float, grad_norm: float, learning_rate: float) -> None:
-        """Takes the metrics of one step: the sum of its losses, its tokens, and the norm of its gradient.
+    def step(self, step: int, sums: Mapping[str, float], grad_norm: float, learning_rate: float) -> None:
+        """Takes what one step gave: the task's sums, and the norm of its gradient.
 
         Raises:
-          DivergedError: one of them is not finite.
+          DivergedError: loss or gradient is not finite.
         """
-        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-            what = "loss" if not math.isfinite(loss) else "norm of the gradient"
+        if not (math.isfinite(sums["loss"]) and math.isfinite(grad_norm)):
+            what = "loss" if not math.isfinite(sums["loss"]) else "norm of the gradient"
             raise DivergedError(f"the {what} is no longer finite at step {step}")
-        self.state["loss"] += loss
-        self.state["count"] += count
-        self.state["tokens"] += count
+        interval = self.state["interval"]
+        self.state["interval"] = {name: interval.get(name, 0.0) + value for name, value in sums.items()}
+        tokens = sums.get("tokens", sums["count"])
+        self.state["tokens"] += tokens
         if step != self._first_step:
-            self._interval_tokens += count
+            self._interval_tokens += tokens
         if step % self._log_every and step != self._steps:
             return
-        self.train_loss = self.state["loss"] / self.state["count"]
+        interval = self.state["interval"]
+        means = {name: value / interval["count"] for name, value in interval.items() if name not in ("count", "tokens")}
+        self.train_loss = means["loss"]
         speed = self._interval_tokens / self._interval_seconds if self._interval_seconds else 0.0
         self.state["steady_tokens"] += self._interval_tokens
         self.state["steady_seconds"] += self._interval_seconds
         self._interval_tokens, self._interval_seconds = 0.0, 0.0
-        self.state["loss"], self.state["count"] = 0.0, 0.0
+        self.state["interval"] = {}
         self._emit(
             {
                 "step": step,
                 "split": "train",
-                "loss": self.train_loss,
+                **means,
                 "grad_norm": grad_norm,
                 "learning_rate": learning_rate,
                 "tokens": int(self.state["tokens"]),

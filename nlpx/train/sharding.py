@@ -30,11 +30,10 @@ RULES: tuple[tuple[str, P], ...] = (
     # The rest is small, or read at every step of a recurrence, and lies whole on every device.
     (r"((cross_)?attention/out|feed_forward/down)/bias", P()),
     (r"(attention_norm|cross_norm|feed_forward_norm|final_norm)/(scale|bias)", P()),
-    (r"embedding/(table|bias|kernel)", P()),
+    (r"(source_)?embedding/(table|bias|kernel)", P()),
     (r"((source|target)_)?position/table", P()),
-    (r"source_embedding/embedding", P()),
     (r"attention/((key|query)/(kernel|bias)|scale)", P()),
-    (r"(readout|bridge_\d+)/(kernel|bias)", P()),
+    (r"(readout|bridge_\d+|head|pooling/(hidden|score))/(kernel|bias)", P()),
     (
         r"((stack|reversed)_\d+|backbone)/(input_kernel|recurrent_kernel|bias|recurrent_bias|projection|initial_state.*)",
         P(),
@@ -56,11 +55,11 @@ def parse_mesh(spec: str) -> dict[str, int] | None:
     for part in spec.split(","):
         match = re.fullmatch(r"(\w+)=([1-9]\d*)", part.strip())
         if not match:
-            raise InputError(f"--mesh {spec!r}: write auto, or axes with sizes as data=4,model=2")
+            raise InputError(f"mesh {spec!r}: write auto, or axes with sizes as data=4,model=2")
         if match[1] not in AXES:
             raise unknown("mesh axis", match[1], AXES)
         if match[1] in sizes:
-            raise InputError(f"--mesh {spec!r} gives the axis {match[1]} twice")
+            raise InputError(f"mesh {spec!r} gives the axis {match[1]} twice")
         sizes[match[1]] = int(match[2])
     return {axis: sizes.get(axis, 1) for axis in AXES}
 
@@ -78,11 +77,11 @@ def make_mesh(spec: str, batch_size: int) -> Mesh:
         sizes = {"data": data, "model": 1}
     wanted = math.prod(sizes.values())
     if wanted > len(available):
-        raise InputError(f"--mesh {spec} needs {wanted} devices, but there are {len(available)}")
+        raise InputError(f"mesh {spec} needs {wanted} devices, but there are {len(available)}")
     if batch_size % sizes["data"]:
         raise InputError(
             f"a batch part of {batch_size} rows cannot be spread over data={sizes['data']} devices: "
-            f"choose --batch-size a multiple of --grad-accumulation times that, or a smaller --mesh"
+            f"choose batch_size a multiple of grad_accumulation times that, or a smaller mesh"
         )
     shape = tuple(sizes[axis] for axis in AXES)
     return Mesh(np.array(available[:wanted]).reshape(shape), AXES, axis_types=(AxisType.Auto,) * len(AXES))

@@ -2,12 +2,12 @@
 
     state, metrics = train_step(state, batch)
 
-A task is whatever has the methods of `Task`. The step sums gradients over tokens, not over means: the same batch gives
-the same update on any number of devices and in any number of parts.
+A task is whatever has the methods of `Task`. The step adds up gradients over what is counted, not means: the same batch
+gives the same update on any number of devices and in any number of parts.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import flax.struct
 import jax
@@ -16,24 +16,16 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, PartitionSpec
 
-from nlpx.ops.array_types import Array, Float, Key, RowKeys
+from nlpx.ops.array_types import Array, Int, Key, RowKeys
 
 Batch = dict[str, Array]
 Metrics = dict[str, Array]
+Sums = dict[str, Array]
+"""Scalars that add up over rows, parts, devices and batches: `loss` (nats), `count` (what it is a mean over), and what
+else a task counts; `tokens` is what speed is counted in, where it is not `count`."""
 
 SMALL = 2**16
 """Entries of the largest array that travels with others in one vector."""
-
-
-class TaskLoss(NamedTuple):
-    """What a task makes of a batch."""
-
-    total: Float[Array, ""]
-    """Sum of the losses of all counted tokens, nats."""
-    count: Float[Array, ""]
-    """How many tokens were counted."""
-    carry: Any
-    """What the next batch of the stream needs, with the batch on every leading axis; () where nothing is carried."""
 
 
 @runtime_checkable
@@ -44,10 +36,15 @@ class Task(Protocol):
         """The initial parameters."""
 
     def initial_carry(self, batch_size: int) -> Any:
-        """What the first batch of a stream needs; () where nothing is carried."""
+        """What the first batch of a stream needs, with the batch on every leading axis; () where nothing is carried."""
 
-    def loss(self, params: Any, batch: Batch, carry: Any, dropout_keys: RowKeys | None) -> TaskLoss:
-        """The loss of a batch; `dropout_keys` is None in evaluation."""
+    def loss(
+        self, params: Any, batch: Batch, carry: Any, dropout_keys: RowKeys | None, step: Int[Array, ""] | None
+    ) -> tuple[Sums, Any]:
+        """The sums of a batch, and what the next one of its stream needs. In evaluation keys and step are None."""
+
+    def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
+        """Figures out of the sums of a whole set, besides the mean loss."""
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -101,18 +98,18 @@ def add_up(sums: Any) -> Any:
 
 
 def over_rows(function: Callable, mesh: Mesh) -> Callable:
-    """`function(params, rows, ...) -> (sums, carry)`, each device of the data axis running it on its own rows.
+    """`function(whole, *rows) -> (sums, carry)`, each device of the data axis running it on its own rows.
 
-    The sums are added up over the devices once, at the end, in a single collective, whatever the model: where to put
-    it is not left to XLA. The model axis is.
+    What is in `whole`, as the parameters, every device has. The sums are added up over the devices once, at the end, in
+    a single collective, whatever the model: where to put it is not left to XLA. The model axis is.
     """
     rows = PartitionSpec("data")
 
-    def on_one_device(params, *arguments):
-        sums, carry = function(params, *arguments)
+    def on_one_device(whole, *arguments):
+        sums, carry = function(whole, *arguments)
         return add_up(sums), carry
 
-    def spread(params, *arguments):
+    def spread(whole, *arguments):
         return jax.shard_map(
             on_one_device,
             mesh=mesh,
@@ -120,7 +117,7 @@ def over_rows(function: Callable, mesh: Mesh) -> Callable:
             out_specs=(PartitionSpec(), rows),
             axis_names={"data"},
             check_vma=False,
-        )(params, *arguments)
+        )(whole, *arguments)
 
     return spread
 
@@ -128,36 +125,34 @@ def over_rows(function: Callable, mesh: Mesh) -> Callable:
 def make_train_step(
     task: Task, optimizer: optax.GradientTransformation, mesh: Mesh, *, grad_accumulation: int = 1
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-    """The pure step of a task; the caller compiles it.
-
-    Its metrics: `loss` (sum, nats), `count` (tokens) and `grad_norm` (before clipping).
+    """The pure step of a task; the caller compiles it. Its metrics: the task's sums, and `grad_norm` (before clipping).
 
     Args:
       mesh: devices, with axes data and model.
       grad_accumulation: parts a batch is cut into, which must divide it. Gradients of the sums are added up and divided
-        by the count of the whole batch, so parts with fewer tokens weigh less, as they should.
+        by the count of the whole batch, so parts in which less is counted weigh less, as they should.
     """
 
-    def loss_of_part(params, batch, carry, keys):
-        result = task.loss(params, batch, carry, keys)
-        return result.total, result
+    def loss_of_part(params, step, batch, carry, keys):
+        sums, carry = task.loss(params, batch, carry, keys, step)
+        return sums["loss"], (sums, carry)
 
     gradient = jax.grad(loss_of_part, has_aux=True)
 
-    def sums_of_part(params, batch, carry, keys):
-        grads, result = gradient(params, batch, carry, keys)
-        return (grads, result.total, result.count), result.carry
+    def sums_of_part(whole, batch, carry, keys):
+        grads, (sums, carry) = gradient(*whole, batch, carry, keys)
+        return (grads, sums), carry
 
-    def sums_of_batch(params, batch, carry, keys):
+    def sums_of_batch(whole, batch, carry, keys):
         if grad_accumulation == 1:
-            return sums_of_part(params, batch, carry, keys)
+            return sums_of_part(whole, batch, carry, keys)
 
         def add_part(sums, part):
-            new, carry = sums_of_part(params, *part)
+            new, carry = sums_of_part(whole, *part)
             return jax.tree.map(jnp.add, sums, new), carry
 
         parts = split_rows((batch, carry, keys), grad_accumulation)
-        shapes, _ = jax.eval_shape(sums_of_part, params, *jax.tree.map(lambda x: x[0], parts))
+        shapes, _ = jax.eval_shape(sums_of_part, whole, *jax.tree.map(lambda x: x[0], parts))
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
         sums, carries = jax.lax.scan(add_part, zeros, parts)
         return sums, join_rows(carries)
@@ -168,26 +163,20 @@ def make_train_step(
         step_key = jax.random.fold_in(state.key, state.step)
         rows = jax.tree.leaves(batch)[0].shape[0]
         keys = jax.vmap(lambda row: jax.random.fold_in(step_key, row))(jnp.arange(rows))
-        (grads, total, count), carry = run(state.params, batch, state.carry, keys)
-        grads = jax.tree.map(lambda g: g / count, grads)
+        (grads, sums), carry = run((state.params, state.step), batch, state.carry, keys)
+        grads = jax.tree.map(lambda g: g / sums["count"], grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        metrics = {"loss": total, "count": count, "grad_norm": optax.tree.norm(grads)}
         state = state.replace(
             step=state.step + 1,
             params=optax.apply_updates(state.params, updates),
             opt_state=opt_state,
             carry=carry,
         )
-        return state, metrics
+        return state, {**sums, "grad_norm": optax.tree.norm(grads)}
 
     return train_step
 
 
-def make_eval_step(task: Task, mesh: Mesh) -> Callable[[Any, Batch, Any], tuple[tuple[Array, Array], Any]]:
-    """`eval_step(params, batch, carry) -> ((loss sum, count), carry)`, without dropout; the caller compiles it."""
-
-    def eval_batch(params, batch, carry):
-        result = task.loss(params, batch, carry, None)
-        return (result.total, result.count), result.carry
-
-    return over_rows(eval_batch, mesh)
+def make_eval_step(task: Task, mesh: Mesh) -> Callable[[Any, Batch, Any], tuple[Sums, Any]]:
+    """`eval_step(params, batch, carry) -> (sums, carry)`, without dropout; the caller compiles it."""
+    return over_rows(lambda params, batch, carry: task.loss(params, batch, carry, None, None), mesh)

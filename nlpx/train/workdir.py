@@ -40,43 +40,60 @@ def read_json(path: Path) -> dict[str, Any]:
         raise InputError(f"cannot read {path}: {error}") from None
 
 
-def check(workdir: Path, config: Mapping[str, Any]) -> None:
-    """Checks, writing nothing, that a run of this configuration may begin or go on in the folder.
+def _differences(found: Any, wanted: Mapping[str, Any]) -> list[str]:
+    """What is wanted and is another there, at any depth."""
+    different = []
+    for name, value in wanted.items():
+        there = found.get(name) if isinstance(found, dict) else None
+        if isinstance(value, dict):
+            different += _differences(there, value)
+        elif there != value:
+            different.append(f"{name} {there!r} there, {value!r} now")
+    return different
+
+
+def check(workdir: Path, settings: Mapping[str, Any]) -> None:
+    """Checks, writing nothing, that a run of these settings may begin or go on in the folder.
+
+    Args:
+      settings: those that decide the training, nested or not, as JSON values. A run goes on where all are the same.
 
     Raises:
-      ValueError: it holds something else or a run of another configuration (names the fields), or is no folder.
+      ValueError: it holds something else or a run of other settings (names them), or is no folder.
     """
     try:
         names = [path.name for path in workdir.iterdir()]
     except FileNotFoundError:
         return
     except OSError as error:
-        raise InputError(f"cannot use {workdir} as a folder: {error.strerror}; choose another --workdir") from None
+        raise InputError(f"cannot use {workdir} as a folder: {error.strerror}; choose another workdir") from None
     if "config.json" in names:
         # Through JSON and back, so that tuples and the like compare as they were written.
-        wanted, found = json.loads(json.dumps(dict(config))), read_json(workdir / "config.json")
-        fields = [name for name in {**found, **wanted} if found.get(name) != wanted.get(name)]
-        if fields:
-            differences = ", ".join(f"{name} {found.get(name)!r} there, {wanted.get(name)!r} now" for name in fields)
+        different = _differences(read_json(workdir / "config.json"), json.loads(json.dumps(dict(settings))))
+        if different:
             raise InputError(
-                f"{workdir} holds a run of another configuration ({differences}): choose another --workdir"
+                f"{workdir} holds a run of another configuration ({', '.join(different)}): choose another workdir"
             )
     elif names:
-        raise InputError(f"{workdir} is not empty and holds no run: choose another --workdir")
+        raise InputError(f"{workdir} is not empty and holds no run: choose another workdir")
 
 
-def prepare(workdir: Path, config: Mapping[str, Any]) -> None:
+def prepare(workdir: Path, settings: Mapping[str, Any], config: Mapping[str, Any] | None = None) -> None:
     """Makes the folder of a new run, or makes sure that the one there is of the same run and can be written.
+
+    Args:
+      settings: see `check`.
+      config: what is written as its config.json, with those settings in it; None writes them alone.
 
     Raises:
       ValueError: as `check`, or it cannot be written.
     """
-    check(workdir, config)
+    check(workdir, settings)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        write_json(workdir / "config.json", dict(config))
+        write_json(workdir / "config.json", dict(config or settings))
     except OSError as error:
-        raise InputError(f"cannot write into {workdir}: {error.strerror}; choose another --workdir") from None
+        raise InputError(f"cannot write into {workdir}: {error.strerror}; choose another workdir") from None
 
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:
@@ -89,5 +106,5 @@ def read_metrics(workdir: Path) -> list[dict[str, Any]]:
             records.append(json.loads(line))
         except ValueError:
             if number < len(lines) - 1:
-                raise InputError(f"{path} is damaged at line {number + 1}: choose another --workdir") from None
+                raise InputError(f"{path} is damaged at line {number + 1}: choose another workdir") from None
     return records

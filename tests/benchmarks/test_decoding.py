@@ -14,7 +14,7 @@ def run(flags, monkeypatch):
     cli.run(decoding.main, decoding.Config, decoding.__doc__)
 
 
-@pytest.mark.parametrize("arch", ["transformer", pytest.param("rnn-bahdanau", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("arch", ["transformer", pytest.param("bahdanau", marks=pytest.mark.slow)])
 def test_the_cache_changes_no_token_and_every_figure_is_kept(arch, tmp_path, monkeypatch, capsys):
     path = tmp_path / "figures.jsonl"
     run([*SMALL, f"--archs={arch}", "--batches=3", "--tokens=18", "--beams=2", f"--json={path}"], monkeypatch)
@@ -27,7 +27,7 @@ def test_the_cache_changes_no_token_and_every_figure_is_kept(arch, tmp_path, mon
         assert record["tokens_per_second"] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("flags", [["--archs=rnn-bahdenau"], ["--tokens=1"], ["--json=no/such/folder.jsonl"]])
+@pytest.mark.parametrize("flags", [["--archs=bahdenau"], ["--tokens=1"], ["--json=no/such/folder.jsonl"]])
 def test_bad_input_is_one_line(flags, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stop:
         run([*SMALL, *flags], monkeypatch)

@@ -70,14 +70,14 @@ def test_no_held_out_source_trains(parallel):
 
 def test_given_parts(parallel):
     train, validation, test = numbered(0, 50), numbered(48, 55), numbered(45, 46) + numbered(60, 63)
-    options = {"valid_spec": parallel(validation, "valid"), "test_spec": parallel(test, "test")}
+    options = {"valid": parallel(validation, "valid"), "test": parallel(test, "test")}
     data = load_pairs(parallel(train), **options)
     assert data.validation == validation
     assert data.test == test
     assert data.train == [pair for pair in train if pair not in validation + test]
     assert data.dropped == {"in test": 1, "in validation": 2}
-    assert data.name == f"{parallel(train)}, validation {options['valid_spec']}, test {options['test_spec']}"
-    only_test = load_pairs(parallel(train), test_spec=options["test_spec"])
+    assert data.name == f"{parallel(train)}, validation {options['valid']}, test {options['test']}"
+    only_test = load_pairs(parallel(train), test=options["test"])
     assert only_test.test == test
     assert len(only_test.validation) == 2
     assert set(only_test.validation) < set(train)
@@ -148,16 +148,16 @@ def test_bad_files(tmp_path, parallel):
     refuse("is a folder; name the file of pairs", f"file:{tmp_path}")
     blank = write(tmp_path / "blank", "\n\n")
     refuse("holds no pair for train: every line is empty on one side", f"file:{blank},{two}")
-    refuse("holds no pair for test: every line is empty", parallel(numbered(0, 9)), test_spec=f"file:{blank}")
+    refuse("holds no pair for test: every line is empty", parallel(numbered(0, 9)), test=f"file:{blank}")
     refuse("leaves no pair for training", parallel(numbered(0, 2)))
-    refuse("leaves no pair for training", parallel(numbered(0, 9)), valid_spec=parallel(numbered(0, 9)))
+    refuse("leaves no pair for training", parallel(numbered(0, 9)), valid=parallel(numbered(0, 9)))
 
 
 def test_unknown_sources(parallel):
     refuse(r"unknown source of pairs 'cdlr'; did you mean 'cldr'\?", "cdlr")
     refuse("unknown direction of cldr 'fr-it'", "cldr:fr-it")
-    refuse("the validation pairs cldr are no files", parallel(numbered(0, 9)), valid_spec="cldr")
-    refuse("the test pairs tfds:a are no files", parallel(numbered(0, 9)), test_spec="tfds:a")
+    refuse("the validation pairs cldr are no files", parallel(numbered(0, 9)), valid="cldr")
+    refuse("the test pairs tfds:a are no files", parallel(numbered(0, 9)), test="tfds:a")
 
 
 def test_built_in_pairs(monkeypatch):

@@ -21,7 +21,7 @@ def test_a_part_is_set_aside(folder):
 
 
 def test_another_source_validates_whole(folder):
-    data = load_text(f"file:{folder}/a.txt", validation_spec=f"file:{folder}/b.txt")
+    data = load_text(f"file:{folder}/a.txt", valid=f"file:{folder}/b.txt")
     assert (data.train, data.validation) == ("0123456789" * 10, "abcdefghij" * 10)
     assert "a.txt" in data.name
     assert "b.txt" in data.name
@@ -32,13 +32,13 @@ def test_another_source_validates_whole(folder):
 )
 def test_shared_files_are_refused(folder, train, validation):
     with pytest.raises(InputError, match="is both training and validation text"):
-        load_text(f"file:{folder}/{train}", validation_spec=f"file:{folder}/{validation.format(name=folder.name)}")
+        load_text(f"file:{folder}/{train}", valid=f"file:{folder}/{validation.format(name=folder.name)}")
 
 
 def test_shared_text_is_refused(folder):
     (folder / "copy.txt").write_text("0123456789")
     with pytest.raises(InputError, match="is part of the training text"):
-        load_text(f"file:{folder}/a.txt", validation_spec=f"file:{folder}/copy.txt")
+        load_text(f"file:{folder}/a.txt", valid=f"file:{folder}/copy.txt")
 
 
 def test_refusals(folder):

@@ -180,17 +180,17 @@ def test_evaluation_streams_hold_each_target_once_and_run_on(n, t, b):
 @pytest.mark.parametrize("make", [random_windows, streams])
 def test_too_short_a_text(make):
     take(make(np.arange(9), seq_len=8, batch_size=1, seed=0), 3)
-    with pytest.raises(InputError, match=r"has 8 tokens, but a window needs 9; lower --seq-len"):
+    with pytest.raises(InputError, match=r"has 8 tokens, but a window needs 9; lower seq_len"):
         make(np.arange(8), seq_len=8, batch_size=1, seed=0)
 
 
 def test_other_refusals():
-    with pytest.raises(InputError, match=r"has 24 tokens, but 3 streams of 8 need 25; lower --batch-size"):
+    with pytest.raises(InputError, match=r"has 24 tokens, but 3 streams of 8 need 25; lower batch_size"):
         streams(np.arange(24), seq_len=8, batch_size=3, seed=0)
     for make in (evaluation_windows, evaluation_streams):
         with pytest.raises(InputError, match="has 1 tokens"):
             make(np.arange(1), seq_len=8, batch_size=3)
-        with pytest.raises(InputError, match="--batch-size is 0"):
+        with pytest.raises(InputError, match="batch_size is 0"):
             make(np.arange(9), seq_len=8, batch_size=0)
-    with pytest.raises(InputError, match="--seq-len is -1"):
+    with pytest.raises(InputError, match="seq_len is -1"):
         random_windows(np.arange(9), seq_len=-1, batch_size=3, seed=0)

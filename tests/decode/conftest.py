@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from laws import jit
 
-from nlpx.decode import Sampling, beam_search, generate
-from nlpx.models import LanguageModel
+from nlpx.config import LanguageModelConfig
+from nlpx.decode import Sampling, beam_search, extend, generate
 
 VOCAB, PROMPT, TOKENS = 23, 5, 9
 
@@ -20,8 +20,9 @@ class Writer:
     vocab = VOCAB
 
     def __init__(self, arch):
-        options = {"positions": "sinusoidal"} if arch == "transformer" else {}
-        self.model = LanguageModel(VOCAB, arch, layers=1, width=16, heads=2, tied=False, **options)
+        positions = "sinusoidal" if arch == "transformer" else None
+        config = LanguageModelConfig(arch, layers=1, width=16, heads=2, tied=False, positions=positions)
+        self.model = config.build(VOCAB)
         self.variables = jit(self.model.init)(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))
 
     def step(self, tokens, state, mask):
@@ -39,6 +40,10 @@ class Writer:
         keys = jax.vmap(jax.random.key)(jnp.asarray(seeds))
         mask = None if mask is None else jnp.asarray(mask)
         return jax.device_get(self._write(jnp.asarray(prompt), keys, mask, tokens=tokens, sampling=sampling, eos=eos))
+
+    @functools.partial(jit, static_argnums=0, static_argnames=("tokens", "sampling"))
+    def go_on(self, state, prompt, keys, *, tokens, sampling):
+        return extend(self.step, state, prompt, keys, tokens=tokens, sampling=sampling)
 
     @functools.partial(jit, static_argnums=0, static_argnames=("tokens", "beams", "eos", "length_penalty"))
     def _search(self, prompt, mask, **options):

@@ -298,12 +298,12 @@ def test_what_a_step_closes_over_serves_all_beams():
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"beams": 0}, "--beams must be at least 1, not 0"),
-        ({"beams": 8}, "--beams 8 is more than the vocabulary's 7 tokens"),
-        ({"tokens": 0}, "--tokens must be at least 1, not 0"),
+        ({"beams": 0}, "beams must be at least 1, not 0"),
+        ({"beams": 8}, "beams 8 is more than the vocabulary's 7 tokens"),
+        ({"tokens": 0}, "tokens must be at least 1, not 0"),
         ({"eos": 7}, "end token 7 is outside the vocabulary"),
         ({"eos": -1}, "end token -1 is outside the vocabulary"),
-        ({"length_penalty": float("nan")}, "--length-penalty"),
+        ({"length_penalty": float("nan")}, "length_penalty"),
     ],
 )
 def test_what_cannot_be_searched_is_named(options, named):

@@ -3,9 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nlpx.config import RECURRENT
 from nlpx.decode import Sampling, generate
 from nlpx.errors import InputError
-from nlpx.models import ARCHS
 
 PROMPT, TOKENS = 5, 9
 GREEDY = Sampling(temperature=0.0)
@@ -13,7 +13,7 @@ FAMILIES = ("lstm", "transformer")
 EOS = 14  # comes early, late or never
 
 
-@pytest.fixture(scope="module", params=ARCHS)
+@pytest.fixture(scope="module", params=(*RECURRENT, "transformer"))
 def writer(request, writers):
     return writers(request.param)
 
@@ -26,7 +26,7 @@ def test_greedy_text_is_that_of_reading_everything_anew_for_each_token(writer, p
     written = writer.write(prompt, sampling=GREEDY).tokens
     np.testing.assert_array_equal(written, text[:, PROMPT:])
     # The states of a new minGRU or minLSTM are positive, and so near their mean that it alone chooses the token.
-    assert len(np.unique(written)) > 4 or writer.model.arch.startswith("min")
+    assert len(np.unique(written)) > 4 or writer.model.config.arch.startswith("min")
 
 
 def test_a_row_does_not_depend_on_the_rows_beside_it_or_on_padding(writer, prompt, padded):
@@ -73,6 +73,20 @@ def test_a_text_ends_where_the_end_token_first_comes_and_its_score_is_that_of_on
         gains = np.take_along_axis(writer.log_probabilities(texts)[:, PROMPT - 1 : -1], written.tokens[..., None], 2)
         counted = np.arange(TOKENS) <= written.lengths[:, None]  # with the end token
         np.testing.assert_allclose(written.scores, (gains[..., 0] * counted).sum(axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("arch", FAMILIES)
+def test_in_pieces_with_the_state_passed_on_it_writes_what_it_writes_at_once(writers, prompt, arch):
+    """The last token of a piece has not been read: it is the prompt of the next. Scores add up."""
+    writer, keys = writers(arch), jax.random.split(jax.random.key(0), 3)
+    whole = writer.write(prompt, sampling=GREEDY)
+    read, state, pieces = jnp.asarray(prompt), writer.state(prompt, TOKENS), []
+    for tokens in (4, 1, 4):
+        piece, state = writer.go_on(state, read, keys, tokens=tokens, sampling=GREEDY)
+        read = piece.tokens[:, -1:]
+        pieces.append(piece)
+    np.testing.assert_array_equal(np.concatenate([piece.tokens for piece in pieces], axis=1), whole.tokens)
+    np.testing.assert_allclose(sum(piece.scores for piece in pieces), whole.scores, rtol=1e-5)
 
 
 def test_the_prompt_is_read_once_and_then_one_token_at_a_time():
@@ -133,7 +147,7 @@ def test_every_token_is_drawn_anew():
 @pytest.mark.parametrize(
     ("length", "options", "named"),
     [
-        (1, {"tokens": 0}, "--tokens must be at least 1, not 0"),
+        (1, {"tokens": 0}, "tokens must be at least 1, not 0"),
         (0, {}, "prompt is empty"),
         (1, {"eos": 7}, "end token 7 is outside the vocabulary.*0 to 6"),
         (1, {"eos": -1}, "end token -1"),

@@ -101,15 +101,15 @@ def test_the_key_decides():
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"temperature": -0.1}, "--temperature"),
-        ({"temperature": float("nan")}, "--temperature"),
-        ({"top_k": -1}, "--top-k"),
-        ({"top_p": 0.0}, "--top-p"),
-        ({"top_p": 1.1}, "--top-p"),
-        ({"top_p": float("nan")}, "--top-p"),
-        ({"min_p": -0.1}, "--min-p"),
-        ({"min_p": 1.1}, "--min-p"),
-        ({"min_p": float("nan")}, "--min-p"),
+        ({"temperature": -0.1}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"top_k": -1}, "top_k"),
+        ({"top_p": 0.0}, "top_p"),
+        ({"top_p": 1.1}, "top_p"),
+        ({"top_p": float("nan")}, "top_p"),
+        ({"min_p": -0.1}, "min_p"),
+        ({"min_p": 1.1}, "min_p"),
+        ({"min_p": float("nan")}, "min_p"),
     ],
 )
 def test_bad_values_are_named(options, named):

@@ -7,7 +7,7 @@ import pytest
 
 from experiments import cli, language_model
 
-SMALL = ["--layers=1", "--width=16", "--heads=2", "--seq-len=16", "--batch-size=8", "--mesh=data=1"]
+SMALL = ["--layers=1", "--width=16", "--seq-len=16", "--batch-size=8", "--mesh=data=1"]
 SMALL += ["--steps=12", "--eval-every=6", "--log-every=5"]
 
 
@@ -61,7 +61,7 @@ def command(monkeypatch):
 def trained(text_file, tmp_path_factory):
     """The workdir of a small Transformer on characters, with 16 learned positions."""
     workdir = tmp_path_factory.mktemp("trained") / "run"
-    flags = [*SMALL, "--arch=transformer", f"--data=file:{text_file}", f"--workdir={workdir}"]
+    flags = [*SMALL, "--arch=transformer", "--heads=2", f"--data=file:{text_file}", f"--workdir={workdir}"]
     with pytest.MonkeyPatch.context() as patch:
         assert call(language_model, flags, patch) == 0
     return workdir

@@ -9,6 +9,7 @@ import pytest
 from laws import jit
 
 from experiments import language_model
+from nlpx.train import load
 
 PNG = b"\x89PNG\r\n\x1a\n"
 RUNS = {
@@ -17,13 +18,14 @@ RUNS = {
     "gru": ["--arch=gru", "--tokenizer=byte", "--no-tied"],
     "transformer": [
         "--arch=transformer",
+        "--heads=2",
         "--tokenizer=bpe",
         "--vocab-size=300",
         "--dropout=0.1",
         "--positions=rotary",
         "--activation=swiglu",
         "--window=8",
-        "--attention=blockwise",
+        "--attention-backend=blockwise",
         "--remat",
         "--scan-layers",
     ],
@@ -64,7 +66,9 @@ def test_a_run_from_end_to_end(run, text):
     assert summary["tokens_per_second"] > 0
     assert summary["devices"].startswith("1 x ")
     config = json.loads((workdir / "config.json").read_text())
-    assert config.items() >= {"arch": arch, "steps": 12, "seed": 0, "seq_len": 16}.items()
+    assert config["model"].items() >= {"arch": arch, "layers": 1, "width": 16}.items()
+    assert config["train"].items() >= {"steps": 12, "seed": 0}.items()
+    assert config["text"]["seq_len"] == 16
     assert config["data_sha256"] == summary["data"]["sha256"]
     for name in ("loss_by_step", "loss_by_seconds"):
         assert (workdir / "plots" / f"{name}.png").read_bytes().startswith(PNG)
@@ -81,7 +85,7 @@ def test_a_run_from_end_to_end(run, text):
     assert summary["eval_loss"] == records[-1]["loss"] < records[1]["loss"]
 
     # Everything again from the files alone.
-    trained = language_model.load(workdir, best=False)
+    trained = load(workdir, best=False)
     assert trained.step == 12
     assert sum(leaf.size for leaf in jax.tree.leaves(trained.params)) == summary["parameters"]
     cut = int(len(text) * 0.9)
@@ -114,20 +118,58 @@ def test_without_a_workdir_the_flags_decide_the_folder(command, small, text_file
 
 def test_a_run_from_before_a_flag_existed_loads_with_its_default(trained, tmp_path):
     workdir = shutil.copytree(trained, tmp_path / "old")
-    config = json.loads((workdir / "config.json").read_text())
-    for name in ("window", "attention", "remat", "scan_layers"):
-        del config[name]
-    (workdir / "config.json").write_text(json.dumps(config))
-    assert language_model.load(workdir).model == language_model.load(trained).model
+    about = json.loads((workdir / "model.json").read_text())
+    for name in ("window", "attention_backend", "remat", "scan_layers"):
+        del about["settings"][name]
+    (workdir / "model.json").write_text(json.dumps(about))
+    assert load(workdir).model == load(trained).model
+    about["settings"]["beauty"] = 3
+    (workdir / "model.json").write_text(json.dumps(about))
+    with pytest.raises(ValueError, match="LanguageModelConfig has no beauty"):
+        load(workdir)
 
 
-def test_a_window_that_sees_nothing_is_refused(command, small, text_file, tmp_path, capsys):
-    flags = ["--arch=transformer", "--window=0", f"--data=file:{text_file}", f"--workdir={tmp_path / 'run'}"]
-    assert command(language_model, [*small, *flags]) == 2
-    assert "--window 0 sees nothing" in capsys.readouterr().err
+def test_how_often_it_reports_and_on_which_devices_may_change(command, trained, small, text_file, capsys):
+    """What does not decide the training may differ from the first start."""
+    run = [*small, "--arch=transformer", "--heads=2", f"--data=file:{text_file}", f"--workdir={trained}"]
+    assert command(language_model, [*run, "--log-every=7", "--eval-every=3", "--mesh=data=2"]) == 0
+    assert "all steps are done already" in capsys.readouterr().err
+
+
+@pytest.fixture
+def written(command, trained, capsys):
+    def write(*flags):
+        capsys.readouterr()
+        assert command(language_model, ["--workdir", trained, *flags]) == 0
+        return capsys.readouterr().out
+
+    return write
+
+
+def test_text_goes_on_from_a_prompt_and_the_draw_decides_it(written):
+    flags = ("--predict=The ", "--tokens=12", "--temperature=2")
+    text = written(*flags, "--draw=1")
+    assert text.startswith("The ")
+    assert len(text) == len("The ") + 12 + 1
+    assert written(*flags, "--draw=1") == text
+    assert written(*flags, "--draw=2") != text
+    texts = written(*flags, "--samples=3").split("\n\n----\n\n")
+    assert len(set(texts)) == 3
+    assert all(each.startswith("The ") for each in texts)
+
+
+def test_each_line_of_a_file_is_continued_on_one_line(written, tmp_path):
+    (tmp_path / "prompts.txt").write_text("The \n\nab\n", encoding="utf-8")
+    first, empty, second = written(
+        f"--predict={tmp_path / 'prompts.txt'}", "--tokens=30", "--temperature=3"
+    ).splitlines()
+    assert first.startswith("The ")
+    assert empty == ""
+    assert second.startswith("ab")
+    assert "\\n" in first + second  # line ends are written as such
 
 
 def test_the_best_checkpoint_is_that_of_the_lowest_validation_loss(trained):
     records = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     best = min((r for r in records if r["split"] == "validation"), key=lambda r: r["loss"])
-    assert language_model.load(trained).step == best["step"]
+    assert load(trained).step == best["step"]

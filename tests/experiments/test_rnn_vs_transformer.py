@@ -1,12 +1,8 @@
 import json
 
-import jax.numpy as jnp
 import pytest
 
 from experiments import rnn_vs_transformer
-from experiments.rnn_vs_transformer import matching_width
-from nlpx.config import ModelConfig
-from nlpx.models import LanguageModel, count_parameters
 
 
 def test_the_contest_from_end_to_end(command, text_file, tmp_path, capsys):
@@ -39,16 +35,3 @@ def test_the_contest_from_end_to_end(command, text_file, tmp_path, capsys):
         assert (tmp_path / arch / "summary.json").exists()
     for x in ("step", "seconds"):
         assert (tmp_path / "plots" / f"loss_by_{x}.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
-
-
-@pytest.mark.parametrize("arch", ["elman", "lstm", "gru"])
-@pytest.mark.parametrize("parameters", [1, 5_000, 123_456])
-def test_no_other_width_comes_nearer(arch, parameters):
-    rnn = ModelConfig(arch=arch, layers=2)
-
-    def distance(width):
-        return abs(count_parameters(LanguageModel(50, arch, 2, width), jnp.zeros((1, 1), jnp.int32)) - parameters)
-
-    width = matching_width(rnn, 50, parameters)
-    assert width >= 1
-    assert distance(width) <= min(distance(max(width - 1, 1)), distance(width + 1))

@@ -2,13 +2,12 @@
 
 import dataclasses
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nlpx.config import TrainConfig
-from nlpx.models import LanguageModel
-from nlpx.train import Engine, LanguageModelling
+from nlpx.config import LanguageModelConfig, TrainConfig
+from nlpx.tasks import LanguageModelling
+from nlpx.train import Engine
 
 VOCAB, LENGTH, ROWS = 11, 6, 16
 
@@ -53,8 +52,8 @@ def make_engine():
 
     def make(arch="lstm", *, carry_state=False, label_smoothing=0.0, model=None, **config):
         config = dataclasses.replace(plain, **config)
-        options = {"layers": 2, "width": 8, "heads": 2, "max_length": LENGTH, **(model or {})}
-        model = LanguageModel(VOCAB, arch, dtype=jnp.dtype(config.dtype), **options)
+        options = {"layers": 2, "width": 8, "heads": 2, **(model or {})}
+        model = LanguageModelConfig(arch=arch, **options).build(VOCAB, max_length=LENGTH)
         return Engine(LanguageModelling(model, carry_state, label_smoothing), config)
 
     return make

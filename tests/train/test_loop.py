@@ -15,34 +15,37 @@ import numpy as np
 import pytest
 
 from experiments import cli, language_model
-from nlpx.train import DivergedError, train
+from nlpx.train import DivergedError, load, train
 from nlpx.train.loop import catch_signals
 from nlpx.train.workdir import read_metrics
 
-RUN = ["--layers=1", "--width=32", "--seq-len=16", "--batch-size=16", "--dropout=0.1"]
-RUN += ["--steps=300", "--eval-every=60", "--log-every=7"]
+RUN = ["--layers=1", "--width=32", "--dropout=0.1", "--steps=300", "--eval-every=60", "--log-every=7"]
+TEXT = ["experiments.language_model", *RUN, "--seq-len=16", "--batch-size=16"]
 RUNS = {
-    "lstm": [*RUN, "--arch", "lstm", "--carry-state", "--initial", "learned", "--mesh", "data=2"],
-    "transformer": [*RUN, "--arch", "transformer", "--heads", "2", "--grad-accumulation", "2", "--mesh", "data=1"],
+    "lstm": [*TEXT, "--arch", "lstm", "--carry-state", "--initial", "learned", "--mesh", "data=2"],
+    "transformer": [*TEXT, "--arch", "transformer", "--heads", "2", "--grad-accumulation", "2", "--mesh", "data=1"],
+    "classify": ["experiments.classify", *RUN, "--arch", "gru", "--mesh", "data=2", "--buckets", "2"],
 }
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def text(tmp_path_factory):
-    path = tmp_path_factory.mktemp("text") / "text.txt"
-    rng = random.Random(0)
-    path.write_text("".join(rng.choice("abcdefgh  \n") for _ in range(8000)))
-    return path
+def data(tmp_path_factory):
+    """A text, and labelled lines of it, for one experiment or the other."""
+    folder, rng = tmp_path_factory.mktemp("data"), random.Random(0)
+    text = "".join(rng.choice("abcdefgh  \n") for _ in range(8000))
+    (folder / "text.txt").write_text(text)
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    (folder / "lines.tsv").write_text("".join(f"{line}\t{'few' if len(line) < 8 else 'many'}\n" for line in lines))
+    return {"experiments.language_model": folder / "text.txt", "experiments.classify": folder / "lines.tsv"}
 
 
 class Run:
-    """A run of the language model in a process of its own."""
+    """A run of an experiment in a process of its own."""
 
-    def __init__(self, text, workdir, flags):
+    def __init__(self, data, workdir, flags):
         self.workdir = workdir
-        self.command = [sys.executable, "-m", "experiments.language_model", *flags]
-        self.command += ["--data", f"file:{text}", "--workdir", str(workdir)]
+        self.command = [sys.executable, "-m", *flags, "--data", f"file:{data[flags[0]]}", "--workdir", str(workdir)]
         self.environment = {name: value for name, value in os.environ.items() if name != "NPROC"}
 
     def start(self):
@@ -93,7 +96,7 @@ class Run:
         """All losses and the final parameters; not the times, which differ."""
         records = read_metrics(self.workdir)
         losses = [{k: v for k, v in r.items() if k not in ("seconds", "tokens_per_second")} for r in records]
-        trained = language_model.load(self.workdir, best=False)
+        trained = load(self.workdir, best=False)
         summary = json.loads((self.workdir / "summary.json").read_text())
         return losses, jax.device_get(trained.params), (trained.step, summary["tokens"], summary["metrics"])
 
@@ -116,12 +119,12 @@ def right_after_a_validation(run):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(text, tmp_path_factory):
+def undisturbed(data, tmp_path_factory):
     """The outcome of a run that nothing happened to."""
 
     @functools.cache
     def outcome(arch):
-        run = Run(text, tmp_path_factory.mktemp("undisturbed") / arch, RUNS[arch])
+        run = Run(data, tmp_path_factory.mktemp("undisturbed") / arch, RUNS[arch])
         run.to_the_end()
         return run.outcome()
 
@@ -147,14 +150,15 @@ KILLS = {
         while_a_checkpoint_is_saved: signal.SIGKILL,
         right_after_a_validation: signal.SIGKILL,
     },
+    "classify": {in_mid_interval: signal.SIGKILL, while_a_checkpoint_is_saved: signal.SIGKILL},
 }
 
 
 @pytest.mark.parametrize(
     "arch", [pytest.param(arch, marks=[pytest.mark.slow] * (arch == "transformer")) for arch in KILLS]
 )
-def test_a_run_killed_at_any_moment_ends_where_the_undisturbed_one_ends(text, undisturbed, tmp_path, arch):
-    run = Run(text, tmp_path / "run", RUNS[arch])
+def test_a_run_killed_at_any_moment_ends_where_the_undisturbed_one_ends(data, undisturbed, tmp_path, arch):
+    run = Run(data, tmp_path / "run", RUNS[arch])
     for moment, number in KILLS[arch].items():
         code, _ = run.signal_at(moment, number)
         assert code == (130 if number == signal.SIGINT else -number)
@@ -162,8 +166,8 @@ def test_a_run_killed_at_any_moment_ends_where_the_undisturbed_one_ends(text, un
     assert_same(run.outcome(), undisturbed(arch))
 
 
-def test_stopped_by_hand_damaged_and_started_again_it_ends_the_same(text, undisturbed, tmp_path):
-    run = Run(text, tmp_path / "run", RUNS["lstm"])
+def test_stopped_by_hand_damaged_and_started_again_it_ends_the_same(data, undisturbed, tmp_path):
+    run = Run(data, tmp_path / "run", RUNS["lstm"])
     code, errors = run.signal_at(in_mid_interval, signal.SIGINT)
     stopped = run.checkpoints[-1]
     assert code == 130
@@ -187,9 +191,9 @@ def test_stopped_by_hand_damaged_and_started_again_it_ends_the_same(text, undist
     assert contents() == before
 
 
-def test_a_diverged_run_says_so_and_keeps_its_last_good_checkpoint(text, tmp_path, monkeypatch, capsys):
+def test_a_diverged_run_says_so_and_keeps_its_last_good_checkpoint(data, tmp_path, monkeypatch, capsys):
     flags = "--arch elman --optimizer sgd --clip-norm 0 --learning-rate 1e18 --warmup 100 --eval-every 1 --mesh data=1"
-    command = Run(text, tmp_path / "run", [*RUN, *flags.split()]).command
+    command = Run(data, tmp_path / "run", [*TEXT, *flags.split()]).command
     monkeypatch.setattr(sys, "argv", command[2:])
     with pytest.raises(SystemExit) as stop:
         cli.run(language_model.main, language_model.Config, None)
@@ -200,7 +204,7 @@ def test_a_diverged_run_says_so_and_keeps_its_last_good_checkpoint(text, tmp_pat
     assert "no longer finite at step" in error
     assert f"checkpoint {good} in {tmp_path / 'run'} is kept" in error
     assert all(np.isfinite(record["loss"]) for record in records)
-    trained = language_model.load(tmp_path / "run", best=False)
+    trained = load(tmp_path / "run", best=False)
     assert trained.step == good
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(trained.params)))
 
@@ -240,7 +244,7 @@ def test_a_validation_loss_that_is_no_number_is_not_saved(make_engine, make_batc
             workdir=tmp_path,
             batches=Batches(batch),
             evaluation=lambda: [{**batch, "mask": next(masks)}],
-            describe=lambda loss, tokens: {},
+            describe=lambda sums: {},
         )
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["2"]
     assert [record["step"] for record in read_metrics(tmp_path)] == [2]
@@ -248,5 +252,5 @@ def test_a_validation_loss_that_is_no_number_is_not_saved(make_engine, make_batc
 
 @pytest.mark.parametrize("name", ["steps", "batch_size", "eval_every", "log_every", "grad_accumulation"])
 def test_counts_below_one_are_named(make_engine, name):
-    with pytest.raises(ValueError, match=f"--{name.replace('_', '-')} .*0"):
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, not 0"):
         make_engine(**{name: 0})

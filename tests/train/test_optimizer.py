@@ -6,9 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from nlpx.config import TrainConfig
+from nlpx.config import LanguageModelConfig, TrainConfig
 from nlpx.errors import InputError
-from nlpx.models import LanguageModel
 from nlpx.train.optimizer import is_matrix, make_optimizer, make_schedule
 
 CONFIG = TrainConfig(steps=100, warmup=10, learning_rate=2.0, final_fraction=0.1)
@@ -61,8 +60,8 @@ def test_adamw_is_the_published_rule():
 
 @pytest.mark.parametrize("options", [{"arch": "transformer"}, {"arch": "gru", "initial": "learned", "tied": False}])
 def test_only_matrices_decay(options):
-    model = LanguageModel(11, layers=1, width=8, heads=2, **options)
-    params = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
+    model = LanguageModelConfig(layers=1, width=8, heads=2, **options).build(11)
+    params = jax.eval_shape(model.init, jax.random.key(0), *model.example_inputs())["params"]
     params = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), params)
     config = TrainConfig(learning_rate=1.0, warmup=0, weight_decay=0.25, steps=1)
     optimizer = make_optimizer(config)
@@ -128,13 +127,13 @@ def test_every_optimizer_lowers_a_loss(optimizer):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"warmup": 101}, "--warmup 101"),
-        ({"warmup": -1}, "--warmup -1"),
+        ({"warmup": 101}, "warmup 101"),
+        ({"warmup": -1}, "warmup must be at least 0, not -1"),
         ({"schedule": "cosin"}, "'cosine'"),
         ({"optimizer": "adam"}, "'adamw'"),
-        ({"learning_rate": -1.0}, "--learning-rate"),
-        ({"weight_decay": -0.1}, "--weight-decay"),
-        ({"clip_norm": -1.0}, "--clip-norm"),
+        ({"learning_rate": -1.0}, "learning_rate"),
+        ({"weight_decay": -0.1}, "weight_decay"),
+        ({"clip_norm": -1.0}, "clip_norm"),
     ],
 )
 def test_bad_values_are_named(change, named):

@@ -16,7 +16,7 @@ def take(report, steps):
     """Step s has s tokens, a loss of 10 a token, and takes a second."""
     for step in steps:
         report.seconds(1.0, compiling=step == steps[0])
-        report.step(step, loss=10.0 * step, count=float(step), grad_norm=0.5, learning_rate=0.1 * step)
+        report.step(step, {"loss": 10.0 * step, "count": float(step)}, grad_norm=0.5, learning_rate=0.1 * step)
 
 
 def without_speed(workdir):
@@ -43,9 +43,21 @@ def test_a_line_every_interval_and_one_at_the_end(tmp_path):
 def test_losses_are_weighed_by_their_tokens(tmp_path):
     report = open_report(tmp_path, steps=2)
     for step, (loss, count) in enumerate([(9.0, 9.0), (10.0, 1.0)], start=1):
-        report.step(step, loss=loss, count=count, grad_norm=1.0, learning_rate=1.0)
+        report.step(step, {"loss": loss, "count": count}, grad_norm=1.0, learning_rate=1.0)
     report.close()
     assert [r["loss"] for r in read_metrics(tmp_path)] == [1.9]
+
+
+def test_other_sums_are_means_over_the_count_and_speed_counts_tokens(tmp_path):
+    report = open_report(tmp_path, steps=2)
+    for step, correct in ((1, 3.0), (2, 1.0)):
+        sums = {"loss": 1.0, "count": 4.0, "correct": correct, "tokens": 100.0}
+        report.seconds(1.0, compiling=step == 1)
+        report.step(step, sums, grad_norm=1.0, learning_rate=1.0)
+    report.close()
+    (record,) = read_metrics(tmp_path)
+    assert record.items() >= {"loss": 0.25, "correct": 0.5, "tokens": 200, "tokens_per_second": 100.0}.items()
+    assert "count" not in record
 
 
 def test_validation_is_a_line_of_its_own(tmp_path, capsys):
@@ -83,8 +95,8 @@ def test_resumed_in_mid_interval_the_lines_are_those_of_an_undisturbed_run(tmp_p
 @pytest.mark.parametrize(("name", "said"), [("loss", "the loss"), ("grad_norm", "the norm of the gradient")])
 def test_what_is_not_finite_stops_the_run_and_writes_nothing(tmp_path, name, said, value):
     report = open_report(tmp_path, steps=1)
-    values = {"loss": 1.0, "count": 1.0, "grad_norm": 1.0, "learning_rate": 1.0, name: value}
+    values = {"loss": 1.0, "grad_norm": 1.0, name: value}
     with pytest.raises(DivergedError, match=f"{said} is no longer finite at step 1"):
-        report.step(1, **values)
+        report.step(1, {"loss": values["loss"], "count": 1.0}, grad_norm=values["grad_norm"], learning_rate=1.0)
     report.close()
     assert read_metrics(tmp_path) == []

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import PartitionSpec as P
 
+from nlpx.config import ClassifierConfig, EncoderDecoderConfig, LanguageModelConfig
 from nlpx.errors import InputError
 from nlpx.layers import RNN, Transformer
-from nlpx.models import SEQ2SEQ_ARCHS, LanguageModel, Seq2Seq
 from nlpx.train.sharding import RULES, make_mesh, parameter_shardings, parse_mesh
 
 MODELS = [
@@ -26,8 +26,11 @@ MODELS = [
 
 
 def parameters(**options):
-    model = LanguageModel(11, **{"layers": 2, "width": 8, "heads": 2, "max_length": 6, **options})
-    return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
+    return of_model(LanguageModelConfig(**{"layers": 2, "width": 8, "heads": 2, **options}).build(11, max_length=6))
+
+
+def of_model(model):
+    return jax.eval_shape(model.init, jax.random.key(0), *model.example_inputs())["params"]
 
 
 def decoder_parameters():
@@ -97,12 +100,13 @@ def test_a_mesh_that_cannot_be_had_is_refused(spec, batch, named):
         make_mesh(spec, batch)
 
 
-def translators():
-    """Parameters of translation models that have, together, every part there is."""
-    token = jnp.zeros((1, 1), jnp.int32)
-    for arch in SEQ2SEQ_ARCHS:
-        model = Seq2Seq(4, arch, layers=1, width=8, heads=2, tied=False, positions="learned", score="concat")
-        yield jax.eval_shape(model.init, jax.random.key(0), token, token)["params"]
+def others():
+    """Parameters of translators and classifiers that have, together, every part there is."""
+    size = {"layers": 1, "width": 8, "heads": 2}
+    for arch, attention in (("gru", "none"), ("gru", "bahdanau"), ("gru", "luong"), ("transformer", "none")):
+        options = {"attention": attention, "tied": False, "score": "concat"}
+        yield of_model(EncoderDecoderConfig(arch=arch, **size, **options).build(4))
+    yield of_model(ClassifierConfig(arch="lstm", pooling="attention", **size).build(4, labels=("a", "b")))
 
 
 def test_every_parameter_is_covered_and_every_rule_needed():
@@ -114,7 +118,7 @@ def test_every_parameter_is_covered_and_every_rule_needed():
         *(parameters(**options) for options in MODELS),
         {"backbone": stack},
         decoder_parameters(),
-        *translators(),
+        *others(),
     ):
         shardings = parameter_shardings(params, mesh)
         assert jax.tree.structure(shardings) == jax.tree.structure(params)

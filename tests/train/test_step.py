@@ -7,7 +7,7 @@ import optax
 import pytest
 from laws import jit
 
-from nlpx.models import LanguageModel
+from nlpx.config import LanguageModelConfig
 
 WAYS = [("data=2", 1), ("data=4", 1), ("data=8", 1), ("data=4,model=2", 1), ("data=1", 2), ("data=1", 4)]
 TASKS = {  # arch, whether it carries its state, and the meshes and accumulations to try besides data=1 and 1
@@ -102,7 +102,7 @@ def test_the_carried_state_is_a_constant_and_is_reset_at_a_start(make_engine, ma
     options = {"initial": "learned"}
     engine = make_engine(arch, carry_state=True, model=options, mesh=mesh, grad_accumulation=accumulation)
     first, second = make_batches(2, stream=True)
-    model = LanguageModel(11, arch, layers=2, width=8, **options)
+    model = LanguageModelConfig(arch=arch, layers=2, width=8, **options).build(11)
 
     def loss(params, batch, carried, start):
         fresh = model.apply({"params": params}, 16, method="initial_state")
@@ -141,7 +141,7 @@ def test_the_carried_state_is_a_constant_and_is_reset_at_a_start(make_engine, ma
 def test_bfloat16_computes_but_parameters_stay_float32(make_engine, make_batches, arch):
     batches = make_batches(3)
     options = {"optimizer": "adamw", "beta1": 0.9, "learning_rate": 0.01}
-    state, metrics = run(make_engine(arch, dtype="bfloat16", **options), batches)
+    state, metrics = run(make_engine(arch, model={"dtype": "bfloat16"}, **options), batches)
     _, reference = run(make_engine(arch, **options), batches)
     floats = [x for x in jax.tree.leaves((state.params, state.opt_state)) if jnp.issubdtype(x.dtype, jnp.floating)]
     assert {leaf.dtype for leaf in floats} == {jnp.float32.dtype}
@@ -157,7 +157,7 @@ def test_evaluation_is_the_mean_over_all_tokens(make_engine, make_batches, arch,
     """Neither dropout nor label smoothing enters it, nor the way the tokens are spread over batches and devices."""
     batches = make_batches(3, stream=carry_state)
     batches[1]["mask"][2:] = False
-    model = LanguageModel(11, arch, layers=2, width=8, heads=2, max_length=6)
+    model = LanguageModelConfig(arch=arch, layers=2, width=8, heads=2).build(11, max_length=6)
     results = []
     for mesh in ("data=1", "data=8"):
         engine = make_engine(arch, carry_state=carry_state, model={"dropout": 0.5}, label_smoothing=0.5, mesh=mesh)
@@ -179,6 +179,6 @@ def test_evaluation_is_the_mean_over_all_tokens(make_engine, make_batches, arch,
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["targets"])
         total += float(np.sum(np.asarray(losses, np.float64)[batch["mask"]]))
     count = sum(int(batch["mask"].sum()) for batch in batches)
-    for loss, tokens in results:
-        assert tokens == count
-        assert loss == pytest.approx(total / count, rel=1e-6)
+    for sums in results:
+        assert sums["count"] == count
+        assert sums["loss"] / count == pytest.approx(total / count, rel=1e-6)

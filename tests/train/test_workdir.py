@@ -6,7 +6,13 @@ import pytest
 from nlpx.errors import InputError
 from nlpx.train import workdir as folder
 
-CONFIG = {"arch": "lstm", "width": 8, "data": ("a", "b"), "hidden": None}
+CONFIG = {
+    "arch": "lstm",
+    "width": 8,
+    "data": ("a", "b"),
+    "hidden": None,
+    "model": {"layers": 2, "cell": {"bias": True}},
+}
 
 
 def test_a_new_folder_is_made_and_the_same_run_may_go_on(tmp_path):
@@ -25,6 +31,7 @@ def test_a_new_folder_is_made_and_the_same_run_may_go_on(tmp_path):
         ({"width": 9}, ["width 8 there, 9 now"]),
         ({"width": 9, "arch": "gru"}, ["width 8 there, 9 now", "arch 'lstm' there, 'gru' now"]),
         ({"new": 1}, ["new None there, 1 now"]),
+        ({"model": {"layers": 3, "cell": {"bias": True}}}, ["layers 2 there, 3 now"]),
     ],
 )
 def test_a_run_of_another_configuration_is_refused(tmp_path, change, named):
@@ -38,6 +45,12 @@ def test_a_run_of_another_configuration_is_refused(tmp_path, change, named):
     assert (tmp_path / "run" / "config.json").read_bytes() == before
 
 
+def test_what_does_not_decide_the_training_may_differ(tmp_path):
+    for log_every in (10, 20):
+        folder.prepare(tmp_path, CONFIG, {**CONFIG, "log_every": log_every})
+        assert folder.read_json(tmp_path / "config.json")["log_every"] == log_every
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="is not empty and holds no run"):
@@ -48,7 +61,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["file", "file/below", "x" * 300])
 def test_what_cannot_be_a_folder_is_refused(tmp_path, name):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(InputError, match="choose another --workdir"):
+    with pytest.raises(InputError, match="choose another workdir"):
         folder.prepare(tmp_path / name, CONFIG)
 
 

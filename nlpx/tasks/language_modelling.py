@@ -1,5 +1,7 @@
-"""Language modelling as a task of the engine: predict each next token."""
+"""Language modelling: predict each next token."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +11,12 @@ import jax.numpy as jnp
 from nlpx import ops
 from nlpx.errors import InputError
 from nlpx.models import LanguageModel
-from nlpx.ops.array_types import Array, RowKeys
-from nlpx.train.step import TaskLoss
+from nlpx.ops.array_types import Array, Int, RowKeys
+from nlpx.tasks.task import ModelTask
 
 
 @dataclass(frozen=True)
-class LanguageModelling:
+class LanguageModelling(ModelTask):
     """Batches hold `inputs`, `targets`, `mask` (b, t); of a stream also `start` (b,), True where a row begins anew.
 
     Attributes:
@@ -23,7 +25,7 @@ class LanguageModelling:
       label_smoothing: weight of the uniform distribution in the training targets, in [0, 1).
 
     Raises:
-      ValueError: label_smoothing outside its range.
+      ValueError: carry_state with a Transformer.
     """
 
     model: LanguageModel
@@ -31,21 +33,25 @@ class LanguageModelling:
     label_smoothing: float = 0.0
 
     def __post_init__(self):
-        if not 0 <= self.label_smoothing < 1:  # the loss would say so too, but only when the run has begun
-            raise InputError(f"--label-smoothing must be at least 0 and below 1, not {self.label_smoothing}")
-
-    def init(self, key: Array) -> Any:
-        return self.model.init(key, jnp.zeros((1, 1), jnp.int32))["params"]
+        if self.carry_state and not self.model.config.recurrent:
+            raise InputError("carry_state needs a recurrent arch: a Transformer remembers its window alone")
 
     def initial_carry(self, batch_size: int) -> Any:
         """Zeros of the state's shapes: the first batch of a stream begins anew, so they are never read."""
         if not self.carry_state:
             return ()
-        variables = jax.eval_shape(self.model.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))
+        variables = jax.eval_shape(self.model.init, jax.random.key(0), *self.model.example_inputs())
         shapes = jax.eval_shape(lambda v: self.model.apply(v, batch_size, method="initial_state"), variables)
         return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
-    def loss(self, params: Any, batch: dict[str, Array], carry: Any, dropout_keys: RowKeys | None) -> TaskLoss:
+    def loss(
+        self,
+        params: Any,
+        batch: dict[str, Array],
+        carry: Any,
+        dropout_keys: RowKeys | None = None,
+        step: Int[Array, ""] | None = None,
+    ) -> tuple[dict[str, Array], Any]:
         variables, state = {"params": params}, None
         if self.carry_state:
             fresh = self.model.apply(variables, batch["inputs"].shape[0], method="initial_state")
@@ -54,4 +60,7 @@ class LanguageModelling:
         # Label smoothing is a way to train; a validation loss without it can be compared.
         smoothing = self.label_smoothing if dropout_keys is not None else 0.0
         total, count = ops.cross_entropy(logits, batch["targets"], batch["mask"], label_smoothing=smoothing)
-        return TaskLoss(total, count, state if self.carry_state else ())
+        return {"loss": total, "count": count}, state if self.carry_state else ()
+
+    def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
+        return {"perplexity": math.exp(min(sums["loss"] / sums["count"], 700))}

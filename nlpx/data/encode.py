@@ -1,0 +1,77 @@
+"""Texts as columns of token ids."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Int64
+
+from nlpx.data.buckets import _count
+from nlpx.errors import InputError, unknown
+from nlpx.text import Tokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """The token ids of texts.
+
+    Attributes:
+        columns: name -> an int32 array of token ids for each row that is left.
+        kept: the numbers of these rows among those given, increasing.
+        dropped: what -> how many rows it was done to, such as {"longer than 100 tokens": 7}.
+    """
+
+    columns: dict[str, list[np.ndarray]]
+    kept: Int64[np.ndarray, "rows"]
+    dropped: dict[str, int]
+
+
+def encode_texts(
+    texts: Mapping[str, Sequence[str]],
+    tokenizer: Tokenizer,
+    *,
+    max_length: int | None,
+    too_long: Literal["skip", "cut"] = "skip",
+) -> Encoded:
+    """The token ids of every column, row by row; a row with a column of no tokens is left out and counted.
+
+    Args:
+        texts: name -> texts, equally many in each column.
+        tokenizer: makes ids of a text, without special tokens.
+        max_length: most tokens of a column; None for any number.
+        too_long: what happens to a row with a longer column: it is left out ("skip") or each column is cut ("cut").
+            Both are counted.
+
+    Returns:
+        The columns of ids, and which rows they are.
+
+    Raises:
+        InputError: for columns of different numbers of texts, a `max_length` below 1, or if no row is left.
+    """
+    if max_length is not None and max_length < 1:
+        raise InputError(f"max_length is {max_length}; it must be at least 1, or None for any length")
+    if too_long not in ("skip", "cut"):
+        raise unknown("value of too_long", too_long, ("skip", "cut"))
+    _count(texts)
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in texts}
+    kept, empty, long = [], 0, 0
+    for number, row in enumerate(zip(*texts.values(), strict=True)):
+        ids = [tokenizer.encode(text) for text in row]
+        if not all(len(part) for part in ids):
+            empty += 1
+            continue
+        if max_length is not None and max(map(len, ids)) > max_length:
+            long += 1
+            if too_long == "skip":
+                continue
+            ids = [part[:max_length] for part in ids]
+        kept.append(number)
+        for column, part in zip(columns.values(), ids, strict=True):
+            column.append(part)
+    why = f"{'cut to' if too_long == 'cut' else 'longer than'} {max_length} tokens"
+    dropped = {what: count for what, count in ((why, long), ("no tokens", empty)) if count}
+    if not kept:
+        reasons = ", ".join(f"{count} {what}" for what, count in dropped.items()) or "none was given"
+        raise InputError(f"texts has no row left to encode ({reasons}); give more rows or a larger max_length")
+    return Encoded(columns, np.array(kept, np.int64), dropped)

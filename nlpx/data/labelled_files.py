@@ -1,0 +1,182 @@
+"""Labelled texts from one file: tab-separated, CSV, or a JSON object a line; each may be .gz."""
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Iterator
+
+from nlpx.data import text_files
+from nlpx.errors import InputError
+
+Example = tuple[str, str]
+# Where it begins, counted from 1, and what stands in its columns.
+Row = tuple[int, list[str]]
+
+_COLUMNS = re.compile(r"(.+):([^:,/]+),([^:,/]+)")
+_TEXT_NAMES = ("text", "sentence", "review")
+_LABEL_NAMES = ("label", "sentiment")
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+
+
+def read(argument: str) -> list[Example]:
+    """The examples (text, label) of one file, in its order.
+
+    A file that ends in .csv is read as CSV, with quoting; one in .jsonl or .ndjson as a JSON object a line, whose label
+    may be a string, a number or true or false; any other as columns parted by tabs, without quoting. Each may end in
+    .gz besides. Blank lines are passed over; so are "\\r" at the end of a line and a byte order mark.
+
+    Without `:TEXT,LABEL`, objects give their keys `text` and `label`. A table whose first row names a column `text`
+    (or `sentence`, or `review`) and one `label` (or `sentiment`), in any case of letters, gives these; any other table
+    has no header, and gives its columns 1 and 2.
+
+    Args:
+        argument: `PATH`, or `PATH:TEXT,LABEL` with the names of the two columns (a table then has a header), or with
+            their places, counted from 1 (a table then has no header).
+
+    Returns:
+        texts and labels as they stand in the file; neither is blank.
+
+    Raises:
+        InputError: the file cannot be read, is empty, is not UTF-8, or holds no example; or a row has another number of
+            columns than the first, is damaged, or lacks a text or a label; or the columns are not there.
+    """
+    path, columns = _columns(argument)
+    if "," in path:
+        raise InputError(f"file:{argument} names several files; give one, as file:PATH or file:PATH:TEXT,LABEL")
+    if os.path.isdir(os.path.expanduser(path)):
+        raise InputError(f"{path} is a folder; name the file of labelled texts in it")
+    content = text_files.read(path)
+    lines = content.split("\n")
+    name = path.lower().removesuffix(".gz")
+    if name.endswith((".jsonl", ".ndjson")):
+        found = _objects(path, lines, columns)
+    elif name.endswith(".csv"):
+        found = _table(path, _csv(path, content), columns)
+    else:
+        bare = ((number, line.removesuffix("\r")) for number, line in enumerate(lines, 1))
+        rows = ((number, line.split("\t")) for number, line in bare if line.strip(" "))
+        found = _table(path, rows, columns)
+    examples = []
+    for number, text, label in found:
+        for value, what in ((text, "text"), (label, "label")):
+            if not value.strip():
+                raise InputError(f"{path}, line {number}: the {what} is empty; fill it in or delete the line")
+        examples.append((text, label))
+    if not examples:
+        raise InputError(f"{path} holds no example; give a file with a text and its label on each line")
+    return examples
+
+
+def _columns(argument: str) -> tuple[str, tuple[str, str] | None]:
+    match = _COLUMNS.fullmatch(argument)
+    if not match:
+        return argument, None
+    path, text, label = match.groups()
+    if text == label or (_are_places((text, label)) and "0" in (text, label)):
+        raise InputError(
+            f"columns {text},{label} of {path} cannot be text and label; name two, or give two places counted from 1"
+        )
+    return path, (text, label)
+
+
+def _are_places(columns: tuple[str, str]) -> bool:
+    return all(re.fullmatch("[0-9]+", column) for column in columns)
+
+
+def _csv(path: str, content: str) -> Iterator[Row]:
+    reader = csv.reader(io.StringIO(content, newline=""), strict=True)
+    while True:
+        number = reader.line_num + 1
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise InputError(
+                f"{path}, the row from line {number} on: damaged CSV ({error}); put a field with commas or quotation "
+                'marks into "...", and double each quotation mark in it'
+            ) from error
+        if row is None:
+            return
+        if row:
+            yield number, row
+
+
+def _table(path: str, rows: Iterator[Row], columns: tuple[str, str] | None) -> Iterator[tuple[int, str, str]]:
+    text = label = width = None
+    for number, row in rows:
+        if width is None or text is None or label is None:
+            width = len(row)
+            text, label, header = _places(path, row, columns)
+            if header:
+                continue
+        if len(row) != width:
+            raise InputError(
+                f"{path}, line {number}: {len(row)} columns, but {width} in the first row; give every row as many "
+                f"({'quote fields with commas' if _is_csv(path) else 'a tab within a text parts it'})"
+            )
+        yield number, row[text], row[label]
+
+
+def _is_csv(path: str) -> bool:
+    return path.lower().removesuffix(".gz").endswith(".csv")
+
+
+def _places(path: str, first: list[str], columns: tuple[str, str] | None) -> tuple[int, int, bool]:
+    """Where text and label stand, counted from 0, and whether the first row is a header."""
+    if columns is None:
+        names = [name.strip().lower() for name in first]
+        text, label = (next((n for n in known if n in names), None) for known in (_TEXT_NAMES, _LABEL_NAMES))
+        if text and label:
+            return names.index(text), names.index(label), True
+        columns = "1", "2"
+    if _are_places(columns):
+        text_place, label_place = map(int, columns)
+        if max(text_place, label_place) > len(first):
+            kind = "commas" if _is_csv(path) else "tabs"
+            raise InputError(
+                f"{path} has {len(first)} columns (parted by {kind}), but text and label are sought in "
+                f"{text_place} and {label_place}; name those of text and label: file:PATH:TEXT,LABEL"
+            )
+        return text_place - 1, label_place - 1, False
+    names = [name.strip() for name in first]
+    for column in columns:
+        if names.count(column) != 1:
+            many = "several columns" if column in names else "no column"
+            raise InputError(f"{path} has {many} {column!r} in its first row; it has {_listing(names)}")
+    return names.index(columns[0]), names.index(columns[1]), True
+
+
+def _listing(names: list[str]) -> str:
+    listing = ", ".join(repr(" ".join(name.split())[:40]) for name in names[:12])
+    return listing + (", ..." if len(names) > 12 else "")
+
+
+def _objects(path: str, lines: list[str], columns: tuple[str, str] | None) -> Iterator[tuple[int, str, str]]:
+    keys = columns or ("text", "label")
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(
+                f'{where}: damaged JSON ({error}); each line must be one whole object, as {{"text": ...}}'
+            ) from error
+        if not isinstance(values, dict):
+            raise InputError(f'{where}: no JSON object, but {line.strip()[:40]!r}; write {{"text": ..., "label": ...}}')
+        for key in keys:
+            if key not in values:
+                raise InputError(
+                    f"{where}: no key {key!r}; it has {_listing(list(values))}; name two: file:PATH:TEXT,LABEL"
+                )
+        text, label = (values[key] for key in keys)
+        if not isinstance(text, str):
+            raise InputError(f"{where}: the text is no string, but {json.dumps(text)[:40]}; put it into quotes")
+        if not isinstance(label, str | int | float):  # true and false are int
+            raise InputError(f"{where}: the label is {json.dumps(label)[:40]}; give a string or a number")
+        label = label if isinstance(label, str) else json.dumps(label)
+        if _HALF_CHARACTER.search(text + label):
+            raise InputError(f"{where}: half a character (a lone \\ud800 to \\udfff); write both halves or delete it")
+        yield number, text, label

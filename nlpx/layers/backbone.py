@@ -1,0 +1,135 @@
+"""The backbone of every model: positions, dropout, and a stack of either family, built from one config."""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from nlpx import ops
+from nlpx.config import BackboneConfig
+from nlpx.errors import InputError
+from nlpx.layers.attention import Memory
+from nlpx.layers.dropout import Dropout
+from nlpx.layers.embedding import Positions
+from nlpx.layers.recurrent import RNN
+from nlpx.layers.transformer import Transformer
+from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
+
+
+class BackboneState(NamedTuple):
+    """What a backbone goes on from."""
+
+    positions: Int[Array, " b"]
+    """Tokens that each row has had."""
+    stack: Any
+    """The states of the recurrent layers, or the caches of the Transformer's blocks."""
+
+
+def make_positions(config: BackboneConfig, max_length: int, param_dtype: Any = jnp.float32) -> Positions:
+    """The position codes that a config asks for, which a model has beside its embedding.
+
+    Args:
+      max_length: learned positions there are.
+    """
+    kind = "none" if config.position_kind == "rotary" else config.position_kind
+    return Positions(kind, config.width, max_length, dtype=jnp.dtype(config.dtype), param_dtype=param_dtype)
+
+
+class Backbone(nn.Module):
+    """Vectors of tokens in, features of tokens out; `config.arch` chooses the family.
+
+    Attributes:
+      config: see `BackboneConfig`.
+      position: what `make_positions` gave.
+      causal: whether a token sees only those before it and itself; otherwise a recurrent stack reads both ways.
+      cross: whether a Transformer's blocks attend to a memory too.
+    """
+
+    config: BackboneConfig
+    position: Positions
+    causal: bool = True
+    cross: bool = False
+    param_dtype: Any = jnp.float32
+
+    def setup(self):
+        config = self.config
+        types = {"dtype": jnp.dtype(config.dtype), "param_dtype": self.param_dtype}
+        self.dropout = Dropout(config.dropout)
+        if config.recurrent:
+            self.layers = RNN(
+                config.arch,
+                config.width,
+                config.layers,
+                bidirectional=not self.causal,
+                dropout=config.dropout,
+                initial=config.initial,
+                remat=config.remat,
+                backend=config.recurrence_backend,
+                **types,
+            )
+        else:
+            self.layers = Transformer(
+                config.width,
+                config.heads,
+                config.layers,
+                config.hidden_width,
+                norm=config.norm,
+                activation=config.activation,
+                dropout=config.dropout,
+                causal=self.causal,
+                cross=self.cross,
+                window=config.window,
+                rotary=config.position_kind == "rotary",
+                backend=config.attention_backend,
+                remat=config.remat,
+                scan=config.scan_layers,
+                **types,
+            )
+        nn.share_scope(self, self.layers)  # parameters lie in `backbone/stack_0`, not a level deeper
+
+    def initial_state(self, batch_size: int, capacity: int = 0) -> BackboneState:
+        """The state before the first token.
+
+        Args:
+          capacity: tokens per row that a Transformer's cache has room for; recurrent stacks need none.
+        """
+        sizes = (batch_size,) if self.config.recurrent else (batch_size, capacity)
+        return BackboneState(self.position.initial_state(batch_size), self.layers.initial_state(*sizes))
+
+    def remember(self, encoded: Float[Array, "b s e"], mask: Mask | None = None) -> tuple[Memory, ...]:
+        """What the blocks of a Transformer with `cross` look back at, made once; see `Transformer`."""
+        return self.layers.remember(encoded, mask)
+
+    def __call__(
+        self,
+        x: Float[Array, "b t d"],
+        *,
+        state: BackboneState | None = None,
+        mask: Mask | None = None,
+        memory: tuple[Memory, ...] | None = None,
+        dropout_keys: RowKeys | None = None,
+    ) -> tuple[Float[Array, "b t e"], BackboneState]:
+        """Runs over a whole sequence (state None) or the next part of one.
+
+        Args:
+          x: embedded tokens.
+          state: an `initial_state` or what an earlier call returned. None begins anew; a Transformer then keeps no
+            cache, and the state it returns cannot be continued.
+          mask: True where a token is real. Masked tokens change neither state nor other outputs.
+          memory: what `remember` gave, with `cross` only.
+          dropout_keys: one key per row; None switches dropout off.
+
+        Returns:
+          The features (twice as wide where a recurrent stack reads in both directions), and the state.
+
+        Raises:
+          ValueError: the state is not one of this stack and batch size, or keeps no cache.
+        """
+        counts, layers = (None, None) if state is None else state
+        if state is not None and layers is None:
+            raise InputError("this state keeps no cache, so it cannot be continued: begin with an initial_state")
+        x, counts = self.position(x, state=counts, mask=mask)
+        x = self.dropout(ops.keep_real(mask, x), dropout_keys)
+        extra = {} if self.config.recurrent else {"memory": memory}
+        x, layers = self.layers(x, state=layers, mask=mask, dropout_keys=dropout_keys, **extra)
+        return x, BackboneState(counts, layers)

@@ -1,0 +1,111 @@
+"""The classifier: many tokens, one label."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from nlpx import ops
+from nlpx.config import ClassifierConfig
+from nlpx.errors import unknown
+from nlpx.layers import Backbone, Dropout, TokenEmbedding, make_positions
+from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
+
+POOLINGS = ("last", "mean", "max", "attention")
+
+
+class Pooling(nn.Module):
+    """One vector per row out of the features of its real tokens; zeros for a row without any.
+
+    Attributes:
+      kind: "last", the features at the end: of the last token, and, of what was read backwards, of the first; "mean";
+        "max", the largest of each; or "attention", a mean weighted by v . tanh(W y) (Yang 2016, doi
+        10.18653/v1/N16-1174).
+      backward: how many of the features, at the end of the vector, were read backwards.
+    """
+
+    kind: str
+    backward: int = 0
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b t d"], mask: Mask | None = None) -> Float[Array, "b d"]:
+        if self.kind not in POOLINGS:
+            raise unknown("pooling", self.kind, POOLINGS)
+        mask = jnp.ones(x.shape[:2], bool) if mask is None else mask
+        some = mask.any(axis=1)
+        if self.kind == "last":
+            last = mask.shape[1] - 1 - jnp.argmax(mask[:, ::-1], axis=1)
+            there, back = (
+                jnp.take_along_axis(x, at[:, None, None], axis=1)[:, 0] for at in (last, mask.argmax(axis=1))
+            )
+            cut = x.shape[-1] - self.backward
+            return ops.keep_real(some, jnp.concatenate([there[:, :cut], back[:, cut:]], axis=-1))
+        if self.kind == "max":
+            # By place. XLA may compute x twice, not bit for bit alike, and the gradient of jnp.max finds its maximum by
+            # its value: it was zero or infinite then.
+            largest = jnp.where(mask[..., None], x, -jnp.inf).argmax(axis=1)
+            return ops.keep_real(some, jnp.take_along_axis(x, largest[:, None], axis=1)[:, 0])
+        scores = jnp.zeros(mask.shape, jnp.float32)
+        if self.kind == "attention":
+            types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+            hidden = jnp.tanh(nn.Dense(x.shape[-1], name="hidden", **types)(ops.keep_real(mask, x)))
+            scores = nn.Dense(1, use_bias=False, name="score", **types)(hidden)[..., 0].astype(jnp.float32)
+        # A row without tokens has all weights on nothing.
+        weights = jax.nn.softmax(scores, axis=1, where=mask | ~some[:, None])
+        return jnp.einsum("bt,btd->bd", ops.keep_real(mask, weights).astype(x.dtype), ops.keep_real(mask, x))
+
+
+class Classifier(nn.Module):
+    """Embeds tokens, runs a backbone over them, pools its features, and gives the logits of the classes.
+
+    Attributes:
+      vocab_size: of the tokenizer.
+      config: see `ClassifierConfig`, whose `build` makes this module.
+      labels: the names of the classes.
+      max_length: learned positions there are.
+    """
+
+    vocab_size: int
+    config: ClassifierConfig
+    labels: tuple[str, ...]
+    max_length: int = 256
+    param_dtype: Any = jnp.float32
+
+    @property
+    def longest(self) -> int | None:
+        """The most tokens a text may have; None where there is no limit."""
+        return self.max_length if self.config.position_kind == "learned" else None
+
+    def example_inputs(self) -> tuple[Array, ...]:
+        """What `init` can be called with."""
+        return (jnp.zeros((1, 1), jnp.int32),)
+
+    def setup(self):
+        config, types = self.config, {"dtype": jnp.dtype(self.config.dtype), "param_dtype": self.param_dtype}
+        self.embedding = TokenEmbedding(self.vocab_size, config.width, has_logits=False, **types)
+        both = config.recurrent and config.bidirectional
+        self.position = make_positions(config, self.max_length, self.param_dtype)
+        causal = config.recurrent and not both
+        self.backbone = Backbone(config, self.position, causal=causal, param_dtype=self.param_dtype)
+        self.pooling = Pooling(config.pooling, config.width if both else 0, **types)
+        self.output_dropout = Dropout(config.dropout)
+        self.head = nn.Dense(len(self.labels), **types)
+
+    def __call__(
+        self,
+        tokens: Int[Array, "b t"],
+        *,
+        mask: Mask | None = None,
+        dropout_keys: RowKeys | None = None,
+    ) -> Float[Array, "b c"]:
+        """The logits of the classes of each text.
+
+        Args:
+          mask: True where a token is real. Masked tokens change nothing.
+          dropout_keys: one key per row; None switches dropout off.
+        """
+        x, _ = self.backbone(self.embedding(tokens), mask=mask, dropout_keys=dropout_keys)
+        return self.head(self.output_dropout(self.pooling(x, mask), dropout_keys))

@@ -1,0 +1,221 @@
+"""Sequence to sequence: a recurrent encoder and decoder, the same with attention, and the Transformer. One class."""
+
+import functools
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from nlpx import ops
+from nlpx.config import EncoderDecoderConfig
+from nlpx.errors import InputError
+from nlpx.layers import (
+    CELLS,
+    AttentiveRNN,
+    AttentiveState,
+    Backbone,
+    BackboneState,
+    Dropout,
+    RecurrentAttention,
+    TokenEmbedding,
+    make_positions,
+)
+from nlpx.ops.array_types import Array, Bool, Float, Int, Mask, RowKeys
+
+
+class Encoded(NamedTuple):
+    """A source sequence as the decoder has it; every leaf has the batch on its leading axis."""
+
+    memory: Any
+    """What attention looks back at, its keys made once; () without attention."""
+    start: Any
+    """The state that a recurrent decoder begins with; () for a Transformer."""
+
+
+class EncoderDecoder(nn.Module):
+    """Reads a sequence of tokens and writes another. Source and target share one vocabulary.
+
+    A recurrent encoder hands its last state to the decoder, and with `config.attention` "none" nothing else (Sutskever
+    2014, arXiv 1409.3215). With "bahdanau" the decoder looks back before each step (arXiv 1409.0473), with "luong"
+    after it (arXiv 1508.04025, global attention without input feeding, so that the decoder's recurrence needs no
+    attention inside). A Transformer is attention alone (arXiv 1706.03762).
+
+        encoded = model.apply(variables, source, source_mask, method="encode")
+        state = model.apply(variables, encoded, capacity, method="initial_state")
+        logits, state = model.apply(variables, tokens, encoded, state=state, method="decode")
+
+    Attributes:
+      vocab_size: tokens, the last two of which begin and end a sequence.
+      config: see `EncoderDecoderConfig`, whose `build` makes this module.
+      max_length: learned positions there are.
+    """
+
+    vocab_size: int
+    config: EncoderDecoderConfig
+    max_length: int = 256
+    param_dtype: Any = jnp.float32
+
+    @property
+    def bos(self) -> int:
+        """The token that begins a target."""
+        return self.vocab_size - 2
+
+    @property
+    def eos(self) -> int:
+        """The token that ends a sequence."""
+        return self.vocab_size - 1
+
+    @property
+    def attends(self) -> bool:
+        """Whether the decoder looks back at the source."""
+        return not self.config.recurrent or self.config.attention != "none"
+
+    @property
+    def longest(self) -> int | None:
+        """The most tokens a sequence may have; None where there is no limit."""
+        return self.max_length if self.config.position_kind == "learned" else None
+
+    def example_inputs(self) -> tuple[Array, ...]:
+        """What `init` can be called with."""
+        return 2 * (jnp.zeros((1, 1), jnp.int32),)
+
+    def setup(self):
+        config = self.config
+        types = {"dtype": jnp.dtype(config.dtype), "param_dtype": self.param_dtype}
+        stack = {"param_dtype": self.param_dtype}
+        self.embedding = TokenEmbedding(self.vocab_size, config.width, tied=config.tied, **types)
+        if not config.tied:
+            self.source_embedding = TokenEmbedding(self.vocab_size, config.width, has_logits=False, **types)
+        self.source_position = make_positions(config, self.max_length, self.param_dtype)
+        self.target_position = make_positions(config, self.max_length, self.param_dtype)
+        self.encoder = Backbone(
+            config, self.source_position, causal=config.recurrent and not config.bidirectional, **stack
+        )
+        if config.recurrent and config.attention == "bahdanau":
+            self.target_dropout = Dropout(config.dropout)
+            self.decoder = AttentiveRNN(config.arch, config.width, config.layers, dropout=config.dropout, **types)
+        else:
+            self.decoder = Backbone(config, self.target_position, cross=not config.recurrent, **stack)
+        if not config.recurrent:
+            return
+        if config.attention == "luong":
+            self.attention = RecurrentAttention(config.width, config.score, **types)
+        if self.attends:
+            self.readout = nn.Dense(config.width, **types)
+        if config.bidirectional:  # two directions' last states make one
+            parts = len(jax.tree.leaves(CELLS[config.arch](config.width, parent=None).initial_state(1)))
+            self.bridge = [nn.Dense(config.width, **types) for _ in range(config.layers * parts)]
+        self.output_dropout = Dropout(config.dropout)
+
+    def encode(
+        self, source: Int[Array, "b s"], mask: Bool[Array, "b s"] | None = None, dropout_keys: RowKeys | None = None
+    ) -> Encoded:
+        """Reads the source; where the mask is False, there is nothing."""
+        config = self.config
+        if config.recurrent and config.reverse_source:
+            source, mask = source[:, ::-1], None if mask is None else mask[:, ::-1]
+        x = self.embedding(source) if config.tied else self.source_embedding(source)
+        x, state = self.encoder(x, mask=mask, dropout_keys=dropout_keys)
+        if not config.recurrent:
+            return Encoded(self.decoder.remember(x, mask), ())
+        stack = self._joined(state.stack) if config.bidirectional else state.stack
+        if config.attention == "bahdanau":
+            top = jax.tree.leaves(stack[-1])[0].astype(x.dtype)  # the hidden state: the first question
+            return Encoded(self.decoder.remember(x, mask), AttentiveState(stack, top))
+        start = BackboneState(jnp.zeros(len(x), jnp.int32), stack)
+        return Encoded(self.attention.remember(x, mask) if self.attends else (), start)
+
+    def _joined(self, ended):
+        forward, backward = (tuple(getattr(of_layer, way) for of_layer in ended) for way in ("forward", "backward"))
+        ways, tree = zip(*map(jax.tree.flatten, (forward, backward)), strict=True)
+        joined = [
+            jnp.tanh(bridge(jnp.concatenate(pair, axis=-1))).astype(pair[0].dtype)
+            for bridge, pair in zip(self.bridge, zip(*ways, strict=True), strict=True)
+        ]
+        return jax.tree.unflatten(tree[0], joined)
+
+    def initial_state(self, encoded: Encoded, capacity: int = 0) -> Any:
+        """The decoder's state before its first token.
+
+        Args:
+          capacity: tokens per row that a Transformer's cache has room for; recurrent decoders need none.
+        """
+        if self.config.recurrent:
+            return encoded.start
+        return self.decoder.initial_state(jax.tree.leaves(encoded.memory)[0].shape[0], capacity)
+
+    def decode(
+        self,
+        tokens: Int[Array, "b t"],
+        encoded: Encoded,
+        *,
+        state: Any = None,
+        mask: Mask | None = None,
+        dropout_keys: RowKeys | None = None,
+    ) -> tuple[Float[Array, "b t v"], Any]:
+        """The logits of the token after each, for a whole target (state None) or the next part of one.
+
+        A Transformer given no state keeps no cache, and what it returns cannot be continued. The weights of attention
+        (b, t, s) are given where somebody asks for the collection "intermediates"; see `attention_weights`.
+        """
+        config, x = self.config, ops.keep_real(mask, self.embedding(tokens))
+        if not config.recurrent:
+            x, state = self.decoder(x, state=state, mask=mask, memory=encoded.memory, dropout_keys=dropout_keys)
+            return self.embedding.logits(x), state
+        state = encoded.start if state is None else state
+        if config.attention == "bahdanau":
+            x = self.target_dropout(x, dropout_keys)
+            y, context, weights, state = self.decoder(
+                x, encoded.memory, state=state, mask=mask, dropout_keys=dropout_keys
+            )
+            y = self.readout(jnp.concatenate([y, context, x], axis=-1))
+        else:
+            y, state = self.decoder(x, state=state, mask=mask, dropout_keys=dropout_keys)
+            if config.attention == "luong":
+                context, weights = self.attention(y, encoded.memory)
+                y = self.readout(jnp.concatenate([y, context], axis=-1))
+        if self.attends:
+            y = jnp.tanh(y)
+            self.sow("intermediates", "weights", weights[..., ::-1] if config.reverse_source else weights)
+        return self.embedding.logits(self.output_dropout(y, dropout_keys)), state
+
+    def __call__(
+        self,
+        source: Int[Array, "b s"],
+        inputs: Int[Array, "b t"],
+        *,
+        source_mask: Bool[Array, "b s"] | None = None,
+        mask: Mask | None = None,
+        dropout_keys: RowKeys | None = None,
+    ) -> Float[Array, "b t v"]:
+        """The logits of each next target token when all before it are given (teacher forcing)."""
+        encoded = self.encode(source, source_mask, dropout_keys)
+        return self.decode(inputs, encoded, mask=mask, dropout_keys=dropout_keys)[0]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def attention_weights(
+    model: EncoderDecoder,
+    variables: Any,
+    source: Int[Array, "b s"],
+    inputs: Int[Array, "b t"],
+    *,
+    source_mask: Bool[Array, "b s"] | None = None,
+    mask: Mask | None = None,
+) -> Float[Array, "b t s"]:
+    """How much of each source token each target step looked at; a Transformer's, the mean over all heads of all blocks.
+
+    Raises:
+      ValueError: a model without attention.
+    """
+    if not model.attends:
+        raise InputError(
+            "a model with attention='none' has no weights: its decoder sees the encoder's last state alone"
+        )
+    _, kept = model.apply(variables, source, inputs, source_mask=source_mask, mask=mask, mutable="intermediates")
+    kept = kept["intermediates"]
+    if model.config.recurrent:
+        return kept["weights"][0]
+    blocks = [of_block["cross_attention"]["weights"][0] for of_block in kept["decoder"].values()]
+    return jnp.stack(blocks).mean(axis=(0, 2))

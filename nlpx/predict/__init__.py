@@ -1,0 +1,24 @@
+"""A finished run used: continue a text, translate, label, see what attention looked at.
+
+trained = predict.load("runs/translate/...")
+predict.Translator(trained)(["lundi 3 mai 2021"])
+"""
+
+from nlpx.predict.labels import Labeller
+from nlpx.predict.lines import answer_lines, is_text
+from nlpx.predict.translation import Translated, Translator, check_beams, test_translations
+from nlpx.predict.writing import Writer
+from nlpx.train.run import Trained, load
+
+__all__ = [
+    "Labeller",
+    "Trained",
+    "Translated",
+    "Translator",
+    "Writer",
+    "answer_lines",
+    "check_beams",
+    "is_text",
+    "load",
+    "test_translations",
+]

@@ -1,0 +1,53 @@
+"""Where questions come from and answers go: one text, the lines of a file, or those of standard input."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from nlpx.errors import InputError
+
+AT_ONCE = 256
+"""Lines of a file that are answered together."""
+
+
+def is_text(given: str) -> bool:
+    """Whether what --predict was given is a text itself: neither `-` nor the name of a file."""
+    try:
+        return given != "-" and not Path(given).is_file()
+    except (OSError, ValueError):  # too long for a name, or with a zero byte
+        return True
+
+
+def _groups(given: str) -> Iterator[list[str]]:
+    if is_text(given):
+        yield [given]
+    elif given == "-":  # somebody may wait for each answer
+        for line in sys.stdin:
+            yield [line.rstrip("\r\n")]
+    else:
+        try:
+            with open(given, encoding="utf-8-sig") as file:
+                lines = [line.rstrip("\n") for line in file]
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"cannot read {given}: {error}") from None
+        for start in range(0, len(lines), AT_ONCE):
+            yield lines[start : start + AT_ONCE]
+
+
+def answer_lines(given: str, answer: Callable[[Sequence[str]], Sequence[str]]) -> None:
+    """Prints one answer per line, in order; an empty line stays one, so that lines keep their numbers.
+
+    Args:
+      given: a text, the path of a file, or `-` for standard input, which is answered line by line.
+      answer: from texts to answers, each of one line.
+
+    Raises:
+      ValueError: a file that cannot be read, or a text that cannot be answered.
+    """
+    for lines in _groups(given):
+        full = [index for index, line in enumerate(lines) if line.strip()]
+        if not full and is_text(given):
+            raise InputError("there is nothing to answer: give a text")
+        answers = dict(zip(full, answer([lines[index] for index in full]) if full else (), strict=True))
+        for index in range(len(lines)):
+            print(answers.get(index, ""), flush=True)

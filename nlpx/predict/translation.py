@@ -1,0 +1,203 @@
+"""Translating with a sequence-to-sequence model, by beam search."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nlpx import data, metrics, plots
+from nlpx.decode import beam_search
+from nlpx.errors import InputError
+from nlpx.models import EncoderDecoder, attention_weights
+from nlpx.predict.batches import in_batches
+from nlpx.train.run import Trained
+
+
+def check_beams(beams: int, model: EncoderDecoder) -> None:
+    """Says before a training what would only be found after it.
+
+    Raises:
+      ValueError: no beams, or more than the vocabulary has tokens.
+    """
+    if not 1 <= beams <= model.vocab_size:
+        raise InputError(f"beams must be from 1 to the {model.vocab_size} tokens of the vocabulary, not {beams}")
+
+
+class Translated(NamedTuple):
+    """One translation."""
+
+    text: str
+    score: float
+    """Log-probability by the length penalty, nats."""
+    tokens: np.ndarray
+    """Its token ids, without the end token."""
+
+
+class Translator:
+    """Translates with a trained model; one program is compiled for each length that sentences are padded to.
+
+    Args:
+      trained: a run of `experiments.translate`.
+      beams, length_penalty: see `beam_search`.
+      batch_size: sentences at a time.
+
+    Raises:
+      ValueError: more beams than the vocabulary has tokens.
+    """
+
+    def __init__(self, trained: Trained, *, beams: int = 4, length_penalty: float = 0.6, batch_size: int = 64):
+        self._trained, self._batch_size = trained, batch_size
+        self.settings = {"beams": beams, "length_penalty": length_penalty}
+        model = trained.model
+        check_beams(beams, model)
+
+        def search(params, source, source_mask):
+            variables = {"params": params}
+            encoded = model.apply(variables, source, source_mask, method="encode")
+            limit = self.limit(source.shape[1])
+
+            def step(tokens, state, mask):
+                return model.apply(variables, tokens, encoded, state=state, mask=mask, method="decode")
+
+            state = model.apply(variables, encoded, limit, method="initial_state")
+            found = beam_search(
+                step,
+                state,
+                jnp.full((source.shape[0], 1), model.bos),
+                tokens=limit,
+                beams=beams,
+                eos=model.eos,
+                length_penalty=length_penalty,
+            )
+            return jax.tree.map(lambda leaf: leaf[:, 0], found)
+
+        self._search = jax.jit(search)
+
+    @property
+    def attends(self) -> bool:
+        """Whether `attention` has anything to show."""
+        return self._trained.model.attends
+
+    def limit(self, length: int) -> int:
+        """The most tokens to write for a source padded to this length."""
+        return min(2 * length + 8, self._trained.model.longest or 2 * length + 8)
+
+    def encode(self, sentence: str) -> np.ndarray:
+        """A sentence's tokens.
+
+        Raises:
+          ValueError: there is none, or none that the model knows; or more than it has positions for.
+        """
+        tokenizer = self._trained.tokenizer
+        tokens = tokenizer.encode(sentence.lower() if self._trained.config["data"]["lowercase"] else sentence)
+        if not len(tokens):
+            raise InputError("there is nothing to translate: give a sentence")
+        if tokenizer.kind == "word" and not tokens.any():
+            raise InputError(f"no word of {sentence!r} is in the vocabulary of this model: give other words")
+        longest = self._trained.model.longest
+        if longest is not None and len(tokens) >= longest:
+            raise InputError(f"{sentence[:40]!r}... has {len(tokens)} tokens, the model's positions end at {longest}")
+        return tokens
+
+    def translate(self, sources: Sequence[np.ndarray]) -> list[Translated]:
+        """The best translation of each source, given in tokens."""
+        model, tokenizer = self._trained.model, self._trained.tokenizer
+
+        def run(batch: data.Batch) -> list[Translated]:
+            found = self._search(self._trained.params, batch["source"], batch["source_mask"])
+            rows = []
+            for tokens, length, score in zip(*map(np.asarray, found), strict=True):
+                ids = tokens[:length]
+                # One line, whatever is written: line ends are tokens too.
+                text = " ".join(tokenizer.decode(ids[ids < model.bos]).split())
+                rows.append(Translated(text, float(score), ids))
+            return rows
+
+        ended = [np.append(source, model.eos).astype(np.int32) for source in sources]
+        return in_batches({"source": ended}, run, self._batch_size)
+
+    def __call__(self, sentences: Sequence[str]) -> list[Translated]:
+        """The best translation of each sentence."""
+        return self.translate([self.encode(sentence) for sentence in sentences])
+
+    def attention(self, source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, list[str], list[str]]:
+        """The weights of each source word (their pieces' sum) for each target word (their pieces' mean), and the words.
+
+        Raises:
+          ValueError: a model without attention.
+        """
+        model = self._trained.model
+        source, target = np.append(source, model.eos), np.append(target, model.eos)
+        read = np.append(model.bos, target[:-1])
+        tokens = (jnp.asarray(each[None], jnp.int32) for each in (source, read))
+        weights = attention_weights(model, {"params": self._trained.params}, *tokens)
+        (of_source, sources), (of_target, targets) = self._words(source), self._words(target)
+        pieces_to_words = of_target / of_target.sum(axis=1, keepdims=True)
+        return pieces_to_words @ np.asarray(weights[0]) @ of_source.T, sources, targets
+
+    def draw(self, sentence: str, path: Path) -> None:
+        """Writes the attention of a sentence's translation as a PNG."""
+        source = self.encode(sentence)
+        weights, *words = self.attention(source, self.translate([source])[0].tokens)
+        plots.plot_attention(weights, *words, path)
+
+    def _words(self, tokens: Any) -> tuple[np.ndarray, list[str]]:
+        """Which tokens belong to which word (words, tokens), and the words."""
+        tokenizer, bos = self._trained.tokenizer, self._trained.model.bos
+        groups: list[list[int]] = []
+        for token in tokens:
+            known = token < bos
+            begins = not known or tokenizer.kind == "word" or tokenizer.decode([token])[:1].isspace()
+            if begins or not groups:
+                groups.append([])
+            groups[-1].append(int(token))
+        belongs = np.zeros((len(groups), len(tokens)))
+        at = 0
+        for word, group in enumerate(groups):
+            belongs[word, at : at + len(group)] = 1
+            at += len(group)
+        names = ["</s>" if group[0] >= bos else tokenizer.decode(group).strip() or "␣" for group in groups]
+        return belongs, names
+
+
+def test_translations(
+    translator: Translator, sources: Sequence[np.ndarray], pairs: Sequence[tuple[str, str]], folder: Path
+) -> dict[str, Any]:
+    """Translates pairs that no training has seen, and compares with their targets.
+
+    Writes `translations.tsv` and, with attention, `plots/attention_*.png` of a middling and of a long sentence.
+
+    Args:
+      sources: the tokens of the pairs' sources.
+
+    Returns:
+      The figures of `metrics.translation_metrics`, `by_length` (see `metrics.metrics_by_length`), `count`, `seconds`,
+      and the settings of the search.
+    """
+    start = time.perf_counter()
+    translations = translator.translate(sources)
+    seconds = time.perf_counter() - start
+    texts, references = [each.text for each in translations], [target for _, target in pairs]
+    lines = (
+        f"{source}\t{target}\t{each.text}\t{each.score:.4f}\n"
+        for (source, target), each in zip(pairs, translations, strict=True)
+    )
+    (folder / "translations.tsv").write_text(
+        "source\treference\ttranslation\tscore\n" + "".join(lines), encoding="utf-8"
+    )
+    ordered = sorted(range(len(texts)), key=lambda index: len(sources[index]))
+    for part in (0.5, 0.95) if translator.attends else ():
+        index = ordered[int(part * (len(ordered) - 1))]
+        weights, *words = translator.attention(sources[index], translations[index].tokens)
+        plots.plot_attention(weights, *words, folder / "plots" / f"attention_{len(words[0])}_words.png")
+    return {
+        **metrics.translation_metrics(texts, references),
+        "by_length": metrics.metrics_by_length([len(source) for source in sources], texts, references),
+        "count": len(texts),
+        "seconds": seconds,
+        **translator.settings,
+    }

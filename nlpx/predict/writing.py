@@ -1,0 +1,82 @@
+"""Continuing a text with a language model."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from nlpx.decode import Sampling, extend
+from nlpx.errors import InputError
+from nlpx.train.run import Trained
+
+
+class Writer:
+    """Writes continuations of a text with a trained language model; called again, it compiles nothing anew.
+
+    A model with learned positions can look back no further than it has positions: when they are used up, the text goes
+    on from the latter half of them, read anew.
+
+    Args:
+      trained: a run of `experiments.language_model`.
+      sampling: how the next token is chosen.
+    """
+
+    def __init__(self, trained: Trained, sampling: Sampling = Sampling()):  # noqa: B008 - frozen
+        self._trained, model = trained, trained.model
+
+        def begin(params, prompt, keys, tokens, capacity):
+            state = model.apply({"params": params}, prompt.shape[0], capacity, method="initial_state")
+            return go_on(params, state, prompt, keys, tokens)
+
+        def go_on(params, state, last, keys, tokens):
+            def step(tokens, state, mask):
+                return model.apply({"params": params}, tokens, state=state, mask=mask)
+
+            written, state = extend(step, state, last, keys, tokens=tokens, sampling=sampling)
+            return written.tokens, state
+
+        self._begin = jax.jit(begin, static_argnums=(3, 4))
+        self._go_on = jax.jit(go_on, static_argnums=4)
+
+    def stream(
+        self, prompt: str, *, tokens: int = 200, samples: int = 1, seed: int = 0, piece: int | None = None
+    ) -> Iterator[list[str]]:
+        """Yields the continuations written so far, without the prompt, each time after `piece` more tokens.
+
+        Args:
+          piece: tokens written at a time; None means all at once. What is drawn depends on it.
+
+        Raises:
+          ValueError: an empty prompt, one with characters outside the vocabulary, or a size below 1.
+        """
+        for name, value in (("tokens", tokens), ("samples", samples)):
+            if value < 1:
+                raise InputError(f"{name} must be at least 1, not {value}")
+        model, tokenizer, params = self._trained.model, self._trained.tokenizer, self._trained.params
+        text = tokenizer.encode(prompt)
+        if not len(text):
+            raise InputError("the text to go on from is empty: give at least one token")
+        piece, longest, total = piece or tokens, model.longest or len(text) + tokens, len(text) + tokens
+        rows = np.broadcast_to(text, (samples, len(text)))
+        keys = jax.random.split(jax.random.key(seed), samples)
+        state: Any = None
+        room = 0
+        while rows.shape[1] < total:
+            keys = jax.vmap(lambda key: jax.random.fold_in(key, 0))(keys)
+            if room < 1:  # the prompt, or the latter half of what the positions were used up by
+                read = rows if rows.shape[1] < longest else rows[:, -max(longest // 2, 1) :]
+                capacity = min(read.shape[1] + total - rows.shape[1], longest)
+                room = max(1, capacity - read.shape[1])
+                count = min(piece, room, total - rows.shape[1])
+                written, state = self._begin(params, read, keys, count, capacity)
+            else:
+                count = min(piece, room, total - rows.shape[1])
+                written, state = self._go_on(params, state, rows[:, -1:], keys, count)
+            room -= count
+            rows = np.concatenate([rows, written], axis=1)
+            yield [tokenizer.decode(row[len(text) :]) for row in rows]
+
+    def __call__(self, prompt: str, *, tokens: int = 200, samples: int = 1, seed: int = 0) -> list[str]:
+        """The continuations, without the prompt; arguments and errors as of `stream`."""
+        return list(self.stream(prompt, tokens=tokens, samples=samples, seed=seed))[-1]

@@ -1,0 +1,18 @@
+"""What is predicted and how it is scored. A task is a model and a loss that gives named sums and counts.
+
+The engine (`nlpx.train`) sums them over devices, accumulation parts and batches, and asks nothing else of a task:
+
+    init(key)                                       the initial parameters
+    initial_carry(batch_size)                       what the first batch of a stream needs; () where nothing is carried
+    loss(params, batch, carry, dropout_keys, step)  the sums of a batch, and what the next one of its stream needs
+    metrics(sums)                                   figures out of the sums of a whole set
+
+Among the sums are `loss` (nats), which is minimized, and `count`, by which it is divided; `tokens` is what a run's
+speed is counted in, where it is another. `dropout_keys` and `step` are None in evaluation.
+"""
+
+from nlpx.tasks.classification import Classification
+from nlpx.tasks.language_modelling import LanguageModelling
+from nlpx.tasks.sequence_to_sequence import SequenceToSequence
+
+__all__ = ["Classification", "LanguageModelling", "SequenceToSequence"]

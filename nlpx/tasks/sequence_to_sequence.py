@@ -1,0 +1,103 @@
+"""Sequence to sequence: predict each next target token from the source and the target so far."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nlpx import ops
+from nlpx.models import EncoderDecoder
+from nlpx.ops.array_types import Array, Float, Int, RowKeys
+from nlpx.tasks.task import ModelTask
+
+
+@dataclass(frozen=True)
+class SequenceToSequence(ModelTask):
+    """Batches hold `source`, `source_mask` (b, s), and `target`, `target_mask` (b, t), as `columns` makes them.
+
+    Attributes:
+      label_smoothing: weight of the uniform distribution in the training targets, in [0, 1).
+      scheduled_sampling: how probable it is, at the last step, that the decoder reads a token it has drawn itself
+        instead of the true one (Bengio 2015, arXiv 1506.03099), in [0, 1]; rises linearly from 0. The decoder then goes
+        token by token in training too, which is slow for a Transformer.
+      steps: training steps, over which it rises.
+    """
+
+    model: EncoderDecoder
+    label_smoothing: float = 0.0
+    scheduled_sampling: float = 0.0
+    steps: int = 1
+
+    def columns(self, source: Sequence[np.ndarray], target: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
+        """The token ids of pairs with the tokens that begin and end them."""
+        bos, eos = self.model.bos, self.model.eos
+        return {
+            "source": [np.concatenate([ids, [eos]]).astype(np.int32) for ids in source],
+            "target": [np.concatenate([[bos], ids, [eos]]).astype(np.int32) for ids in target],
+        }
+
+    def loss(
+        self,
+        params: Any,
+        batch: dict[str, Array],
+        carry: Any,
+        dropout_keys: RowKeys | None = None,
+        step: Int[Array, ""] | None = None,
+    ) -> tuple[dict[str, Array], Any]:
+        training = dropout_keys is not None
+        mask = batch["target_mask"][:, 1:]
+        inputs, targets = (jnp.where(mask, part, 0) for part in (batch["target"][:, :-1], batch["target"][:, 1:]))
+        source = batch["source"], batch["source_mask"]
+        if training and self.scheduled_sampling:
+            rate = self.scheduled_sampling * step / self.steps
+            logits = self._sampled(params, *source, inputs, mask, rate, dropout_keys)
+        else:
+            logits = self.model.apply(
+                {"params": params}, source[0], inputs, source_mask=source[1], mask=mask, dropout_keys=dropout_keys
+            )
+        # Label smoothing is a way to train; a validation loss without it can be compared.
+        smoothing = self.label_smoothing if training else 0.0
+        total, count = ops.cross_entropy(logits, targets, mask, label_smoothing=smoothing)
+        return {"loss": total, "count": count}, ()
+
+    def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
+        return {"perplexity": math.exp(min(sums["loss"] / sums["count"], 700))}
+
+    def _sampled(
+        self, params: Any, source: Any, source_mask: Any, inputs: Any, mask: Any, rate: Float[Array, ""], keys: RowKeys
+    ) -> Float[Array, "b t v"]:
+        """The logits where each input after the first is, with probability `rate`, drawn from those before it."""
+        variables = {"params": params}
+        encoded = self.model.apply(variables, source, source_mask, dropout_keys=keys, method="encode")
+        rows, length = inputs.shape
+        state = self.model.apply(variables, encoded, length, method="initial_state")
+
+        def draw(key, at, logits, true, rate):
+            whether, which = jax.random.split(jax.random.fold_in(key, at))
+            drawn = jax.random.categorical(which, logits).astype(true.dtype)
+            return jnp.where((jax.random.uniform(whether) < rate) & (at > 0), drawn, true)
+
+        def step(carry, now):
+            state, logits = carry
+            at, true, mask = now
+            here = jax.vmap(lambda key: jax.random.fold_in(key, at))(keys)
+            token = jax.vmap(draw, in_axes=(0, None, 0, 0, None))(here, at, jax.lax.stop_gradient(logits), true, rate)
+            logits, state = self.model.apply(
+                variables,
+                token[:, None],
+                encoded,
+                state=state,
+                mask=mask[:, None],
+                dropout_keys=here,
+                method="decode",
+            )
+            return (state, logits[:, 0]), logits[:, 0]
+
+        no_logits = jnp.zeros((rows, self.model.vocab_size), self.model.config.dtype)
+        each = jnp.arange(length), inputs.T, mask.T
+        _, logits = jax.lax.scan(step, (state, no_logits), each)
+        return jnp.swapaxes(logits, 0, 1)

@@ -1,0 +1,258 @@
+"""The recipe that all runs share: a workdir, a tokenizer, training with resume, a summary, curves; and reading it back.
+
+An experiment builds the parts between these steps, and measures what came out:
+
+    run = Run("language_model", config)   # devices, before JAX starts
+    run.open(text)                        # which workdir; nothing is written before everything is checked
+    tokenizer = run.tokenizer(config.text, text.train, text.validation)
+    model = run.build(vocab_size=tokenizer.vocab_size)
+    summary = run.train(Engine(task, config.train), batches=..., evaluation=...)
+    run.finish(summary)
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+
+from nlpx import data, plots
+from nlpx.config import MODELS, ExamplesConfig, TokenConfig, from_dict, training_settings
+from nlpx.errors import InputError
+from nlpx.text import Tokenizer, load_tokenizer, train_tokenizer
+from nlpx.train import workdir as folder
+from nlpx.train.checkpoint import Checkpoints
+from nlpx.train.cpu import use_cpu_devices
+from nlpx.train.loop import Engine, HostBatch, train
+
+
+@runtime_checkable
+class Source(Protocol):
+    """What a run wants to know of its data."""
+
+    name: str
+    sha256: str
+    dropped: dict[str, int]
+    """Why and how many examples were left out on loading; of one text, none."""
+
+
+def own_workdir(experiment: str, settings: Mapping[str, Any]) -> Path:
+    """A folder under runs/ that the settings alone decide, so that the same command finds its run again."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+    return Path("runs") / experiment / f"{settings['model']['arch']}-{digest}"
+
+
+class Run:
+    """One run of an experiment, in its workdir.
+
+    Args:
+      experiment: its name.
+      config: a frozen dataclass with the groups `model` and `train` (see `nlpx.config`) and any others.
+    """
+
+    def __init__(self, experiment: str, config: Any):
+        use_cpu_devices(config.train.mesh)
+        self.experiment, self.config = experiment, config
+        self.workdir, self._sizes = Path(), {}
+        self._settings, self._data, self._tokenizer = {}, None, None
+        self._dropped: dict[str, Mapping[str, int]] = {}
+
+    def open(self, source: Source) -> None:
+        """Finds the workdir, and checks that this run may begin or go on there. Writes nothing.
+
+        Raises:
+          ValueError: see `workdir.check`.
+        """
+        self._data = source
+        about = {"experiment": self.experiment, "data_sha256": source.sha256}
+        self._settings = {**about, **training_settings(self.config)}
+        self.workdir = Path(self.config.train.workdir or own_workdir(self.experiment, self._settings))
+        folder.check(self.workdir, self._settings)
+
+    def tokenizer(self, settings: TokenConfig, train: str, others: str) -> Tokenizer:
+        """The tokenizer that this run made when it began, or a new one.
+
+        Characters are an alphabet, not knowledge of a text: those of the validation and test texts are in it too. Words
+        and pieces come from the training text alone.
+        """
+        if (self.workdir / "tokenizer.json").exists():
+            self._tokenizer = load_tokenizer(self.workdir)
+        else:
+            corpus = train + others if settings.tokenizer == "char" else train
+            self._tokenizer = train_tokenizer(settings.tokenizer, corpus, vocab_size=settings.vocab_size)
+        return self._tokenizer
+
+    def build(self, **sizes: Any) -> Any:
+        """The model: `config.model.build(**sizes)`, noted so that `load` can build it again."""
+        self._sizes = sizes
+        return self.config.model.build(**sizes)
+
+    def encode(
+        self, settings: ExamplesConfig, parts: Mapping[str, Mapping[str, Sequence[str]]], model: Any
+    ) -> dict[str, data.Encoded]:
+        """The token ids of columns of texts, part by part ("train", "validation", "test").
+
+        Training texts have a `max_length`. Of the others each counts: a long one is cut only where the model has no
+        positions for it and the token that ends it.
+        """
+        keep = {"max_length": model.longest and model.longest - 1, "too_long": "cut"}
+        limits = {"train": {"max_length": settings.max_length, "too_long": settings.too_long}}
+        encoded = {
+            part: data.encode_texts(texts, self._tokenizer, **limits.get(part, keep)) for part, texts in parts.items()
+        }
+        self._dropped = {"loading": self._data.dropped, **{part: each.dropped for part, each in encoded.items()}}
+        return encoded
+
+    def bucketed(
+        self, engine: Engine, train: data.Columns, valid: data.Columns, buckets: int
+    ) -> tuple[Any, Iterable[HostBatch]]:
+        """Training and validation batches of examples in buckets of like length.
+
+        All batches have about as many tokens, and `batch_size` rows on average, in multiples of eight, so that up to
+        eight devices see the same batches.
+        """
+        lengths = data.bucket_lengths(train, buckets)
+        longest = data.bucket_lengths(valid, 1)[-1]
+        wide = lengths if longest <= lengths[-1] else (*lengths, longest)
+        options = self.config.train
+        multiple = math.lcm(8, engine.mesh.shape["data"] * options.grad_accumulation)
+        size = {"batch_size": options.batch_size, "multiple": multiple}
+        batches = data.training_batches(
+            train, lengths=lengths, batch_size=data.rows_of_equal_work(train, lengths, **size), seed=options.seed
+        )
+        evaluation = data.evaluation_batches(
+            valid, lengths=wide, batch_size=data.rows_of_equal_work(train, wide, **size)
+        )
+        return batches, evaluation
+
+    def train(
+        self,
+        engine: Engine,
+        *,
+        batches: Iterable[HostBatch],
+        evaluation: Iterable[HostBatch],
+        describe: Callable[[Mapping[str, float]], dict[str, float]] | None = None,
+        sizes: Mapping[str, int],
+    ) -> dict[str, Any]:
+        """Trains to the end, or goes on where this run stopped.
+
+        Args:
+          batches: endless, of a Grain iterator.
+          evaluation: of the validation set, in order.
+          describe: from the sums over the validation set to metrics; None asks the task.
+          sizes: how much data there is.
+
+        Returns:
+          The summary, which `finish` writes.
+
+        Raises:
+          ValueError, DivergedError, Interrupted: see `nlpx.train.train`.
+        """
+        folder.prepare(self.workdir, self._settings, {**self._settings, **dataclasses.asdict(self.config)})
+        self._tokenizer.save(self.workdir)
+        model = self.config.model
+        about = {"config": type(model).__name__, "settings": dataclasses.asdict(model), "sizes": self._sizes}
+        folder.write_json(self.workdir / "model.json", about)
+        for part, reasons in self._dropped.items():
+            for why, count in reasons.items():
+                print(f"{part}: {count:,} left out or cut: {why}")
+        amounts = ", ".join(f"{amount:,} {name}" for name, amount in sizes.items())
+        print(f"{model.arch} on {self._data.name}: {amounts}, workdir {self.workdir}", flush=True)
+        result = train(
+            engine,
+            workdir=self.workdir,
+            batches=iter(batches),
+            evaluation=lambda: evaluation,
+            describe=describe or engine.task.metrics,
+        )
+        return {
+            "experiment": self.experiment,
+            "arch": model.arch,
+            **{name: value for name, value in vars(result).items() if name != "params"},
+            "data": {"name": self._data.name, "sha256": self._data.sha256, **sizes, "dropped": self._dropped},
+            "workdir": str(self.workdir),
+        }
+
+    def finish(self, summary: dict[str, Any], **measured: Any) -> dict[str, Any]:
+        """Writes the summary, with what was measured besides, and the loss curves."""
+        summary = {**summary, **measured}
+        folder.write_json(self.workdir / "summary.json", summary)
+        records = {summary["arch"]: folder.read_metrics(self.workdir)}
+        for x in ("step", "seconds"):
+            plots.plot_losses(records, self.workdir / "plots" / f"loss_by_{x}.png", x=x)
+        return summary
+
+
+def headline(summary: Mapping[str, Any]) -> str:
+    """What a run cost and reached, in two lines."""
+    metrics = "  ".join(f"{name} {value:.4f}" for name, value in summary["metrics"].items())
+    return (
+        f"{summary['arch']}: {summary['parameters']:,} parameters, {summary['tokens']:,} tokens in "
+        f"{summary['seconds']:.0f} s ({summary['tokens_per_second']:,.0f} tokens/s)\n"
+        f"validation loss {summary['eval_loss']:.4f} nats  {metrics}"
+    )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model ready for use."""
+
+    model: Any
+    params: Any
+    tokenizer: Tokenizer
+    config: dict[str, Any]
+    """What the run was started with: the groups of its flags."""
+    step: int
+    """Of the checkpoint that the parameters are from."""
+
+    def apply(self, *inputs: Any, **options: Any) -> Any:
+        """The model applied to inputs, with its parameters."""
+        return self.model.apply({"params": self.params}, *inputs, **options)
+
+
+def read_summaries(workdirs: str | None, experiment: str) -> list[dict[str, Any]]:
+    """The summaries of finished runs, whose folders are given with commas between them.
+
+    Raises:
+      ValueError: one that is no finished run of the experiment.
+    """
+    summaries = [folder.read_json(Path(each) / "summary.json") for each in (workdirs or "").split(",") if each]
+    for each in summaries:
+        if each.get("experiment") != experiment:
+            raise InputError(f"{each.get('workdir')} is no run of {experiment}: give another folder")
+    return summaries
+
+
+def load(workdir: str | Path | None, experiment: str | None = None, *, best: bool = True) -> Trained:
+    """The trained model of a workdir: its best checkpoint by validation loss, or its latest.
+
+    Args:
+      experiment: what the run has to be of; None takes any.
+
+    Raises:
+      ValueError: there is no run (of this experiment), or no checkpoint that can be read.
+    """
+    if workdir is None:
+        raise InputError("which model? give the folder of a finished run as workdir")
+    workdir = Path(workdir)
+    config = folder.read_json(workdir / "config.json")
+    if experiment is not None and config.get("experiment") != experiment:
+        raise InputError(f"{workdir} holds a run of {config.get('experiment')!r}, not of {experiment!r}")
+    about = folder.read_json(workdir / "model.json")
+    tokenizer = load_tokenizer(workdir)
+    model = from_dict(MODELS[about["config"]], about["settings"]).build(**about["sizes"])
+    shapes = jax.eval_shape(model.init, jax.random.key(0), *model.example_inputs())["params"]
+    like = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    checkpoints = Checkpoints(workdir, read_only=True)
+    params, step, damaged = checkpoints.restore_params(like, best=best)
+    checkpoints.close()
+    for each in damaged:
+        print(f"checkpoint {each} is damaged: using checkpoint {step}", file=sys.stderr)
+    return Trained(model, params, tokenizer, config, step)

@@ -1,0 +1,134 @@
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from laws import jit
+
+from nlpx.config import LanguageModelConfig
+from nlpx.decode import Sampling
+from nlpx.predict import Writer
+
+LONGEST = 16
+GREEDY, DARING = Sampling(0.0), Sampling(2.0)
+SMALL = {"layers": 1, "width": 16, "heads": 2, "tied": False}
+CONFIGS = {
+    "lstm": LanguageModelConfig("lstm", **SMALL),
+    "transformer-rotary": LanguageModelConfig("transformer", **SMALL, positions="rotary"),
+    "transformer": LanguageModelConfig("transformer", **SMALL),
+}
+NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name == "transformer-rotary")) for name in CONFIGS]
+
+
+@pytest.fixture(scope="module")
+def models(untrained):
+    """Those whose next letter depends on where it stands; others write one letter again and again."""
+    made = {name: untrained(config, "char", scale=0.1, max_length=LONGEST) for name, config in CONFIGS.items()}
+    position = made["transformer"].params["position"]
+    position["table"] = 2 * jax.random.normal(jax.random.key(0), position["table"].shape)
+    return made
+
+
+@pytest.fixture(scope="module")
+def daring(models):
+    return Writer(models["transformer"], DARING)
+
+
+def test_the_seed_decides_what_is_written(daring):
+    (text,) = daring("un ", tokens=12, seed=1)
+    assert len(text) == 12
+    assert daring("un ", tokens=12, seed=1) == [text]
+    assert daring("un ", tokens=12, seed=2) != [text]
+
+
+def test_samples_differ_but_greedy_ones(models, daring):
+    texts = daring("un ", tokens=12, samples=3)
+    assert len(set(texts)) == len(texts) == 3
+    greedy = Writer(models["transformer"], GREEDY)("un ", tokens=12, samples=2)
+    assert len(greedy) == 2
+    assert len(set(greedy)) == 1
+
+
+def test_a_min_p_of_one_leaves_the_likeliest_only(models):
+    samplings = GREEDY, dataclasses.replace(DARING, min_p=1.0)
+    greedy, narrow = (Writer(models["lstm"], sampling)("un ", tokens=12) for sampling in samplings)
+    assert narrow == greedy
+
+
+@pytest.mark.parametrize("piece", [None, 3])
+@pytest.mark.parametrize("prompt", ["un ", "un deux trois quatre cinq", "un deux trois qu"])
+def test_beyond_the_learned_positions_it_goes_on_from_the_latter_half(models, prompt, piece):
+    """Against the same written out with full re-computation: 16 positions, all read anew for each token."""
+    trained = models["transformer"]
+    read = jit(lambda tokens: trained.apply(tokens)[0])
+    tokens = list(trained.tokenizer.encode(prompt))
+    start = 0
+    for _ in range(40):
+        if len(tokens) - start >= LONGEST:
+            start = len(tokens) - LONGEST // 2
+        window = tokens[start:]
+        padded = np.array([window + [0] * (LONGEST - len(window))], np.int32)
+        tokens.append(int(np.argmax(read(padded)[0, len(window) - 1])))
+    *_, (text,) = Writer(trained, GREEDY).stream(prompt, tokens=40, piece=piece)
+    assert text == trained.tokenizer.decode(tokens)[len(prompt) :]
+    assert len(set(text)) > 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_written_in_pieces_is_greedily_what_is_written_at_once(models, name):
+    writer, tokens = Writer(models[name], GREEDY), 11
+    (whole,) = writer("un deux", tokens=tokens)
+    pieces = [text for (text,) in writer.stream("un deux", tokens=tokens, piece=4)]
+    assert len(whole) == tokens
+    assert len(set(whole)) > 2
+    if name != "transformer":
+        assert [len(text) for text in pieces] == [4, 8, 11]
+    assert pieces[-1] == whole
+    assert all(whole.startswith(text) for text in pieces)
+
+
+def test_pieces_are_drawn_apart_and_the_seed_decides_them(models):
+    """At this temperature all letters are about as probable: pieces of the same draws would be copies."""
+    writer = Writer(models["lstm"], Sampling(1e4))
+    *_, texts = writer.stream("un", tokens=24, samples=2, piece=8)
+    assert len({text[begin : begin + 8] for text in texts for begin in (0, 8, 16)}) == 6
+    assert list(writer.stream("un", tokens=24, samples=2, piece=8))[-1] == texts
+
+
+class Counted:
+    """A model that counts how often it is applied in Python, and so how often a program is made of it."""
+
+    def __init__(self, model):
+        self.model, self.applied = model, 0
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+    def apply(self, *arguments, **options):
+        self.applied += 1
+        return self.model.apply(*arguments, **options)
+
+
+def test_called_again_it_compiles_nothing_anew(models):
+    trained = models["lstm"]
+    counted = Counted(trained.model)
+    writer = Writer(dataclasses.replace(trained, model=counted), DARING)
+    writer("un deux", tokens=6)
+    once = counted.applied
+    assert once > 0
+    writer("six dix", tokens=6, seed=3)
+    assert counted.applied == once
+
+
+@pytest.mark.parametrize(
+    ("prompt", "options", "message"),
+    [
+        ("un", {"tokens": 0}, "tokens must be at least 1, not 0"),
+        ("un", {"samples": 0}, "samples must be at least 1, not 0"),
+        ("", {}, "the text to go on from is empty"),
+        ("un 7", {}, "'7' at position 3"),
+    ],
+)
+def test_what_cannot_be_written_is_named(daring, prompt, options, message):
+    with pytest.raises(ValueError, match=message):
+        daring(prompt, **options)
