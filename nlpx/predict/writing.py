@@ -50,14 +50,15 @@ class Writer:
         Raises:
           ValueError: an empty prompt, one with characters outside the vocabulary, or a size below 1.
         """
-        for name, value in (("tokens", tokens), ("samples", samples)):
+        piece = tokens if piece is None else piece
+        for name, value in (("tokens", tokens), ("samples", samples), ("piece", piece)):
             if value < 1:
                 raise InputError(f"{name} must be at least 1, not {value}")
         model, tokenizer, params = self._trained.model, self._trained.tokenizer, self._trained.params
         text = tokenizer.encode(prompt)
         if not len(text):
             raise InputError("the text to go on from is empty: give at least one token")
-        piece, longest, total = piece or tokens, model.longest or len(text) + tokens, len(text) + tokens
+        longest, total = model.longest or len(text) + tokens, len(text) + tokens
         rows = np.broadcast_to(text, (samples, len(text)))
         keys = jax.random.split(jax.random.key(seed), samples)
         state: Any = None

@@ -180,6 +180,7 @@ def test_a_run_that_was_stopped_goes_on(everything, tmp_path):
 ONE_CASE = ["--sweeps=length", "--kinds=layer", "--modes=forward", "--lengths=8", "--archs=mingru"]
 
 
+@pytest.mark.slow
 def test_what_is_not_precise_is_measured_in_further_passes(tmp_path):
     path = tmp_path / "figures.jsonl"
     flags = [*SMALL, *ONE_CASE, f"--json={path}", f"--plots={tmp_path}"]
@@ -241,6 +242,7 @@ def test_two_files_side_by_side(everything):
     assert "100.0 % of them within 15 % of each other" in out
 
 
+@pytest.mark.slow
 def test_the_sweep_over_devices_has_a_line_for_every_number_of_them(tmp_path):
     path = tmp_path / "figures.jsonl"
     flags = ["--sweeps=devices", "--archs=elman", f"--json={path}", f"--plots={tmp_path}"]
@@ -251,6 +253,7 @@ def test_the_sweep_over_devices_has_a_line_for_every_number_of_them(tmp_path):
     assert (tmp_path / "devices_model_8.png").exists()
 
 
+@pytest.mark.slow
 def test_only_the_devices_that_were_asked_for_are_reported(tmp_path, monkeypatch):
     flags = ["--kinds=model", "--modes=train", "--archs=elman", f"--json={tmp_path / 'f.jsonl'}", f"--plots={tmp_path}"]
     for length in (4, 2):

@@ -47,9 +47,12 @@ def test_texts_can_be_told(made):
 def test_a_thing_is_in_one_part(made):
     found = where(made)
     counts = collections.Counter()
-    for table in ("territories", "languages", "currencies"):
+    tables = ("territories", "languages", "currencies")
+    every = [getattr(babel.Locale(language), table) for table in tables for language in LANGUAGES]
+    # Indonesian has one word for the Netherlands and for Dutch, which are two things.
+    said = collections.Counter(name.lower() for each in every for name in set(each.values()))
+    for table in tables:
         names = {language: getattr(babel.Locale(language), table) for language in LANGUAGES}
-        said = collections.Counter(name.lower() for each in names.values() for name in set(each.values()))
         for code in names["en"]:
             parts = collections.Counter()
             for language in LANGUAGES:
@@ -60,13 +63,13 @@ def test_a_thing_is_in_one_part(made):
             assert len(parts) <= 1, (table, code, parts)
             counts.update(parts)
     # Not by chance: many names, in all parts.
-    assert min(counts["train"] / 20, counts["validation"], counts["test"]) > 200
+    assert min(counts["train"] / 20, counts["validation"], counts["test"]) > 100
 
 
 def test_what_two_languages_share_is_left_out(made):
     found = where(made)
     assert made[3].keys() == {"in two languages"}
-    assert 3000 < made[3]["in two languages"] < 6000
+    assert 2000 < made[3]["in two languages"] < 6000
     countries = [babel.Locale(language).territories for language in LANGUAGES]
     texts = collections.Counter(name.lower() for names in countries for name in set(names.values()))
     shared = {text for text, count in texts.items() if count > 1}

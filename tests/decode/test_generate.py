@@ -13,7 +13,10 @@ FAMILIES = ("lstm", "transformer")
 EOS = 14  # comes early, late or never
 
 
-@pytest.fixture(scope="module", params=(*RECURRENT, "transformer"))
+OTHERS = [pytest.param(arch, marks=pytest.mark.slow) for arch in RECURRENT if arch not in ("lstm", "mingru")]
+
+
+@pytest.fixture(scope="module", params=["lstm", "mingru", "transformer", *OTHERS])
 def writer(request, writers):
     return writers(request.param)
 

@@ -5,6 +5,7 @@ import sys
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from laws import jit
 
 from experiments import classify
 from nlpx.data.labelled_files import read
@@ -63,10 +64,13 @@ def test_a_run_from_end_to_end(run, files):
         assert (workdir / "plots" / f"{name}.png").read_bytes().startswith(PNG)
     # Accuracy again, a text at a time, from the files alone.
     trained = load(workdir)
+    logits_of = jit(lambda tokens, mask: trained.apply(tokens, mask=mask))
     correct = 0
     for text, label in rows:
-        tokens = jnp.asarray(trained.tokenizer.encode(text)[None])
-        correct += trained.model.labels[int(np.argmax(trained.apply(tokens)))] == label
+        tokens = trained.tokenizer.encode(text)
+        padded = np.pad(tokens, (0, 40 - len(tokens)))[None]
+        logits = logits_of(jnp.asarray(padded), jnp.arange(40)[None] < len(tokens))
+        correct += trained.model.labels[int(np.argmax(logits))] == label
     assert summary["test"]["accuracy"] == pytest.approx(correct / len(rows))
     train = json.loads((workdir / "metrics.jsonl").read_text().partition("\n")[0])
     assert 0 <= train["correct"] <= 1

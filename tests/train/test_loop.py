@@ -150,7 +150,7 @@ KILLS = {
         while_a_checkpoint_is_saved: signal.SIGKILL,
         right_after_a_validation: signal.SIGKILL,
     },
-    "classify": {in_mid_interval: signal.SIGKILL, while_a_checkpoint_is_saved: signal.SIGKILL},
+    "classify": {in_mid_interval: signal.SIGKILL},
 }
 
 
