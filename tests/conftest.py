@@ -1,5 +1,6 @@
 """What all tests share: checked annotations, parity with PyTorch where it is installed, and repeatable examples."""
 
+import gc
 import importlib.util
 import os
 import sys
@@ -23,7 +24,8 @@ from nlpx.train.cpu import use_cpu_devices  # noqa: E402 - under the hook
 use_cpu_devices("data=8")
 jax.devices()
 
-hypothesis.settings.register_profile("nlpx", deadline=None, derandomize=True, max_examples=20)
+gc.set_threshold(200_000, 20, 20)  # tracing makes many objects, few of them garbage
+hypothesis.settings.register_profile("nlpx", deadline=None, derandomize=True, max_examples=12)
 hypothesis.settings.load_profile("nlpx")
 
 NO_TORCH = "PyTorch is not installed; `make test PARITY=1` installs it and runs them"

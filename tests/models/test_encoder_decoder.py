@@ -47,7 +47,7 @@ MODELS = {
 }
 
 
-LESS = ("rnn-one-way", "luong", "luong-dot", "bahdanau-lstm", "transformer", "transformer-learned")
+LESS = ("rnn", "rnn-one-way", "luong", "luong-dot", "bahdanau-lstm", "transformer", "transformer-learned")
 ALL = [pytest.param(name, marks=[pytest.mark.slow] * (name in LESS)) for name in MODELS]
 
 
