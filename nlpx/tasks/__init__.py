@@ -6,6 +6,7 @@ The engine (`nlpx.train`) sums them over devices, accumulation parts and batches
     initial_carry(batch_size)                       what the first batch of a stream needs; () where nothing is carried
     loss(params, batch, carry, dropout_keys, step)  the sums of a batch, and what the next one of its stream needs
     metrics(sums)                                   figures out of the sums of a whole set
+    counted                                         what the loss is a mean over: "token", "text"
 
 Among the sums are `loss` (nats), which is minimized, and `count`, by which it is divided; `tokens` is what a run's
 speed is counted in, where it is another. `dropout_keys` and `step` are None in evaluation.

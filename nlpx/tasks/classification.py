@@ -22,6 +22,7 @@ class Classification(ModelTask):
 
     model: Classifier
     label_smoothing: float = 0.0
+    counted = "text"
 
     def loss(
         self,

@@ -1,6 +1,6 @@
 """What most tasks share."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from nlpx.ops.array_types import Array
 
@@ -9,6 +9,8 @@ class ModelTask:
     """A task around one model, which carries nothing from batch to batch."""
 
     model: Any
+    counted: ClassVar[str] = "token"
+    """What the loss is a mean over."""
 
     def init(self, key: Array) -> Any:
         """The initial parameters."""

@@ -63,6 +63,7 @@ class Run:
         self.workdir, self._sizes = Path(), {}
         self._settings, self._data, self._tokenizer = {}, None, None
         self._dropped: dict[str, Mapping[str, int]] = {}
+        self._unit = "nats"
 
     def open(self, source: Source) -> None:
         """Finds the workdir, and checks that this run may begin or go on there. Writes nothing.
@@ -157,7 +158,7 @@ class Run:
         """
         folder.prepare(self.workdir, self._settings, {**self._settings, **dataclasses.asdict(self.config)})
         self._tokenizer.save(self.workdir)
-        model = self.config.model
+        model, self._unit = self.config.model, f"nats per {engine.task.counted}"
         about = {"config": type(model).__name__, "settings": dataclasses.asdict(model), "sizes": self._sizes}
         folder.write_json(self.workdir / "model.json", about)
         for part, reasons in self._dropped.items():
@@ -186,7 +187,7 @@ class Run:
         folder.write_json(self.workdir / "summary.json", summary)
         records = {summary["arch"]: folder.read_metrics(self.workdir)}
         for x in ("step", "seconds"):
-            plots.plot_losses(records, self.workdir / "plots" / f"loss_by_{x}.png", x=x)
+            plots.plot_losses(records, self.workdir / "plots" / f"loss_by_{x}.png", x=x, unit=self._unit)
         return summary
 
 

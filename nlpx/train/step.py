@@ -32,6 +32,9 @@ SMALL = 2**16
 class Task(Protocol):
     """A model and its loss. The engine asks nothing else."""
 
+    counted: str
+    """What the loss is a mean over, in a word."""
+
     def init(self, key: Key[Array, ""]) -> Any:
         """The initial parameters."""
 
