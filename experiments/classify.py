@@ -61,8 +61,8 @@ def run(config: Config) -> dict[str, Any]:
     columns = {part: {**each.columns, "label": texts.numbers(part, each.kept)} for part, each in encoded.items()}
     engine = Engine(Classification(model, given.label_smoothing), options)
     batches, evaluation = run.bucketed(engine, columns["train"], columns["validation"], given.buckets)
-    sizes = {part: len(each.kept) for part, each in encoded.items()}
-    summary = run.train(engine, batches=batches, evaluation=evaluation, sizes=sizes)
+    amounts = {part: len(each.kept) for part, each in encoded.items()}
+    summary = run.train(engine, batches=batches, evaluation=evaluation, amounts=amounts)
     trained = predict.load(run.workdir, best=config.use.checkpoint == "best")
     found = predict.Labeller(trained).probabilities(columns["test"]["text"]).argmax(axis=1)
     test = metrics.classification_metrics(columns["test"]["label"].tolist(), found.tolist(), texts.labels)

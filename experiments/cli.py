@@ -1,22 +1,17 @@
 """What every entry point does around its own work: parse flags first, import the heavy things after, end clearly.
 
-Exit codes: 0 done, 2 the user's input cannot be used (a line says what and the remedy), 130 stopped by the user.
+Exit codes: 0 done, 2 the input cannot be used (a line, or tyro's box, says why and the remedy), 130 stopped by hand.
 """
 
-import os
-import platform
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import tyro
 
+from nlpx import process
 from nlpx.config import settings_of
 from nlpx.errors import InputError
-
-HUGE_PAGES = "glibc.malloc.hugetlb=1"
-"""Buffers of a compiled step are taken anew each time, and each of their 4 KiB costs a fault: 12 % of a step of a
-10-million-parameter Transformer. glibc reads its tunables only when a process starts, so the process starts again."""
 
 
 def check_read(config: Any, given: set[str]) -> None:
@@ -33,13 +28,14 @@ def check_read(config: Any, given: set[str]) -> None:
         raise InputError(f"{decided}: decided when the model in --workdir was trained; leave out with --predict")
 
 
-def run(main: Callable[[Any], Any], config: type, doc: str | None, *, tunables: str = HUGE_PAGES) -> None:
+def run(main: Callable[[Any], Any], config: type, doc: str | None, *, tunables: str = process.HUGE_PAGES) -> None:
     """Parses the flags of a frozen dataclass (nested ones are groups of flat flags) and calls `main`.
 
     Args:
       config: its `preset(arch)`, if it has one, gives the defaults of an architecture.
       tunables: of glibc, for the whole process.
     """
+    process.print_anything()
     words = [word for argument in sys.argv[1:] for word in argument.split("=", 1)]
     try:
         preset = getattr(config, "preset", lambda arch: config())
@@ -48,13 +44,12 @@ def run(main: Callable[[Any], Any], config: type, doc: str | None, *, tunables: 
         flags = (tyro.conf.OmitArgPrefixes,)
         parsed = tyro.cli(config, prog=name, description=doc, default=preset(arch), config=flags)
         check_read(parsed, {word.replace("--no-", "--").replace("_", "-") for word in words if word.startswith("--")})
-        again = platform.libc_ver()[0] == "glibc" and "GLIBC_TUNABLES" not in os.environ and sys.orig_argv[1:]
-        if again and main.__module__ == "__main__":  # not where a test or a notebook calls it
-            os.execve(sys.executable, [sys.executable, *again], os.environ | {"GLIBC_TUNABLES": tunables})
+        if main.__module__ == "__main__":  # not where a test or a notebook calls it
+            process.restart_with(tunables)
         main(parsed)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as stop:
-        print(str(stop) or "stopped", file=sys.stderr)
-        sys.exit(130)
+        print(str(stop) or "stopped", file=sys.stderr, flush=True)
+        process.leave(130) if main.__module__ == "__main__" else sys.exit(130)

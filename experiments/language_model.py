@@ -54,8 +54,8 @@ def run(config: Config) -> dict[str, Any]:
     def describe(sums):
         return {"bits_per_character": sums["loss"] / characters / math.log(2), **task.metrics(sums)}
 
-    engine, sizes = Engine(task, options), {"train": len(train), "eval": len(valid)}
-    return run.finish(run.train(engine, batches=batches, evaluation=evaluation, describe=describe, sizes=sizes))
+    engine, amounts = Engine(task, options), {"train": len(train), "eval": len(valid)}
+    return run.finish(run.train(engine, batches=batches, evaluation=evaluation, describe=describe, amounts=amounts))
 
 
 def predict(config: Config) -> None:

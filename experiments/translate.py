@@ -71,8 +71,8 @@ def run(config: Config) -> dict[str, Any]:
     task = SequenceToSequence(model, given.label_smoothing, given.scheduled_sampling, options.steps)
     engine, columns = Engine(task, options), {part: task.columns(**each.columns) for part, each in encoded.items()}
     batches, evaluation = run.bucketed(engine, columns["train"], columns["validation"], given.buckets)
-    sizes = {part: len(each.kept) for part, each in encoded.items()}
-    summary = run.train(engine, batches=batches, evaluation=evaluation, sizes=sizes)
+    amounts = {part: len(each.kept) for part, each in encoded.items()}
+    summary = run.train(engine, batches=batches, evaluation=evaluation, amounts=amounts)
     trained = predict.load(run.workdir, best=use.checkpoint == "best")
     translator = predict.Translator(trained, beams=use.beams, length_penalty=use.length_penalty)
     seen = [pairs.test[row] for row in encoded["test"].kept]

@@ -68,9 +68,17 @@ def _names(kind: Any) -> tuple[str, ...]:
     return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
 
 
+MODELS: dict[str, type["BackboneConfig"]] = {}
+"""The configs of models, by the name under which a run notes them: each subclass of `BackboneConfig` enters itself."""
+
+
 @dataclass(frozen=True)
 class BackboneConfig(Settings):
     """Model"""
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        MODELS[cls.__name__] = cls
 
     arch: Literal["elman", "lstm", "gru", "mingru", "minlstm", "transformer"] = "lstm"
     """Backbone."""
@@ -193,10 +201,6 @@ class EncoderDecoderConfig(_Tied, _Bidirectional):
         return EncoderDecoder(vocab_size + 2, self, max_length)
 
 
-MODELS = {config.__name__: config for config in (LanguageModelConfig, ClassifierConfig, EncoderDecoderConfig)}
-"""The configs that build a whole model, by the name under which a run notes them."""
-
-
 @dataclass(frozen=True)
 class TokenConfig(Settings):
     """Text"""
@@ -288,7 +292,7 @@ class PredictConfig(Settings):
     predict: str | None = setting(None, training=False)
     """Train nothing: use the model in --workdir on this text, on each line of this file, or (-) of standard input."""
     checkpoint: Literal["best", "latest"] = setting("best", training=False)
-    """The one of the lowest validation loss, or the last one."""
+    """The one of the lowest validation loss, or the last one; also for the test at the end of a training."""
 
 
 @dataclass(frozen=True)

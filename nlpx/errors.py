@@ -1,6 +1,7 @@
 """The one exception for what a user can mend, and the suggestion of a near name."""
 
 import difflib
+import os
 from collections.abc import Iterable
 
 
@@ -9,6 +10,13 @@ class InputError(ValueError):
 
     Functions raise it (it is a ValueError); entry points print the message and exit with code 2.
     """
+
+
+def unknown_source(kind: str, spec: str, known: Iterable[str]) -> InputError:
+    """An InputError for a SPEC that begins with no known source; a file or folder of that name is what was meant."""
+    if os.path.exists(spec):
+        return InputError(f"{spec} is a file or folder: write file:{spec}")
+    return unknown(kind, spec.partition(":")[0], known)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:

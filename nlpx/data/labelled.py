@@ -9,7 +9,7 @@ import numpy as np
 
 from nlpx.data import labelled_files, languages, tfds_text
 from nlpx.data.pairs import digest, held_out_count, own_parts, set_aside
-from nlpx.errors import InputError, unknown
+from nlpx.errors import InputError, unknown_source
 
 Example = tuple[str, str]
 
@@ -124,7 +124,7 @@ def _load(spec: str, seed: int) -> tuple[dict[str, list[Example]], collections.C
         return {"train": labelled_files.read(argument)}, collections.Counter()
     if source == "tfds":
         return _read_tfds(argument)
-    raise unknown("source of labelled texts", source, ("cldr-languages", "file", "tfds"))
+    raise unknown_source("source of labelled texts", spec, ("cldr-languages", "file", "tfds"))
 
 
 def _read_tfds(argument: str) -> tuple[dict[str, list[Example]], collections.Counter[str]]:

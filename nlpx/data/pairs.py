@@ -7,7 +7,7 @@ import heapq
 from collections.abc import Callable
 
 from nlpx.data import cldr, pair_files
-from nlpx.errors import InputError, unknown
+from nlpx.errors import InputError, unknown_source
 
 Pair = tuple[str, str]
 
@@ -101,7 +101,7 @@ def _load(spec: str, lowercase: bool, seed: int) -> tuple[dict[str, list[Pair]],
         return {"train": pair_files.read_files(argument)}, collections.Counter()
     if source == "tfds":
         return own_parts(pair_files.read_tfds(argument)), collections.Counter()
-    raise unknown("source of pairs", source, ("cldr", "file", "tfds"))
+    raise unknown_source("source of pairs", spec, ("cldr", "file", "tfds"))
 
 
 def own_parts(splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from nlpx.data import cpython_docs, text_files, tfds_text
 from nlpx.data.splits import check_fraction
-from nlpx.errors import InputError, unknown
+from nlpx.errors import InputError, unknown_source
 
 # Each gives a training and a validation text which, run together, are the whole source.
 _SOURCES: dict[str, Callable[[str, float], tuple[str, str]]] = {
@@ -69,7 +69,7 @@ def load_text(spec: str, *, valid: str | None = None, validation_fraction: float
 def _load(spec: str, validation_fraction: float) -> tuple[str, str]:
     source, _, argument = spec.partition(":")
     if source not in _SOURCES:
-        raise unknown("data source", source, _SOURCES)
+        raise unknown_source("data source", spec, _SOURCES)
     return _SOURCES[source](argument, validation_fraction)
 
 

@@ -55,12 +55,17 @@ def paths(argument: str) -> list[str]:
 
 
 def _folder(folder: str) -> list[str]:
-    found = [
-        os.path.join(inner, name)
-        for inner, _, names in os.walk(folder)
-        for name in names
-        if name.removesuffix(".gz").endswith(_ENDINGS) and os.path.isfile(os.path.join(inner, name))
-    ]
+    def refuse(error: OSError) -> None:
+        raise InputError(f"cannot read the folder {error.filename}: {error.strerror}; take it out, or let it be read")
+
+    found, seen = [], set()
+    for inner, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        if (place := os.path.realpath(inner)) in seen:  # a link back to where we came from
+            folders.clear()
+            continue
+        seen.add(place)
+        texts = (name for name in names if name.lower().removesuffix(".gz").endswith(_ENDINGS))
+        found += [path for name in texts if os.path.isfile(path := os.path.join(inner, name))]
     if not found:
         endings = ", ".join(_ENDINGS)
         raise InputError(
@@ -70,7 +75,7 @@ def _folder(folder: str) -> list[str]:
 
 
 def _read_file(path: str) -> str:
-    zipped = path.endswith(".gz")
+    zipped = path.lower().endswith(".gz")
     try:
         with gzip.open(path, "rb") if zipped else open(path, "rb") as file:
             content = file.read()

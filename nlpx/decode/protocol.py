@@ -12,9 +12,11 @@ state: `step` closes over it.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from nlpx.errors import InputError
+from nlpx.ops import KVCache
 from nlpx.ops.array_types import Array, Float, Int, Mask
 
 Step = Callable[[Int[Array, "b t"], Any, Mask | None], tuple[Float[Array, "b t v"], Any]]
@@ -38,12 +40,20 @@ def read_prompt(
     """The logits of what follows the last real token of each row, and the state after it.
 
     Raises:
-      ValueError: nothing to read or to write, or an end token outside the vocabulary.
+      ValueError: nothing to read or to write, an end token outside the vocabulary, or more tokens than the state has
+        room for.
     """
     if tokens < 1:
         raise InputError(f"tokens must be at least 1, not {tokens}")
     if prompt.shape[1] < 1:
         raise InputError("the prompt is empty: give each row at least one token to go on from")
+    caches = jax.tree.leaves(state, is_leaf=lambda part: isinstance(part, KVCache))
+    capacity = min((cache.key.shape[1] for cache in caches if isinstance(cache, KVCache)), default=None)
+    if capacity is not None and capacity < prompt.shape[1] + tokens - 1:
+        raise InputError(
+            f"the state has room for {capacity} tokens, but a prompt of {prompt.shape[1]} and {tokens} more need "
+            f"{prompt.shape[1] + tokens - 1}: give initial_state a larger capacity, or write fewer tokens"
+        )
     logits, state = step(prompt, state, mask)
     vocabulary = logits.shape[-1]
     if eos is not None and not 0 <= eos < vocabulary:

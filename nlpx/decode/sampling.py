@@ -45,18 +45,19 @@ class Sampling:
 def filter_logits(logits: Float[Array, "b v"], sampling: Sampling) -> Float[Array, "b v"]:
     """Logits after temperature, with those that top-k, top-p and min-p leave out at minus infinity.
 
-    Of tokens that tie at the border of top-k, all stay. The most probable token always stays.
+    Of tokens that tie at the border of top-k all stay, at that of top-p the fewest that suffice. The most probable one
+    always stays.
     """
     logits = logits.astype(jnp.float32) / sampling.temperature
     if 0 < sampling.top_k < logits.shape[-1]:
         border = jax.lax.top_k(logits, sampling.top_k)[0][:, -1:]
         logits = jnp.where(logits < border, -jnp.inf, logits)
     if sampling.top_p < 1:
-        descending = jnp.sort(logits, axis=-1, descending=True)
-        probabilities = jax.nn.softmax(descending, axis=-1)
+        order = jnp.argsort(logits, axis=-1, descending=True)  # stable: of equals the lowest token comes first
+        probabilities = jax.nn.softmax(jnp.take_along_axis(logits, order, axis=-1), axis=-1)
         before = jnp.cumsum(probabilities, axis=-1) - probabilities  # the mass of all more probable tokens
-        border = jnp.min(jnp.where(before < sampling.top_p, descending, jnp.inf), axis=-1, keepdims=True)
-        logits = jnp.where(logits < border, -jnp.inf, logits)
+        kept = jnp.take_along_axis(before < sampling.top_p, jnp.argsort(order, axis=-1), axis=-1)
+        logits = jnp.where(kept, logits, -jnp.inf)
     if sampling.min_p > 0:  # of two tokens' probabilities, the ratio is what top-k and top-p leave as it was
         border = logits.max(axis=-1, keepdims=True) + math.log(sampling.min_p)
         logits = jnp.where(logits < border, -jnp.inf, logits)

@@ -92,7 +92,12 @@ class Backbone(nn.Module):
 
         Args:
           capacity: tokens per row that a Transformer's cache has room for; recurrent stacks need none.
+
+        Raises:
+          ValueError: more than there are learned positions.
         """
+        if self.position.kind == "learned" and capacity > self.position.max_length:
+            raise InputError(f"a capacity of {capacity} is beyond the {self.position.max_length} learned positions")
         sizes = (batch_size,) if self.config.recurrent else (batch_size, capacity)
         return BackboneState(self.position.initial_state(batch_size), self.layers.initial_state(*sizes))
 

@@ -277,7 +277,12 @@ class RNN(nn.Module):
     remat: bool | int = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
-    cell_options: Mapping[str, Any] | None = None
+    cell_options: Mapping[str, Any] | tuple[tuple[str, Any], ...] | None = None
+
+    def __post_init__(self):
+        if isinstance(self.cell_options, Mapping):  # as pairs, so that a module can be hashed
+            self.cell_options = tuple(sorted(self.cell_options.items()))
+        super().__post_init__()
 
     @property
     def causal(self) -> bool:
@@ -303,7 +308,7 @@ class RNN(nn.Module):
                 remat=self.remat,
                 dtype=self.dtype,
                 param_dtype=self.param_dtype,
-                **(self.cell_options or {}),
+                **dict(self.cell_options or ()),
             )
 
         self.stack = [layer(False) for _ in range(self.layers)]

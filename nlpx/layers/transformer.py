@@ -1,6 +1,7 @@
 """The Transformer block and its stack (Vaswani 2017, arXiv 1706.03762; pre-norm: Xiong 2020, arXiv 2002.04745)."""
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -17,6 +18,8 @@ from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 
 ACTIVATIONS = {"relu": jax.nn.relu, "gelu": lambda x: jax.nn.gelu(x, approximate=True), "swiglu": jax.nn.silu}
 NORMS = ("pre", "post")
+# Two passes: the mean of squares less the square of the mean loses all digits where the mean is large.
+LayerNorm = functools.partial(nn.LayerNorm, epsilon=1e-5, use_fast_variance=False)
 
 
 class FeedForward(nn.Module):
@@ -90,13 +93,13 @@ class TransformerBlock(nn.Module):
         heads = {"width": self.width, "heads": self.heads, "backend": self.backend, "out_init": out_init, **types}
         self.attention = MultiHeadAttention(causal=self.causal, window=self.window, rotary=self.rotary, **heads)
         self.feed_forward = FeedForward(self.width, self.hidden, activation=self.activation, out_init=out_init, **types)
-        self.attention_norm = nn.LayerNorm(epsilon=1e-5, **types)
-        self.feed_forward_norm = nn.LayerNorm(epsilon=1e-5, **types)
+        self.attention_norm = LayerNorm(**types)
+        self.feed_forward_norm = LayerNorm(**types)
         self.attention_dropout = Dropout(self.dropout)
         self.feed_forward_dropout = Dropout(self.dropout)
         if self.cross:
             self.cross_attention = CrossAttention(rotary=self.rotary, **heads)
-            self.cross_norm = nn.LayerNorm(epsilon=1e-5, **types)
+            self.cross_norm = LayerNorm(**types)
             self.cross_dropout = Dropout(self.dropout)
 
     @nn.nowrap
@@ -197,7 +200,7 @@ class Transformer(nn.Module):
         block = nn.remat(_Stacked) if self.remat else _Stacked
         self.stack = [block(**self.block_options()) for _ in range(self.layers)]
         if self.norm == "pre":
-            self.final_norm = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, param_dtype=self.param_dtype)
+            self.final_norm = LayerNorm(dtype=self.dtype, param_dtype=self.param_dtype)
 
     @nn.nowrap
     def block_options(self) -> dict[str, Any]:

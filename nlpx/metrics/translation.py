@@ -4,9 +4,12 @@ BLEU (Papineni 2002, doi 10.3115/1073083.1073135) and chrF (Popovic 2015, doi 10
 (Post 2018, arXiv 1804.08771), and how many are the reference itself.
 """
 
+import functools
 import itertools
 import math
 import re
+import sys
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,7 +44,7 @@ def translation_metrics(
     chrf = sacrebleu.CHRF(lowercase=lowercase)
     # Without `force`, sacrebleu warns that its input is tokenized.
     tokenized = sacrebleu.BLEU(lowercase=lowercase, tokenize="none", smooth_method="none", force=True)
-    words = [[" ".join(re.findall(r"\w+|[^\w\s]", text)) for text in texts] for texts in (hypotheses, references)]
+    words = [[" ".join(_words().findall(text)) for text in texts] for texts in (hypotheses, references)]
     # Scored first: a signature holds the number of references, which the scorer learns from them.
     scores = {
         "bleu": bleu.corpus_score(list(hypotheses), [list(references)]).score,
@@ -116,6 +119,13 @@ def _exact_match(hypotheses: Sequence[str], references: Sequence[str], lowercase
         return text.strip().lower() if lowercase else text.strip()
 
     return sum(plain(h) == plain(r) for h, r in zip(hypotheses, references, strict=True)) / len(hypotheses)
+
+
+@functools.cache
+def _words() -> re.Pattern[str]:
+    """Words, with the marks on or behind their letters (Hindi, Thai, decomposed accents), and other characters."""
+    marks = "".join(chr(n) for n in range(sys.maxunicode) if unicodedata.category(chr(n)).startswith("M"))
+    return re.compile(rf"[\w{re.escape(marks)}]+|[^\w\s]")
 
 
 def _sacrebleu():

@@ -43,6 +43,7 @@ def keep_real(mask: Bool[Array, "*rows"] | None, values: Array, otherwise: Array
     of None keeps everything."""
     if mask is None:
         return values
+    check_mask(mask, values.shape[: len(mask.shape)])
     return jnp.where(mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim)), values, otherwise)
 
 
@@ -75,6 +76,8 @@ class AttentionMask:
     key_positions: Int[Array, "b s"] | None = None
 
     def __post_init__(self):
+        if self.padding is not None:
+            check_mask(self.padding, self.padding.shape, "padding")
         if self.window is not None and self.window < 1:
             raise InputError(f"an attention window of {self.window} sees nothing: it has to be at least 1")
         if (self.query_segments is None) != (self.key_segments is None):

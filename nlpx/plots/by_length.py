@@ -35,6 +35,6 @@ def plot_by_length(
         axes.set_xlabel("source length (tokens, mean of each group)")
         axes.set_ylabel(label)
         axes.set_xlim(left=0)
-        axes.set_ylim(0, 103)
+        axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
         axes.legend()

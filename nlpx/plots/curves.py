@@ -6,7 +6,7 @@ from typing import Any
 
 from nlpx.plots.figure import png
 
-AXES = {"step": "step", "seconds": "seconds of training"}
+AXES = {"step": "step", "seconds": "seconds of training, compiling included"}
 
 
 def plot_losses(

@@ -4,6 +4,7 @@ trained = predict.load("runs/translate/...")
 predict.Translator(trained)(["lundi 3 mai 2021"])
 """
 
+from nlpx.predict.batches import in_batches
 from nlpx.predict.labels import Labeller
 from nlpx.predict.lines import answer_lines, is_text
 from nlpx.predict.translation import Translated, Translator, check_beams, test_translations
@@ -18,6 +19,7 @@ __all__ = [
     "Writer",
     "answer_lines",
     "check_beams",
+    "in_batches",
     "is_text",
     "load",
     "test_translations",

@@ -7,6 +7,7 @@ import numpy as np
 
 from nlpx import data
 from nlpx.errors import InputError
+from nlpx.models import Classifier
 from nlpx.predict.batches import in_batches
 from nlpx.train.run import Trained
 
@@ -17,9 +18,14 @@ class Labeller:
     Args:
       trained: a run of `experiments.classify`.
       batch_size: texts at a time.
+
+    Raises:
+      ValueError: a model that is no classifier.
     """
 
     def __init__(self, trained: Trained, *, batch_size: int = 64):
+        if not isinstance(trained.model, Classifier):
+            raise InputError(f"a {type(trained.model).__name__} has no labels: give a run of experiments.classify")
         self.labels, self._trained, self._batch_size = trained.model.labels, trained, batch_size
         self._run = jax.jit(
             lambda params, tokens, mask: jax.nn.softmax(trained.model.apply({"params": params}, tokens, mask=mask))

@@ -1,5 +1,6 @@
 """Where questions come from and answers go: one text, the lines of a file, or those of standard input."""
 
+import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,13 +23,15 @@ def _groups(given: str) -> Iterator[list[str]]:
     if is_text(given):
         yield [given]
     elif given == "-":  # somebody may wait for each answer
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape")
         for line in sys.stdin:
             yield [line.rstrip("\r\n")]
     else:
         try:
-            with open(given, encoding="utf-8-sig") as file:
+            with open(given, encoding="utf-8-sig", errors="surrogateescape") as file:
                 lines = [line.rstrip("\n") for line in file]
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise InputError(f"cannot read {given}: {error}") from None
         for start in range(0, len(lines), AT_ONCE):
             yield lines[start : start + AT_ONCE]
@@ -37,17 +40,34 @@ def _groups(given: str) -> Iterator[list[str]]:
 def answer_lines(given: str, answer: Callable[[Sequence[str]], Sequence[str]]) -> None:
     """Prints one answer per line, in order; an empty line stays one, so that lines keep their numbers.
 
+    A line that cannot be answered gives an empty one too, and its number and why on stderr.
+
     Args:
       given: a text, the path of a file, or `-` for standard input, which is answered line by line.
       answer: from texts to answers, each of one line.
 
     Raises:
-      ValueError: a file that cannot be read, or a text that cannot be answered.
+      ValueError: a file that cannot be read, or (after all others were answered) a text that cannot be answered.
     """
+    number, failed = 0, 0
     for lines in _groups(given):
         full = [index for index, line in enumerate(lines) if line.strip()]
         if not full and is_text(given):
             raise InputError("there is nothing to answer: give a text")
-        answers = dict(zip(full, answer([lines[index] for index in full]) if full else (), strict=True))
+        answers: dict[int, str] = {}
+        try:
+            answers = dict(zip(full, answer([lines[index] for index in full]) if full else (), strict=True))
+        except InputError:
+            if is_text(given):
+                raise
+            for index in full:  # which of them?
+                try:
+                    (answers[index],) = answer([lines[index]])
+                except InputError as error:
+                    failed += 1
+                    print(f"line {number + index + 1}: {error}", file=sys.stderr, flush=True)
         for index in range(len(lines)):
             print(answers.get(index, ""), flush=True)
+        number += len(lines)
+    if failed:
+        raise InputError(f"{failed} of {number} lines could not be answered: see above")

@@ -43,6 +43,16 @@ class BPETokenizer(Tokenizer):
             or not splitter.get("use_regex")
         ):
             raise ValueError("not a byte-level BPE without normaliser and prefix space")
+        if missing := set(_library().pre_tokenizers.ByteLevel.alphabet()) - settings["model"]["vocab"].keys():
+            raise ValueError(
+                f"{len(missing)} of the 256 bytes are missing from its vocabulary, and so text would be lost"
+            )
+        if any(added["lstrip"] or added["rstrip"] for added in settings["added_tokens"]):
+            raise ValueError("it has added tokens that swallow the spaces beside them")
+        # Settings of training, which would cut or pad a text, or encode it another way each time.
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        tokenizer.model.dropout = None
 
     @classmethod
     def train(cls, text: str, *, vocab_size: int, min_count: int) -> "BPETokenizer":

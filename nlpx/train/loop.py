@@ -21,6 +21,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from nlpx import process
 from nlpx.config import TrainConfig
 from nlpx.errors import InputError
 from nlpx.train.checkpoint import Checkpoints
@@ -81,9 +82,11 @@ def catch_signals(signals: Iterable[int] = (signal.SIGINT, signal.SIGTERM)) -> I
         before = {number: signal.signal(number, handler) for number in signals}
     except ValueError:  # only the main thread may set handlers; elsewhere signals are its affair
         before = {}
+    process.saving = True
     try:
         yield received
     finally:
+        process.saving = False
         for number, previous in before.items():
             signal.signal(number, previous)
 
@@ -186,7 +189,7 @@ def train(
     with contextlib.ExitStack() as stack:
         stack.callback(checkpoints.close)
         stack.callback(report.close)
-        received = stack.enter_context(catch_signals())
+        received: list[int] = []
         if restored:
             for step in restored.damaged:
                 report.say(
@@ -219,6 +222,8 @@ def train(
                 state, values = engine.train_step(state, engine.put(next(batches)))
                 pending.append((step, values))
                 read_back(keep=0 if step == start + 1 else 1)
+                if step == start + 1:  # before, there is nothing new to save
+                    received = stack.enter_context(catch_signals())
                 report.seconds(tick(), compiling=step == start + 1)
                 if step % config.eval_every == 0 or step == config.steps:
                     read_back(keep=0)
@@ -241,7 +246,8 @@ def train(
             last = checkpoints.latest_step
             kept = f"checkpoint {last} in {workdir} is kept" if last is not None else "there was no checkpoint yet"
             raise DivergedError(
-                f"{error}: {kept}; try a lower learning_rate, a lower clip_norm or a longer warmup"
+                f"{error}: {kept}; try a lower learning_rate, {'a lower' if config.clip_norm else 'some'} clip_norm or "
+                "a longer warmup"
             ) from None
         checkpoints.wait()
         sums = report.state

@@ -86,7 +86,11 @@ class Report:
         if step % self._log_every and step != self._steps:
             return
         interval = self.state["interval"]
-        means = {name: value / interval["count"] for name, value in interval.items() if name not in ("count", "tokens")}
+        means = {
+            name: value / max(interval["count"], 1)
+            for name, value in interval.items()
+            if name not in ("count", "tokens")
+        }
         self.train_loss = means["loss"]
         speed = self._interval_tokens / self._interval_seconds if self._interval_seconds else 0.0
         self.state["steady_tokens"] += self._interval_tokens

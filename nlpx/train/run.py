@@ -6,7 +6,8 @@ An experiment builds the parts between these steps, and measures what came out:
     run.open(text)                        # which workdir; nothing is written before everything is checked
     tokenizer = run.tokenizer(config.text, text.train, text.validation)
     model = run.build(vocab_size=tokenizer.vocab_size)
-    summary = run.train(Engine(task, config.train), batches=..., evaluation=...)
+    engine = Engine(LanguageModelling(model), config.train)
+    summary = run.train(engine, batches=..., evaluation=..., amounts={"train": ..., "eval": ...})
     run.finish(summary)
 """
 
@@ -140,7 +141,7 @@ class Run:
         batches: Iterable[HostBatch],
         evaluation: Iterable[HostBatch],
         describe: Callable[[Mapping[str, float]], dict[str, float]] | None = None,
-        sizes: Mapping[str, int],
+        amounts: Mapping[str, int],
     ) -> dict[str, Any]:
         """Trains to the end, or goes on where this run stopped.
 
@@ -148,7 +149,7 @@ class Run:
           batches: endless, of a Grain iterator.
           evaluation: of the validation set, in order.
           describe: from the sums over the validation set to metrics; None asks the task.
-          sizes: how much data there is.
+          amounts: how much data there is, part by part.
 
         Returns:
           The summary, which `finish` writes.
@@ -164,8 +165,8 @@ class Run:
         for part, reasons in self._dropped.items():
             for why, count in reasons.items():
                 print(f"{part}: {count:,} left out or cut: {why}")
-        amounts = ", ".join(f"{amount:,} {name}" for name, amount in sizes.items())
-        print(f"{model.arch} on {self._data.name}: {amounts}, workdir {self.workdir}", flush=True)
+        how_much = ", ".join(f"{amount:,} {name}" for name, amount in amounts.items())
+        print(f"{model.arch} on {self._data.name}: {how_much}, workdir {self.workdir}", flush=True)
         result = train(
             engine,
             workdir=self.workdir,
@@ -177,7 +178,7 @@ class Run:
             "experiment": self.experiment,
             "arch": model.arch,
             **{name: value for name, value in vars(result).items() if name != "params"},
-            "data": {"name": self._data.name, "sha256": self._data.sha256, **sizes, "dropped": self._dropped},
+            "data": {"name": self._data.name, "sha256": self._data.sha256, **amounts, "dropped": self._dropped},
             "workdir": str(self.workdir),
         }
 
@@ -248,6 +249,8 @@ def load(workdir: str | Path | None, experiment: str | None = None, *, best: boo
         raise InputError(f"{workdir} holds a run of {config.get('experiment')!r}, not of {experiment!r}")
     about = folder.read_json(workdir / "model.json")
     tokenizer = load_tokenizer(workdir)
+    if about["config"] not in MODELS:
+        raise InputError(f"{workdir} holds a model of {about['config']}, which no imported module defines: import it")
     model = from_dict(MODELS[about["config"]], about["settings"]).build(**about["sizes"])
     shapes = jax.eval_shape(model.init, jax.random.key(0), *model.example_inputs())["params"]
     like = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)

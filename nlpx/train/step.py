@@ -167,14 +167,14 @@ def make_train_step(
         rows = jax.tree.leaves(batch)[0].shape[0]
         keys = jax.vmap(lambda row: jax.random.fold_in(step_key, row))(jnp.arange(rows))
         (grads, sums), carry = run((state.params, state.step), batch, state.carry, keys)
-        grads = jax.tree.map(lambda g: g / sums["count"], grads)
+        grads = jax.tree.map(lambda g: g / jnp.maximum(sums["count"], 1), grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        state = state.replace(
-            step=state.step + 1,
-            params=optax.apply_updates(state.params, updates),
-            opt_state=opt_state,
-            carry=carry,
+        updated = optax.apply_updates(state.params, updates), opt_state
+        # Where nothing counts, there is nothing to learn: neither decay nor momentum go on then.
+        params, opt_state = jax.tree.map(
+            lambda new, old: jnp.where(sums["count"] > 0, new, old), updated, (state.params, state.opt_state)
         )
+        state = state.replace(step=state.step + 1, params=params, opt_state=opt_state, carry=carry)
         return state, {**sums, "grad_norm": optax.tree.norm(grads)}
 
     return train_step

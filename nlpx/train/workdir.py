@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,24 @@ def _differences(found: Any, wanted: Mapping[str, Any]) -> list[str]:
     return different
 
 
+def check_path(workdir: Path) -> None:
+    """Refuses a folder whose checkpoints could be written, but not found again: Orbax takes such names for patterns or
+    for places on other machines, or cannot write them down.
+
+    Raises:
+      ValueError: names what is wrong with the path, from the root on.
+    """
+    whole = str(workdir.absolute())
+    if special := sorted(set(whole) & set("*?[]\\")):
+        raise InputError(f"{workdir} lies at {whole}, and checkpoints cannot be read below a name with {special[0]!r}")
+    if re.match(r"\w+:", str(workdir)):
+        raise InputError(f"{workdir} looks like a place on another machine: begin a folder of this name with ./")
+    try:
+        whole.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError(f"the name of {whole!r} is not UTF-8: choose another workdir") from None
+
+
 def check(workdir: Path, settings: Mapping[str, Any]) -> None:
     """Checks, writing nothing, that a run of these settings may begin or go on in the folder.
 
@@ -61,6 +80,7 @@ def check(workdir: Path, settings: Mapping[str, Any]) -> None:
     Raises:
       ValueError: it holds something else or a run of other settings (names them), or is no folder.
     """
+    check_path(workdir)
     try:
         names = [path.name for path in workdir.iterdir()]
     except FileNotFoundError:

@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from nlpx.data import load_text
+from nlpx.data import load_labelled, load_pairs, load_text
 from nlpx.errors import InputError
 
 
@@ -49,3 +49,10 @@ def test_refusals(folder):
     (folder / "c.txt").write_text("c")
     with pytest.raises(InputError, match="leaves no training text"):
         load_text(f"file:{folder}/c.txt")
+
+
+@pytest.mark.parametrize("load", [load_text, load_pairs, load_labelled])
+def test_a_file_without_file_is_understood(tmp_path, load):
+    (tmp_path / "some.txt").write_text("text")
+    with pytest.raises(InputError, match=f"write file:{tmp_path / 'some.txt'}"):
+        load(str(tmp_path / "some.txt"))

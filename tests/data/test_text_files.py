@@ -79,3 +79,16 @@ def test_unreadable(tmp_path):
     (tmp_path / "a").write_text("a")
     (tmp_path / "a").chmod(0)
     refuse(f"{tmp_path}/a", "cannot read .*Permission")
+
+
+def test_linked_folders_and_capital_endings_are_read_and_a_circle_ends(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "ONE.TXT").write_text("one\n")
+    with gzip.open(tmp_path / "two.txt.GZ", "wt") as file:
+        file.write("two\n")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "three.txt").write_text("three\n")
+    (tmp_path / "a" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "a" / "circle").symlink_to(tmp_path / "a")
+    assert read(str(tmp_path / "a")) == "one\nthree\n"
+    assert read(str(tmp_path / "two.txt.GZ")) == "two\n"

@@ -2,8 +2,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from laws import jit
 
-from nlpx.config import RECURRENT
+from nlpx.config import RECURRENT, LanguageModelConfig
 from nlpx.decode import Sampling, generate
 from nlpx.errors import InputError
 
@@ -163,3 +164,16 @@ def test_what_cannot_be_decoded_is_named(length, options, named):
     keys = jax.random.split(jax.random.key(0), 1)
     with pytest.raises(InputError, match=named):
         generate(step, None, jnp.zeros((1, length), jnp.int32), keys, **{"tokens": 2, **options})
+
+
+def test_more_than_the_cache_or_the_positions_hold_is_refused(writers, prompt):
+    writer, prompt = writers("transformer"), jnp.asarray(prompt)
+    keys = jax.random.split(jax.random.key(0), 3)
+    state = writer.state(prompt, 4)  # room for the prompt and three more: the last is not read
+    assert generate(writer.step, state, prompt, keys, tokens=4).tokens.shape == (3, 4)
+    with pytest.raises(InputError, match="the state has room for 8 tokens, but a prompt of 5 and 5 more need 9"):
+        generate(writer.step, state, prompt, keys, tokens=5)
+    learned = LanguageModelConfig("transformer", layers=1, width=8, heads=2).build(23, max_length=7)
+    variables = jit(learned.init)(jax.random.key(0), prompt)
+    with pytest.raises(InputError, match="a capacity of 8 is beyond the 7 learned positions"):
+        learned.apply(variables, 3, 8, method="initial_state")

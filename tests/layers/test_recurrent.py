@@ -312,3 +312,10 @@ def test_the_state_of_another_stack_raises(state, message):
     variables = random_variables(rnn)
     with pytest.raises(ValueError, match=message):
         rnn.apply(variables, X, state=state)
+
+
+def test_a_module_with_options_can_be_hashed_and_told_apart():
+    relu, again, plain = (RNN("elman", 4, cell_options=options) for options in ({"activation": "relu"},) * 2 + (None,))
+    assert hash(relu) == hash(again)
+    assert relu == again != plain
+    assert relu == RNN("elman", 4, cell_options=(("activation", "relu"),))

@@ -7,6 +7,7 @@ import pytest
 from laws import assert_close, assert_identical, jit, randomized
 
 from nlpx.layers import FeedForward, Transformer, TransformerBlock
+from nlpx.layers.transformer import LayerNorm
 
 B, T, D, H, HIDDEN = 3, 6, 8, 2, 12
 X = jax.random.normal(jax.random.key(0), (B, T, D))
@@ -371,3 +372,14 @@ def test_a_memory_and_cross_go_together(decoder):
         plain.apply(variables, X, method="remember")
     with pytest.raises(ValueError, match=r"memory of 1 blocks .* stack of 2"):
         stack.apply(variables, X, memory=memory[:1])
+
+
+@pytest.mark.parametrize("mean", [0.0, 1_000.0, 10_000.0])
+def test_the_norm_is_right_where_the_mean_is_large(mean):
+    x = np.random.default_rng(0).normal(mean, 1, (5, 16)).astype(np.float32)
+    exact = x.astype(np.float64)
+    exact = (exact - exact.mean(-1, keepdims=True)) / np.sqrt(exact.var(-1, keepdims=True) + 1e-5)
+    norm = LayerNorm()
+    y = norm.apply(norm.init(jax.random.key(0), x), x)
+    # A number near the mean is known to 6e-8 of itself before anything is computed.
+    np.testing.assert_allclose(y, exact, atol=1e-5 + 4e-7 * mean)

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from nlpx.metrics import metrics_by_length, translation_metrics
+from nlpx.metrics.translation import _words
 
 REFERENCE = "the cat sat on the mat ."
 
@@ -119,3 +120,9 @@ def test_without_sacrebleu_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(ValueError, match=r"pip install 'nlpx\[experiments\]'"):
         translation_metrics(["a"], ["a"])
+
+
+@pytest.mark.parametrize("text", ["हिन्दी में", "ภาษาไทยนี้", "e\u0301te\u0301 là", "العَرَبِيَّة"])
+def test_marks_belong_to_their_letters(text):
+    """The words of the tokenized score are those between the spaces."""
+    assert _words().findall(text) == text.split()

@@ -1,3 +1,4 @@
+import builtins
 import io
 import sys
 
@@ -5,6 +6,7 @@ import pytest
 
 from nlpx.errors import InputError
 from nlpx.predict import answer_lines, is_text
+from nlpx.text.tokenizer import utf8
 
 
 @pytest.fixture
@@ -112,20 +114,39 @@ def test_a_text_without_anything_is_refused(text):
         answer_lines(text, list)
 
 
-def test_a_file_that_is_no_text_is_named(tmp_path):
+def test_a_line_that_is_no_text_is_named_and_the_others_answered(tmp_path, capsys):
     path = tmp_path / "texts"
-    path.write_bytes(b"un\n\xff\xfe\n")
-    with pytest.raises(InputError, match=f"cannot read {path}"):
-        answer_lines(str(path), list)
+    path.write_bytes(b"\xef\xbb\xbfun\n\xff\xfe\ntrois\n")
+
+    def answer(texts):
+        for text in texts:
+            utf8(text)
+        return texts
+
+    with pytest.raises(InputError, match="1 of 3 lines could not be answered"):
+        answer_lines(str(path), answer)
+    captured = capsys.readouterr()
+    assert captured.out == "un\n\ntrois\n"
+    assert captured.err.startswith("line 2: ")
+    assert "is not valid Unicode" in captured.err
 
 
-def test_what_cannot_be_answered_ends_it_after_what_could(monkeypatch, capsys):
+def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    (tmp_path / "texts").write_text("un")
+    monkeypatch.setattr(builtins, "open", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "denied")))
+    with pytest.raises(InputError, match=f"cannot read {tmp_path / 'texts'}"):
+        answer_lines(str(tmp_path / "texts"), list)
+
+
+def test_what_cannot_be_answered_is_named_and_the_others_answered(monkeypatch, capsys):
     def answer(texts):
         if texts[0] == "deux":
             raise InputError("not this one")
         return texts
 
     monkeypatch.setattr(sys, "stdin", io.StringIO("un\ndeux\ntrois\n"))
-    with pytest.raises(InputError, match="not this one"):
+    with pytest.raises(InputError, match="1 of 3 lines could not be answered"):
         answer_lines("-", answer)
-    assert capsys.readouterr().out == "un\n"
+    captured = capsys.readouterr()
+    assert captured.out == "un\n\ntrois\n"
+    assert captured.err == "line 2: not this one\n"

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -5,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -107,3 +109,28 @@ def test_a_later_fork_is_silent_and_the_environment_is_kept():
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+
+
+@pytest.fixture
+def foreign():
+    """A tokenizer of other hands, as the library itself has it."""
+    return tokenizers.Tokenizer.from_str(json.dumps(BPETokenizer.train(TEXT, vocab_size=300, min_count=2).to_json()))
+
+
+def test_settings_of_other_hands_that_would_lose_text_are_switched_off(foreign):
+    foreign.enable_truncation(16)
+    foreign.enable_padding(length=50)
+    foreign.model.dropout = 0.9
+    ours, long = BPETokenizer(foreign), TEXT * 3
+    ids = ours.encode(long)
+    assert ours.decode(ids) == long
+    np.testing.assert_array_equal(ours.encode(long), ids)
+    assert len(ids) == len(BPETokenizer.train(TEXT, vocab_size=300, min_count=2).encode(long))
+
+
+def test_a_vocabulary_without_all_bytes_is_refused(foreign):
+    settings = json.loads(foreign.to_str())
+    del settings["model"]["vocab"]["Ġ"]
+    settings["model"]["merges"] = []
+    with pytest.raises(ValueError, match="1 of the 256 bytes are missing"):
+        BPETokenizer.from_json(settings)

@@ -182,3 +182,13 @@ def test_evaluation_is_the_mean_over_all_tokens(make_engine, make_batches, arch,
     for sums in results:
         assert sums["count"] == count
         assert sums["loss"] / count == pytest.approx(total / count, rel=1e-6)
+
+
+def test_a_step_in_which_nothing_counts_changes_nothing(make_engine, make_batches):
+    engine = make_engine(optimizer="adamw", beta1=0.9, learning_rate=0.1, weight_decay=0.1)
+    first, second = make_batches(2)
+    state, _ = engine.train_step(engine.init(), engine.put(first))
+    before = jax.device_get((state.params, state.opt_state))
+    state, metrics = engine.train_step(state, engine.put({**second, "mask": second["mask"] & False}))
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get((state.params, state.opt_state)), before)
+    assert (int(state.step), float(metrics["count"]), float(metrics["loss"])) == (2, 0, 0)

@@ -1,5 +1,6 @@
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -103,3 +104,20 @@ def test_a_damaged_line_before_the_last_is_named(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"st\n{"step": 3}\n')
     with pytest.raises(InputError, match="damaged at line 2"):
         folder.read_metrics(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["[1]", "lr[0.1]", "a*b", "**", "what?", "back\\slash", "gs:", "gs:bucket", "\udcff"])
+def test_a_folder_in_which_checkpoints_would_be_lost_is_refused(tmp_path, monkeypatch, name):
+    """Orbax writes them there, and does not find them again."""
+    monkeypatch.chdir(tmp_path)
+    for workdir in (Path(name), Path(name) / "run"):
+        with pytest.raises(InputError, match=r"checkpoints cannot be read|another machine|not UTF-8"):
+            folder.check(workdir, CONFIG)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_below_one_that_is_a_pattern_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "[1]").mkdir()
+    monkeypatch.chdir(tmp_path / "[1]")
+    with pytest.raises(InputError, match=r"cannot be read below a name with '\['"):
+        folder.prepare(Path("run"), CONFIG)
