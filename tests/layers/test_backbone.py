@@ -1,12 +1,10 @@
-"""The laws for both families at once: what a backbone is made of keeps them in tests of its own."""
+"""What is the backbone's own; its laws are in `test_laws`."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from laws import CAPACITY, WIDTH, Subject, assert_identical, changed_by_a_token, check_chunks, check_padding, jit
+from laws import CAPACITY, WIDTH, Subject, assert_identical, jit
 
 from nlpx.config import BackboneConfig
 from nlpx.layers import Backbone, BackboneState, make_positions
@@ -15,45 +13,6 @@ from nlpx.layers import Backbone, BackboneState, make_positions
 def backbone(arch, *, causal=True, **options):
     config = BackboneConfig(arch, layers=1, width=WIDTH, heads=2, **options)
     return Backbone(config, make_positions(config, CAPACITY), causal)
-
-
-CAUSAL = {
-    "gru": Subject(backbone("gru", positions="sinusoidal", initial="learned")),
-    "transformer": Subject(backbone("transformer", positions="learned", hidden=12)),
-}
-BIDIRECTIONAL = {
-    "gru": Subject(backbone("gru", causal=False)),
-    "transformer": Subject(backbone("transformer", causal=False, positions="rotary", hidden=12)),
-}
-EVERY = CAUSAL | {f"{name}-bidirectional": subject for name, subject in BIDIRECTIONAL.items()}
-
-
-@pytest.mark.parametrize("name", CAUSAL)
-@given(data=st.data())
-def test_chunks_give_what_the_whole_gives(name, data):
-    check_chunks(CAUSAL[name], data)
-
-
-@pytest.mark.parametrize("name", EVERY)
-@given(data=st.data())
-def test_padding_changes_nothing(name, data):
-    check_padding(EVERY[name], data)
-
-
-@pytest.mark.parametrize("name", CAUSAL)
-@given(data=st.data())
-def test_a_token_changes_nothing_before_it(name, data):
-    before, at = changed_by_a_token(CAUSAL[name], data)
-    assert not before.any()
-    assert at.all()
-
-
-@pytest.mark.parametrize("name", BIDIRECTIONAL)
-@given(data=st.data())
-def test_a_token_changes_what_stands_before_it_if_bidirectional(name, data):
-    before, at = changed_by_a_token(BIDIRECTIONAL[name], data)
-    assert before.all()
-    assert at.all()
 
 
 def test_a_decoder_looks_back_at_what_is_real_of_its_memory():
@@ -88,12 +47,14 @@ def test_bfloat16_is_what_the_layers_compute_in():
 
 
 def test_parameters_lie_where_those_of_the_stack_do():
-    shapes = jax.eval_shape(CAUSAL["transformer"].module.init, jax.random.key(0), jnp.zeros((1, 1, WIDTH)))
+    shapes = jax.eval_shape(
+        backbone("transformer", positions="learned").init, jax.random.key(0), jnp.zeros((1, 1, WIDTH))
+    )
     assert shapes["params"].keys() == {"position", "stack_0", "final_norm"}
 
 
 def test_a_state_without_a_cache_cannot_be_continued():
-    subject = CAUSAL["transformer"]
+    subject = Subject(backbone("transformer", positions="learned", hidden=12))
     _, state = subject.run(subject.inputs(0, 2))
     assert_identical(state, BackboneState(np.full(5, 2, np.int32), None))
     with pytest.raises(ValueError, match="keeps no cache"):

@@ -1,9 +1,28 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from laws import WIDTH, Subject, changed_by_a_token, check_chunks, check_padding
+from laws import CAPACITY, WIDTH, Subject, changed_by_a_token, check_chunks, check_padding
 
-from nlpx.layers import GRU, LSTM, RNN, Elman, MinLSTM, MultiHeadAttention, Positions, Transformer, TransformerBlock
+from nlpx.config import BackboneConfig
+from nlpx.layers import (
+    GRU,
+    LSTM,
+    RNN,
+    Backbone,
+    Elman,
+    MinLSTM,
+    MultiHeadAttention,
+    Positions,
+    Transformer,
+    TransformerBlock,
+    make_positions,
+)
+
+
+def backbone(arch, *, causal=True, **options):
+    config = BackboneConfig(arch, layers=1, width=WIDTH, heads=2, **options)
+    return Backbone(config, make_positions(config, CAPACITY), causal)
+
 
 CAUSAL = {
     "elman": Subject(Elman(5)),
@@ -23,6 +42,8 @@ CAUSAL = {
     "block-post": Subject(TransformerBlock(WIDTH, 4, 12, norm="post", activation="relu")),
     "transformer": Subject(Transformer(WIDTH, 2, 2, 12)),
     "transformer-llama": Subject(Transformer(WIDTH, 2, 2, 12, activation="swiglu", rotary=True, window=3, remat=True)),
+    "backbone-gru": Subject(backbone("gru", positions="sinusoidal", initial="learned")),
+    "backbone-transformer": Subject(backbone("transformer", positions="learned", hidden=12)),
     "positions-none": Subject(Positions("none", WIDTH, 9)),
     "positions-sinusoidal": Subject(Positions("sinusoidal", WIDTH, 9)),
     "positions-learned": Subject(Positions("learned", WIDTH, 9)),
@@ -32,6 +53,8 @@ BIDIRECTIONAL = {
     "rnn-sum": Subject(RNN("mingru", 5, layers=2, bidirectional=True, merge="sum", residual=True)),
     "attention": Subject(MultiHeadAttention(WIDTH, 2, causal=False)),
     "transformer": Subject(Transformer(WIDTH, 1, 1, 12, norm="post", causal=False)),
+    "backbone-gru": Subject(backbone("gru", causal=False)),
+    "backbone-transformer": Subject(backbone("transformer", causal=False, positions="rotary", hidden=12)),
 }
 WINDOWED = Subject(MultiHeadAttention(WIDTH, 2, causal=False, window=2, rotary=True))
 EVERY = (
