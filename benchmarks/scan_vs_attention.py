@@ -53,12 +53,16 @@ from benchmarks.sequence_peers import PEERS
 from benchmarks.sequence_programs import SWEEPS, Case, Who, give_back_memory
 from benchmarks.sequence_report import in_order, print_report
 from experiments import cli
+from nlpx import process
 from nlpx.errors import InputError
 
 DEVICES_MINUTES = 5.0
 """Within which the sweep over devices may measure again, after the others."""
 TUNABLES = ":".join(
-    (cli.HUGE_PAGES, *(f"glibc.malloc.{name}" for name in ("arena_max=1", "mmap_max=0", f"trim_threshold={1 << 62}")))
+    (
+        process.HUGE_PAGES,
+        *(f"glibc.malloc.{name}" for name in ("arena_max=1", "mmap_max=0", f"trim_threshold={1 << 62}")),
+    )
 )
 """What a program needs at once stays with the process from call to call, in one heap. Else the C library takes most of
 what is above 32 MiB from the kernel each time, and in a virtual machine that is a matter of luck: calls that take
