@@ -34,7 +34,7 @@ def check_able(rnn: RNN, target: str, **able: tuple[Any, ...]) -> Any:
     """
     if rnn.cell not in CELLS:
         raise unknown("cell", rnn.cell, CELLS)
-    layer = CELLS[rnn.cell](rnn.width, **(rnn.cell_options or {}))
+    layer = CELLS[rnn.cell](rnn.width, **dict(rnn.cell_options or ()))
     able = ABLE | able
     if not rnn.bidirectional:
         able.pop("merge", None)
