@@ -37,7 +37,8 @@ def drawn(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("x", "label", "points"), [("step", "step", [1, 2]), ("seconds", "seconds of training, compiling included", [0.5, 1.5])]
+    ("x", "label", "points"),
+    [("step", "step", [1, 2]), ("seconds", "seconds of training, compiling included", [0.5, 1.5])],
 )
 def test_every_run_has_its_curves(drawn, x, label, points):
     path, seen = drawn(RUNS, x=x)
