@@ -64,19 +64,25 @@ EVERY = (
 )
 
 
-@pytest.mark.parametrize("name", CAUSAL)
+def quick_first(names):
+    """Names for a test; what a part of another subject holds as well is only for the slow tests."""
+    held = {"transformer": "backbone-transformer", "block-pre": "backbone-transformer", "rnn-elman": "elman"}
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name in held)) for name in names]
+
+
+@pytest.mark.parametrize("name", quick_first(CAUSAL))
 @given(data=st.data())
 def test_chunks_give_what_the_whole_gives(name, data):
     check_chunks(CAUSAL[name], data)
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", quick_first(EVERY))
 @given(data=st.data())
 def test_padding_changes_nothing(name, data):
     check_padding(EVERY[name], data)
 
 
-@pytest.mark.parametrize("name", CAUSAL)
+@pytest.mark.parametrize("name", quick_first(CAUSAL))
 @given(data=st.data())
 def test_a_token_changes_nothing_before_it(name, data):
     before, at = changed_by_a_token(CAUSAL[name], data)

@@ -77,7 +77,7 @@ SUBJECTS = {name: Subject(Decoder(MODELS[name])) for name in ("rnn", "bahdanau",
 KINDS = [pytest.param(name, marks=[pytest.mark.slow] * (name in ("rnn", "luong"))) for name in SUBJECTS]
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", [pytest.param("transformer-rotary", marks=pytest.mark.slow), *KINDS[:3]])
 @given(data=st.data())
 def test_chunks_of_the_target_give_what_the_whole_gives(name, data):
     check_chunks(SUBJECTS[name], data)

@@ -85,7 +85,7 @@ def test_the_engine_trains_it_on_any_devices_and_parts(arch):
     task = make_task(arch, model={"dropout": 0.2, "pooling": "attention"}, label_smoothing=0.1)
     plain = TrainConfig(steps=6, batch_size=ROWS, learning_rate=0.05, mesh="data=1", warmup=0)
     runs = []
-    for changes in ({}, {"mesh": "data=8"}, {"mesh": "data=8", "grad_accumulation": 2}):
+    for changes in ({}, {"mesh": "data=8", "grad_accumulation": 2}):
         engine = Engine(task, dataclasses.replace(plain, **changes))
         state, curve = engine.init(), []
         for _ in range(6):
@@ -95,8 +95,7 @@ def test_the_engine_trains_it_on_any_devices_and_parts(arch):
     curve, evaluated = runs[0]
     assert curve[-1]["loss"] < 0.8 * curve[0]["loss"]
     assert evaluated["count"] == 2 * (ROWS - len(FILLERS))
-    for run in runs[1:]:
-        assert_close(run, runs[0], 1e-4)
+    assert_close(runs[1], runs[0], 1e-4)
 
 
 def test_accuracy_is_the_part_that_is_correct():
