@@ -50,12 +50,20 @@ def leave(code: int) -> None:
 
 
 def restart_with(tunables: str) -> None:
-    """Starts this process anew with tunables of glibc, which reads them only when a process starts; not where it is
-    another C library, or the environment has some."""
-    if platform.libc_ver()[0] == "glibc" and "GLIBC_TUNABLES" not in os.environ and sys.orig_argv[1:]:
+    """Starts this process anew with what is read only when a process starts, where something is to be changed.
+
+    That is tunables of glibc, unless it is another C library or the environment has some, and UTF-8 where Python takes
+    names of files for ASCII: storage takes them for UTF-8, and would not find a folder with another letter in its name.
+    """
+    wanted = {}
+    if platform.libc_ver()[0] == "glibc" and "GLIBC_TUNABLES" not in os.environ:
+        wanted["GLIBC_TUNABLES"] = tunables
+    if sys.getfilesystemencoding() == "ascii" and os.environ.get("PYTHONUTF8") != "1":
+        wanted["PYTHONUTF8"] = "1"
+    if wanted and sys.orig_argv[1:]:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # kept until the new one can hear it
         time.sleep(0.02)  # for the thread to hear one that came just before
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | {"GLIBC_TUNABLES": tunables})
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | wanted)
 
 
 def print_anything() -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C before a training has begun: while Python imports, while JAX compiles."""
+"""Ctrl-C before a training has begun: while Python imports, while JAX compiles. And what is printed and read in."""
 
 import os
 import signal
@@ -35,3 +35,13 @@ def test_what_a_terminal_cannot_show_is_printed_as_its_code():
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True, capture_output=True)
     assert result.stdout == b"caf\\xe9\n"
+
+
+@pytest.mark.parametrize(("options", "read"), [([], "'caf\\xe9'"), (["-X", "utf8=0"], "'caf\\udcc3\\udca9'")])
+def test_where_names_are_taken_for_ascii_it_starts_again_in_utf_8(options, read):
+    """Once: an option for Python itself is stronger than the environment, and stays."""
+    code = "import sys; from nlpx import process; process.restart_with(''); print(ascii(sys.argv[1]))"
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, *options, "-c", code, "caf\u00e9".encode()]
+    result = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True, timeout=60)
+    assert result.stdout.strip() == read

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nlpx.errors import InputError
-from nlpx.plots.figure import draw_shares, png
+from nlpx.plots.figure import LABEL, draw_shares, png
 
 SIZE = 4
 """Inches all cells take together, where that makes a cell neither smaller nor larger than these."""
@@ -19,8 +19,8 @@ DIGIT = 0.64
 
 
 def plot_confusion(confusion: ArrayLike, labels: Sequence[str], path: Path, title: str | None = None) -> None:
-    """Draws counts as shades, each by its share of the true label's row, and writes a PNG that grows with the labels.
-    The counts stand in the cells, where they are not too long for them.
+    """Draws counts as shades, each by its share of the true label's row, and writes a PNG that grows with the labels,
+    up to 4,000 pixels a side. The counts stand in the cells, where they are not too long and each label has its place.
 
     Args:
       confusion: (true, predicted) counts, as `nlpx.metrics.classification_metrics` gives them.
@@ -35,12 +35,14 @@ def plot_confusion(confusion: ArrayLike, labels: Sequence[str], path: Path, titl
     if not np.issubdtype(counts.dtype, np.integer):
         raise InputError(f"a confusion has to be counts, whole numbers, not {counts.dtype}")
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    cell = float(np.clip(SIZE / n, *CELL))
-    room = 0.85 * 72 * cell / DIGIT  # a count fits if its digits times its points are no more
-    font = float(np.clip(room / len(str(counts.max())), *FONT))
+    side = n * float(np.clip(SIZE / n, *CELL))
     names = {"row_label": "true", "column_label": "predicted", "bar_label": "share of the true label"}
-    with png(path, cell * n, cell * n, grow=True) as figure:
+    with png(path, side, side, grow=True) as figure:
         axes = draw_shares(figure, shares, labels, labels, **names, title=title)
+        cell = figure.get_figwidth() / n
+        # A count fits if its digits times its points are no more than this.
+        room = 0.85 * 72 * cell / DIGIT if cell >= LABEL else 0
+        font = float(np.clip(room / len(str(counts.max())), *FONT))
         for (row, column), count in np.ndenumerate(counts):
             if len(str(count)) * font <= room:
                 color = "white" if shares[row, column] > 0.5 else "black" if count else "0.6"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+DPI = 120
+LARGEST = 24
+"""Inches of a side that grows with the data. With the words around it the picture stays below 4,000 pixels."""
+LABEL = 0.28
+"""Inches from one word on an axis to the next that can be read."""
+LETTERS = 32
+"""Of a word on an axis; a longer one is cut."""
+
 
 @contextmanager
 def png(path: Path, width: float = 7, height: float = 4.5, *, grow: bool = False) -> Iterator[Figure]:
@@ -20,18 +29,21 @@ def png(path: Path, width: float = 7, height: float = 4.5, *, grow: bool = False
 
     Args:
       width, height: in inches.
-      grow: whether the picture grows around the figure by what stands outside it. If not, all is fitted into it.
+      grow: whether the picture grows around the figure by what stands outside it, and the figure with the data, up to
+        `LARGEST`. If not, all is fitted into it.
     """
     import matplotlib
 
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
+    if grow:
+        width, height = min(width, LARGEST), min(height, LARGEST)
     figure = plt.figure(figsize=(width, height), layout=None if grow else "constrained")
     try:
         yield figure
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=120, **({"bbox_inches": "tight", "pad_inches": 0.15} if grow else {}))
+        figure.savefig(path, dpi=DPI, **({"bbox_inches": "tight", "pad_inches": 0.15} if grow else {}))
     finally:
         plt.close(figure)
 
@@ -49,6 +61,9 @@ def draw_shares(
 ) -> Axes:
     """Fills a growing figure with cells in shades of 0 to 1; their words, a bar of the shades and the title around it.
 
+    Where cells are too small for a word each, every n-th word is shown, and no line between cells. Where they are
+    smaller than a pixel, neighbours share one, in the shade of the darkest.
+
     Args:
       shares: (rows, columns), 0 to 1.
 
@@ -57,17 +72,26 @@ def draw_shares(
     """
     width, height = figure.get_size_inches()
     axes = figure.add_axes((0, 0, 1, 1))
-    image = axes.imshow(shares, vmin=0, vmax=1, cmap="Greys", aspect="equal")
+    down, across = (math.ceil(n / (DPI * inches)) for n, inches in ((len(rows), height), (len(columns), width)))
+    shares = np.maximum.reduceat(shares, range(0, len(rows), down), axis=0)
+    shares = np.maximum.reduceat(shares, range(0, len(columns), across), axis=1)
+    extent = (-0.5, across * shares.shape[1] - 0.5, down * shares.shape[0] - 0.5, -0.5)
+    shading = {"vmin": 0, "vmax": 1, "cmap": "Greys", "interpolation": "nearest"}
+    image = axes.imshow(shares, extent=extent, aspect="auto", **shading)
+    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
-    # Words are no formulas: a dollar sign in them is one.
-    axes.set_xticks(range(len(columns)), columns, rotation=60, ha="left", rotation_mode="anchor", parse_math=False)
-    axes.set_yticks(range(len(rows)), rows, parse_math=False)
+    slanted = {"rotation": 60, "ha": "left", "rotation_mode": "anchor"}
+    for axis, words, inches, style in ((axes.xaxis, columns, width, slanted), (axes.yaxis, rows, height, {})):
+        every = math.ceil(LABEL * len(words) / inches - 1e-6)  # past the rounding of a cell just large enough
+        shown = [word if len(word) <= LETTERS else word[: LETTERS - 1] + "…" for word in words[::every]]
+        # Words are no formulas: a dollar sign in them is one.
+        axis.set_ticks(range(0, len(words), every), shown, parse_math=False, **style)
+        if every == 1:
+            axis.set_ticks(np.arange(len(words) + 1) - 0.5, minor=True)
+            axis.grid(which="minor", color="0.85", linewidth=0.5)
     axes.set_xlabel(column_label)
     axes.set_ylabel(row_label)
-    axes.set_xticks(np.arange(len(columns) + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(len(rows) + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="0.85", linewidth=0.5)
     axes.tick_params(which="minor", length=0)
     bar = min(max(height, 1.5), 5)
     beside = figure.add_axes((1 + 0.4 / width, 1 - bar / height, 0.15 / width, bar / height))

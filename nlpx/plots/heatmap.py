@@ -7,10 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nlpx.errors import InputError
-from nlpx.plots.figure import draw_shares, png
-
-CELL = 0.28
-"""Inches a word takes on either axis."""
+from nlpx.plots.figure import LABEL, draw_shares, png
 
 
 def plot_attention(
@@ -20,7 +17,8 @@ def plot_attention(
     path: Path,
     title: str | None = None,
 ) -> None:
-    """Draws weights as shades of 0 to 1, with the words on both axes, and writes a PNG that grows with their number.
+    """Draws weights as shades of 0 to 1, with the words on both axes, and writes a PNG that grows with their number, up
+    to 4,000 pixels a side.
 
     Args:
       weights: (target, source); each target word's weights over the source words.
@@ -33,5 +31,5 @@ def plot_attention(
     if weights.shape != (t, s) or not weights.size:
         raise InputError(f"attention weights of shape {weights.shape} do not fit {t} target and {s} source tokens")
     labels = {"row_label": "target", "column_label": "source", "bar_label": "attention weight"}
-    with png(path, CELL * s, CELL * t, grow=True) as figure:
+    with png(path, LABEL * s, LABEL * t, grow=True) as figure:
         draw_shares(figure, weights, target_tokens, source_tokens, **labels, title=title)

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nlpx.decode import Sampling, extend
 from nlpx.errors import InputError
+from nlpx.text import Tokenizer
 from nlpx.train.run import Trained
 
 
@@ -15,7 +17,7 @@ class Writer:
     """Writes continuations of a text with a trained language model; called again, it compiles nothing anew.
 
     A model with learned positions can look back no further than it has positions: when they are used up, the text goes
-    on from the latter half of them, read anew.
+    on from the latter half of them, read anew. Tokens that stand for unknown text, such as `<unk>`, are never written.
 
     Args:
       trained: a run of `experiments.language_model`.
@@ -24,6 +26,7 @@ class Writer:
 
     def __init__(self, trained: Trained, sampling: Sampling = Sampling()):  # noqa: B008 - frozen
         self._trained, model = trained, trained.model
+        unspellable = list(trained.tokenizer.unspellable)
 
         def begin(params, prompt, keys, tokens, capacity):
             state = model.apply({"params": params}, prompt.shape[0], capacity, method="initial_state")
@@ -31,7 +34,8 @@ class Writer:
 
         def go_on(params, state, last, keys, tokens):
             def step(tokens, state, mask):
-                return model.apply({"params": params}, tokens, state=state, mask=mask)
+                logits, state = model.apply({"params": params}, tokens, state=state, mask=mask)
+                return logits.at[..., unspellable].set(-jnp.inf) if unspellable else logits, state
 
             written, state = extend(step, state, last, keys, tokens=tokens, sampling=sampling)
             return written.tokens, state
@@ -42,13 +46,18 @@ class Writer:
     def stream(
         self, prompt: str, *, tokens: int = 200, samples: int = 1, seed: int = 0, piece: int | None = None
     ) -> Iterator[list[str]]:
-        """Yields the continuations written so far, without the prompt, each time after `piece` more tokens.
+        """Yields the continuations written so far, each time after `piece` more tokens.
+
+        They are without the prompt, and to be put right behind it: one of words begins with the space between them, if
+        the prompt does not end with white space. Which words of a prompt the model does not know,
+        `Tokenizer.unknown_words` says.
 
         Args:
           piece: tokens written at a time; None means all at once. What is drawn depends on it.
 
         Raises:
-          ValueError: an empty prompt, one with characters outside the vocabulary, or a size below 1.
+          ValueError: an empty prompt, one with characters outside the vocabulary or without any known word, or a size
+            below 1.
         """
         piece = tokens if piece is None else piece
         for name, value in (("tokens", tokens), ("samples", samples), ("piece", piece)):
@@ -58,6 +67,8 @@ class Writer:
         text = tokenizer.encode(prompt)
         if not len(text):
             raise InputError("the text to go on from is empty: give at least one token")
+        if np.isin(text, tokenizer.unspellable).all():
+            raise InputError(f"the model knows no word of {prompt[:60]!r}: give a text with words it was trained on")
         longest, total = model.longest or len(text) + tokens, len(text) + tokens
         rows = np.broadcast_to(text, (samples, len(text)))
         keys = jax.random.split(jax.random.key(seed), samples)
@@ -76,8 +87,17 @@ class Writer:
                 written, state = self._go_on(params, state, rows[:, -1:], keys, count)
             room -= count
             rows = np.concatenate([rows, written], axis=1)
-            yield [tokenizer.decode(row[len(text) :]) for row in rows]
+            yield [_behind(prompt, len(text), row, tokenizer) for row in rows]
 
     def __call__(self, prompt: str, *, tokens: int = 200, samples: int = 1, seed: int = 0) -> list[str]:
-        """The continuations, without the prompt; arguments and errors as of `stream`."""
+        """The continuations, to be put right behind the prompt; arguments and errors as of `stream`."""
         return list(self.stream(prompt, tokens=tokens, samples=samples, seed=seed))[-1]
+
+
+def _behind(prompt: str, length: int, ids: np.ndarray, tokenizer: Tokenizer) -> str:
+    """What of the text of `ids`, the first `length` of which are the prompt's, stands behind the prompt."""
+    read = tokenizer.decode(ids[:length])
+    text = tokenizer.decode(ids)[len(read) :]  # together, for the space that may stand at the joint
+    if prompt[-1].isspace() and not read.endswith(prompt[-1]):  # white space that the ids do not hold
+        return text.removeprefix(" ")
+    return text

@@ -41,6 +41,7 @@ class BPETokenizer(Tokenizer):
             or splitter.get("type") != "ByteLevel"
             or splitter.get("add_prefix_space")
             or not splitter.get("use_regex")
+            or (settings["decoder"] or {}).get("type") != "ByteLevel"
         ):
             raise ValueError("not a byte-level BPE without normaliser and prefix space")
         if missing := set(_library().pre_tokenizers.ByteLevel.alphabet()) - settings["model"]["vocab"].keys():
@@ -114,6 +115,14 @@ class BPETokenizer(Tokenizer):
     def decode(self, ids: ArrayLike) -> str:
         """The text; bytes that are no UTF-8 become U+FFFD, since a sample may be cut within a character."""
         return self._tokenizer.decode(checked_ids(ids, self.vocab_size).tolist(), skip_special_tokens=False)
+
+    def spells(self, text: str) -> bool:
+        """True for every valid text: `__init__` takes no tokenizer that would lose some, so nothing need be encoded."""
+        try:
+            utf8(text)
+        except InputError:
+            return False
+        return True
 
     def to_json(self) -> dict[str, Any]:
         return json.loads(self._tokenizer.to_str())

@@ -21,9 +21,11 @@ class Tokenizer(abc.ABC):
     Attributes:
         kind: the name under which `train_tokenizer` knows it ("char", "byte", "word", "bpe").
         vocab_size: the number of distinct ids.
+        unspellable: ids that stand for text outside the vocabulary, whatever it was; most tokenizers have none.
     """
 
     kind: ClassVar[str]
+    unspellable: ClassVar[tuple[int, ...]] = ()
 
     @property
     @abc.abstractmethod
@@ -36,6 +38,26 @@ class Tokenizer(abc.ABC):
     @abc.abstractmethod
     def decode(self, ids: ArrayLike) -> str:
         """The text of a 1-D array or list of ids. Raises InputError for an id outside the vocabulary."""
+
+    def spells(self, text: str) -> bool:
+        """Whether `text` comes back from its ids as it was. Only then is what a model pays for its tokens what it pays
+        for its characters."""
+        try:
+            return self.decode(self.encode(text)) == text
+        except InputError:  # it has no ids at all
+            return False
+
+    def unknown_fraction(self, text: str) -> float:
+        """The share of the tokens of `text` that are unspellable; 0 for an empty text."""
+        if not self.unspellable:
+            return 0.0
+        ids = self.encode(text)
+        return float(np.isin(ids, self.unspellable).mean()) if ids.size else 0.0
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The distinct words of `text` that encode to an unspellable id for want of their own, in the order of the
+        text."""
+        return []
 
     @abc.abstractmethod
     def to_json(self) -> dict[str, Any]:

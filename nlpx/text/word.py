@@ -26,6 +26,7 @@ class WordTokenizer(Tokenizer):
     """
 
     kind = "word"
+    unspellable = (0,)
 
     def __init__(self, words: Iterable[str]):
         self.words = (UNKNOWN, LINE_END, *words)
@@ -62,10 +63,8 @@ class WordTokenizer(Tokenizer):
         joined = " ".join(self.words[index] for index in checked_ids(ids, self.vocab_size))
         return joined.replace("\n ", "\n").replace(" \n", "\n")
 
-    def unknown_fraction(self, text: str) -> float:
-        """The share of the tokens of `text` that encode to `<unk>`; 0 for an empty text."""
-        ids = self.encode(text)
-        return float(np.mean(ids == 0)) if ids.size else 0.0
+    def unknown_words(self, text: str) -> list[str]:
+        return list(dict.fromkeys(word for word in split_words(text) if word not in self._ids))
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "words": list(self.words[2:])}

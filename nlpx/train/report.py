@@ -21,6 +21,8 @@ class DivergedError(InputError):
 class Report:
     """Collects the metrics of every step and reports their sums once every `log_every` steps.
 
+    A line has `tokens_per_second` where there was a step to measure it on: the first one after a start compiles.
+
     What it has collected since the last line is part of a checkpoint (`state`), so that a resumed run writes the lines
     that an undisturbed one writes.
     """
@@ -92,7 +94,10 @@ class Report:
             if name not in ("count", "tokens")
         }
         self.train_loss = means["loss"]
-        speed = self._interval_tokens / self._interval_seconds if self._interval_seconds else 0.0
+        speed, shown = {}, ""
+        if self._interval_tokens and self._interval_seconds:  # not where the first step after a start stands alone
+            speed = {"tokens_per_second": self._interval_tokens / self._interval_seconds}
+            shown = f"{speed['tokens_per_second']:,.0f} tokens/s"
         self.state["steady_tokens"] += self._interval_tokens
         self.state["steady_seconds"] += self._interval_seconds
         self._interval_tokens, self._interval_seconds = 0.0, 0.0
@@ -106,15 +111,13 @@ class Report:
                 "learning_rate": learning_rate,
                 "tokens": int(self.state["tokens"]),
                 "seconds": self.state["seconds"],
-                "tokens_per_second": speed,
+                **speed,
             }
         )
-        self._progress.update(
-            self._bar, completed=step, loss=f"loss {self.train_loss:.4f}", speed=f"{speed:,.0f} tokens/s"
-        )
+        self._progress.update(self._bar, completed=step, loss=f"loss {self.train_loss:.4f}", speed=shown)
         if not self._console.is_terminal and time.monotonic() - self._last_print > 10:
             self._last_print = time.monotonic()
-            self.say(f"step {step}/{self._steps}  loss {self.train_loss:.4f}  {speed:,.0f} tokens/s")
+            self.say(f"step {step}/{self._steps}  loss {self.train_loss:.4f}  {shown}".rstrip())
 
     def evaluation(self, step: int, loss: float, metrics: dict[str, float]) -> None:
         """Takes the validation loss (mean, nats) and what the task makes of it."""

@@ -82,6 +82,12 @@ def test_nothing_overlaps(drawn, n):
     drawn(look, counts, ["the label " * 2] * n, title="a title " * 3)
 
 
+def test_the_picture_of_many_labels_is_bounded(drawn):
+    path, texts = drawn(lambda figure: len(figure.axes[0].texts), np.eye(300, dtype=int), ["label"] * 300)
+    assert max(plt.imread(path).shape) <= 4000
+    assert texts == 0
+
+
 def test_a_count_too_long_for_its_cell_is_left_out(drawn):
     counts = np.ones((30, 30), int)
     counts[0, 1] = 10**9

@@ -53,6 +53,35 @@ def test_the_picture_grows_with_the_words(tmp_path):
     assert min(pixels_a_word) > 25  # a line of text of 10 points is 17 high
 
 
+@pytest.mark.parametrize(("t", "s"), [(2, 3001), (9001, 2), (100, 100)])
+def test_a_picture_of_many_words_is_bounded_and_shows_every_nth_and_every_weight(monkeypatch, tmp_path, t, s):
+    weights = np.zeros((t, s))
+    weights[np.arange(t), np.arange(t) % s] = weights[-1, -1] = 1
+    seen = {}
+    close = plt.close
+
+    def look(figure):
+        axes = figure.axes[0]
+        figure.canvas.draw()
+        image = np.array(axes.images[0].get_array())
+        seen.update(x=axes.get_xticklabels(), y=axes.get_yticklabels(), image=image, limits=axes.axis())
+        seen["heights"] = [text.get_window_extent().height for text in seen["y"]]
+        seen["room"] = axes.bbox.height / len(seen["y"])
+        close(figure)
+
+    monkeypatch.setattr(plt, "close", look)
+    plot_attention(weights, [f"s{i}" for i in range(s)], [40 * "t"] * t, tmp_path / "a.png")
+    assert max(plt.imread(tmp_path / "a.png").shape) <= 4000
+    assert (seen["image"].max(axis=1) == 1).all()
+    assert seen["image"][-1, -1] == 1
+    assert max(seen["image"].shape) < 3000  # a pixel each at least
+    assert seen["limits"] == (-0.5, s - 0.5, t - 0.5, -0.5)
+    assert all(text.get_text() == f"s{text.get_position()[0]}" for text in seen["x"])
+    assert all(text.get_text() == 31 * "t" + "…" for text in seen["y"])
+    assert max(seen["heights"]) <= seen["room"]
+    assert len(seen["x"]) >= min(s, 50)
+
+
 @pytest.mark.parametrize(("source", "target"), [(["a", "b"], ["c", "d"]), (["a", "b", "c"], ["d"])])
 def test_words_of_another_number_raise(source, target, tmp_path):
     with pytest.raises(ValueError, match=r"shape \(2, 3\) do not fit"):

@@ -95,6 +95,36 @@ def test_pieces_are_drawn_apart_and_the_seed_decides_them(models):
     assert list(writer.stream("un", tokens=24, samples=2, piece=8))[-1] == texts
 
 
+@pytest.fixture(scope="module")
+def of_words(untrained):
+    """A model of words that left alone would write nothing but `<unk>`, and ends a line now and then."""
+    trained = untrained(CONFIGS["lstm"], "word", scale=0.1)
+    bias = trained.params["embedding"]["bias"]
+    trained.params["embedding"]["bias"] = bias.at[0].set(1e4).at[1].set(3.0)
+    return trained
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, Sampling(2.0, top_k=18, top_p=0.99, min_p=1e-9)])
+def test_what_stands_for_unknown_words_is_not_written(of_words, sampling):
+    assert of_words.tokenizer.vocab_size == 18
+    for text in Writer(of_words, sampling)("un", tokens=20, samples=2):
+        assert text
+        assert "<unk>" not in text
+
+
+def test_words_go_on_from_a_prompt_with_the_space_between_them(of_words):
+    """Also at the end of a line, behind white space, and behind a word that it does not know."""
+    writer, encode = Writer(of_words, Sampling(2.0)), of_words.tokenizer.encode
+    joints = set()
+    for seed, prompt in enumerate(3 * ["un deux", "un deux ", "un\tdeux\t", "un \n", "un\n ", "un 7"]):
+        first, whole = [text for (text,) in writer.stream(prompt, tokens=6, piece=3, seed=seed)]
+        assert whole.startswith(first)
+        assert encode(prompt + whole)[:2].tolist() == encode(prompt).tolist()
+        assert len(encode(prompt + whole)) == 8
+        joints.add((prompt[-1].isspace(), "line end" if whole[0] == "\n" else whole[0] == " "))
+    assert joints == {(True, False), (False, True), (True, "line end"), (False, "line end")}
+
+
 class Counted:
     """A model that counts how often it is applied in Python, and so how often a program is made of it."""
 
@@ -132,3 +162,10 @@ def test_called_again_it_compiles_nothing_anew(models):
 def test_what_cannot_be_written_is_named(daring, prompt, options, message):
     with pytest.raises(ValueError, match=message):
         daring(prompt, **options)
+
+
+def test_a_prompt_without_a_known_word_is_refused(of_words):
+    with pytest.raises(
+        ValueError, match=r"the model knows no word of 'Foo <unk>': give a text with words it was trained"
+    ):
+        Writer(of_words)("Foo <unk>")

@@ -40,6 +40,7 @@ def test_round_trip_is_exact(tokenizer, text):
     assert ids.dtype == np.int32
     assert ids.ndim == 1
     assert tokenizer.decode(ids) == text
+    assert tokenizer.spells(text)
 
 
 def test_it_learns_and_is_deterministic(tokenizer):

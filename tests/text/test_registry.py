@@ -28,6 +28,15 @@ def test_saved_and_loaded_it_is_the_same(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_what_comes_back_as_it_was_is_spelt(kind):
+    tokenizer = train_tokenizer(kind, TEXT, vocab_size=280)
+    assert tokenizer.spells(TEXT) == (tokenizer.decode(tokenizer.encode(TEXT)) == TEXT) == (kind != "word")
+    assert not tokenizer.spells("the \udcff")
+    assert tokenizer.unknown_fraction(TEXT) == 0
+    assert tokenizer.unknown_words("zebra") == (["zebra"] if kind == "word" else [])
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_ids_and_no_text(kind):
     tokenizer = train_tokenizer(kind, TEXT)
     assert tokenizer.encode("").shape == (0,)
@@ -73,10 +82,14 @@ def test_loading_refuses_a_damaged_file(content, tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_loading_refuses_another_hugging_face_tokenizer(tmp_path):
+@pytest.mark.parametrize(
+    "settings", [{"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True}}, {"decoder": None}]
+)
+def test_loading_refuses_another_hugging_face_tokenizer(tmp_path, settings):
     train_tokenizer("bpe", TEXT).save(tmp_path)
     payload = json.loads((tmp_path / "tokenizer.json").read_text())
-    payload["pre_tokenizer"]["add_prefix_space"] = True
+    for part, values in settings.items():
+        payload[part] = values and {**payload[part], **values}
     (tmp_path / "tokenizer.json").write_text(json.dumps(payload))
     with pytest.raises(InputError, match="byte-level BPE without"):
         load_tokenizer(tmp_path)

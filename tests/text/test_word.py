@@ -28,6 +28,20 @@ def test_line_ends_are_tokens_and_unknown_words_are_unk():
     assert tokenizer.decode(ids) == "the <unk> cat\n\n<unk> the"
     assert tokenizer.unknown_fraction("the emu cat\n") == 0.25
     assert tokenizer.unknown_fraction("") == 0.0
+    assert [tokenizer.words[index] for index in tokenizer.unspellable] == ["<unk>"]
+
+
+def test_words_outside_the_vocabulary_are_named_once_in_their_order():
+    assert train(TEXT).unknown_words("the yak saw\nan emu <unk> yak") == ["yak", "an", "emu"]
+    assert train(TEXT).unknown_words(TEXT) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "spelt"),
+    [("the dog\nran", True), ("", True), ("the  dog", False), ("the dog ", False), ("the emu", False)],
+)
+def test_a_text_is_spelt_whose_words_are_known_and_whose_spaces_are_single(text, spelt):
+    assert train(TEXT).spells(text) is spelt
 
 
 @given(st.text(), st.lists(st.integers(0, 8)))

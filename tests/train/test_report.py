@@ -40,6 +40,21 @@ def test_a_line_every_interval_and_one_at_the_end(tmp_path):
     assert (report.state["steady_tokens"], report.state["steady_seconds"]) == (54, 9)
 
 
+def test_a_line_without_a_measured_step_has_no_speed(tmp_path, capsys):
+    """Resumed at step 7, step 8 stands alone in its line, and compiles."""
+    report = open_report(tmp_path, resume_step=7)
+    report.seconds(1e-6)  # not a step's: there are no tokens to measure it by
+    take(report, [8])
+    assert "step 8/10  loss 10.0000\n" in capsys.readouterr().err
+    report.step(9, {"loss": 1.0, "count": 3.0}, grad_norm=1.0, learning_rate=1.0)
+    report.seconds(1.5)
+    report.step(10, {"loss": 1.0, "count": 3.0}, grad_norm=1.0, learning_rate=1.0)
+    report.close()
+    alone, both = read_metrics(tmp_path)
+    assert "tokens_per_second" not in alone
+    assert both["tokens_per_second"] == 4
+
+
 def test_losses_are_weighed_by_their_tokens(tmp_path):
     report = open_report(tmp_path, steps=2)
     for step, (loss, count) in enumerate([(9.0, 9.0), (10.0, 1.0)], start=1):

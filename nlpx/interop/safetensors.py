@@ -1,0 +1,108 @@
+"""Parameters as a file of safetensors, which other libraries read without running any code of ours."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nlpx.errors import InputError
+
+DTYPES = {
+    "BOOL": "bool", "I8": "int8", "U8": "uint8", "I16": "int16", "U16": "uint16", "I32": "int32", "U32": "uint32",
+    "I64": "int64", "U64": "uint64", "F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64",
+    "C64": "complex64", "F8_E4M3": "float8_e4m3fn", "F8_E4M3FNUZ": "float8_e4m3fnuz", "F8_E5M2": "float8_e5m2",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz", "F8_E8M0": "float8_e8m0fnu",
+}  # fmt: skip
+"""The format's dtypes by their names in a file; one that is not here has no equal in it."""
+
+
+def save_safetensors(
+    params: Mapping[str, Any], path: str | os.PathLike[str], *, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Writes nested parameters into one file, whole or not at all: each array bit by bit, under its keys joined by ".".
+
+    Args:
+      params: nested mappings of arrays, on any devices; they are fetched.
+      path: of the file; its folder is made if missing.
+      metadata: texts to stand in the file's header.
+
+    Raises:
+      ValueError: a name, an array or metadata that the format cannot hold, or a file that cannot be written.
+    """
+    library = _library()
+    arrays = dict(_named(params))
+    for name, value in (metadata or {}).items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise InputError(f"metadata holds {name!r}: {value!r}, but takes texts only: give both as str")
+    # Rows as they lie in memory are what is written: a transposed array would come back as another.
+    arrays = {name: np.asarray(array, order="C") for name, array in jax.device_get(arrays).items()}
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        library.numpy.save_file(arrays, path, metadata=dict(metadata) if metadata else None)
+    except (OSError, library.SafetensorError) as error:
+        raise InputError(f"cannot write {path}: {error}; give a path where a file can be written") from error
+
+
+def load_safetensors(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The nested parameters of a file: NumPy arrays of the dtypes that were saved, in dicts by parts of their names.
+
+    Raises:
+      ValueError: the file is missing or damaged, a dtype in it is not known, or a name in it is both an array's and a
+        group's.
+    """
+    library, path = _library(), Path(path)
+    try:
+        found = library.deserialize(path.read_bytes())
+    except FileNotFoundError as error:
+        raise InputError(f"no file {path}; give one that save_safetensors or another library wrote") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; give a file of safetensors") from error
+    except library.SafetensorError as error:
+        raise InputError(f"{path} is damaged, or no file of safetensors ({error}); fetch or save it again") from error
+    params: dict[str, Any] = {}
+    for name, tensor in sorted(found, key=lambda each: each[0]):  # a group's name before those of its members
+        if tensor["dtype"] not in DTYPES:
+            raise InputError(f"{name} in {path} is {tensor['dtype']}, which NumPy has not: save it in another dtype")
+        *groups, last = name.split(".")
+        at = params
+        for depth, group in enumerate(groups, start=1):
+            at = at.setdefault(group, {})
+            if not isinstance(at, dict):
+                array = ".".join(groups[:depth])
+                raise InputError(f"{path} has the arrays {array} and {name}, one inside the other: rename one of them")
+        at[last] = np.frombuffer(tensor["data"], jnp.dtype(DTYPES[tensor["dtype"]])).reshape(tensor["shape"])
+    return params
+
+
+def _named(params: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The arrays and their names, or InputError for what would not come back from a file as it was."""
+    for key, value in params.items():
+        name = f"{prefix}{key}"
+        if not isinstance(key, str) or "." in key:
+            raise InputError(f"params has the key {key!r}, but keys have to be texts without a dot: rename it")
+        if isinstance(value, Mapping):
+            if not value:
+                raise InputError(f"params has no array in {name}: leave it out")
+            yield from _named(value, f"{name}.")
+        elif str(getattr(value, "dtype", None)) not in DTYPES.values():
+            what = getattr(value, "dtype", f"a {type(value).__name__}")
+            raise InputError(
+                f"{name} in params is {what}, which safetensors cannot hold: give an array of another dtype"
+            )
+        elif name == "__metadata__":
+            raise InputError(f"params has an array {name}, where the file keeps its metadata: rename it")
+        else:
+            yield name, value
+
+
+def _library() -> Any:
+    try:
+        import safetensors.numpy
+    except ImportError as error:
+        raise InputError("safetensors is not installed: pip install 'nlpx[experiments]'") from error
+    return safetensors
