@@ -3,17 +3,18 @@
 python -m experiments.classify --arch lstm
 python -m experiments.classify --arch transformer
 python -m experiments.classify --workdir runs/classify/... --predict "trente et un jours"
+python -m experiments.classify --workdir runs/classify/... --evaluate file:others.tsv
 
 By default: which of 20 languages is this phrase in? Some minutes on two CPU cores.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from experiments import cli
 from nlpx.config import ClassifierConfig, ExamplesConfig, PredictConfig, TrainConfig
 
-EXPERIMENT = "classify"
 TRAIN = {"steps": 1500, "batch_size": 64, "learning_rate": 3e-3, "weight_decay": 0.05, "eval_every": 250}
 
 
@@ -30,6 +31,7 @@ class TextsConfig(ExamplesConfig):
 class Config:
     """Flags of this experiment."""
 
+    experiment: ClassVar[str] = "classify"
     model: ClassifierConfig
     data: TextsConfig = field(default_factory=lambda: TextsConfig(tokenizer="bpe", vocab_size=2000))
     train: TrainConfig = field(default_factory=lambda: TrainConfig(**TRAIN))
@@ -43,38 +45,53 @@ class Config:
         return cls(ClassifierConfig(layers=1, width=128, dropout=0.2))
 
 
+def measure(trained: Any, examples: list[tuple[str, str]], folder: Path) -> dict[str, Any]:
+    """Accuracy and the like of a trained model on texts it has not seen; draws which label it takes for which."""
+    from nlpx import metrics, plots, predict
+
+    labels, labeller = trained.model.labels, predict.Labeller(trained)
+    found = labeller.probabilities([labeller.encode(text) for text, _ in examples]).argmax(axis=1)
+    test = metrics.classification_metrics([labels.index(label) for _, label in examples], found.tolist(), labels)
+    plots.plot_confusion(test["confusion"], labels, folder / "plots" / "confusion.png")
+    return test
+
+
 def run(config: Config) -> dict[str, Any]:
     """Trains to the end, or goes on where the run in the workdir stopped; measures, and writes the summary."""
-    from nlpx import data, metrics, plots, predict
+    from nlpx import data
     from nlpx.tasks import Classification
     from nlpx.train import Engine, Run
 
     given, options = config.data, config.train
-    run = Run(EXPERIMENT, config)
+    run = Run(config.experiment, config)
     texts = data.load_labelled(
         given.data, valid=given.valid, test=given.test, lowercase=given.lowercase, seed=options.seed
     )
     run.open(texts)
     tokenizer = run.tokenizer(given, texts.joined("train"), texts.joined("validation", "test"))
     model = run.build(vocab_size=tokenizer.vocab_size, labels=texts.labels, max_length=given.max_length)
-    encoded = run.encode(given, {part: texts.columns(part) for part in ("train", "validation", "test")}, model)
+    encoded = run.encode(given, {part: texts.columns(part) for part in ("train", "validation")}, model)
     columns = {part: {**each.columns, "label": texts.numbers(part, each.kept)} for part, each in encoded.items()}
     engine = Engine(Classification(model, given.label_smoothing), options)
     batches, evaluation = run.bucketed(engine, columns["train"], columns["validation"], given.buckets)
-    amounts = {part: len(each.kept) for part, each in encoded.items()}
+    amounts = {**{part: len(each.kept) for part, each in encoded.items()}, "test": len(texts.test)}
     summary = run.train(engine, batches=batches, evaluation=evaluation, amounts=amounts)
-    trained = predict.load(run.workdir, best=config.use.checkpoint == "best")
-    found = predict.Labeller(trained).probabilities(columns["test"]["text"]).argmax(axis=1)
-    test = metrics.classification_metrics(columns["test"]["label"].tolist(), found.tolist(), texts.labels)
-    plots.plot_confusion(test["confusion"], texts.labels, run.workdir / "plots" / "confusion.png")
-    return run.finish(summary, test=test, checkpoint=trained.step)
+    trained = run.trained()
+    return run.finish(summary, test=measure(trained, texts.test, run.workdir), checkpoint=trained.step)
 
 
-def predict(config: Config) -> None:
+def evaluate(config: Config, trained: Any, folder: Path) -> dict[str, Any]:
+    """The same on other texts."""
+    from nlpx import data
+
+    spec, labels = config.use.evaluate, trained.model.labels
+    return measure(trained, data.read_labelled(spec, labels, lowercase=config.data.lowercase), folder)
+
+
+def predict(config: Config, trained: Any) -> None:
     """Labels a text, or each line of a file: the likeliest label, then all with their probabilities."""
     from nlpx import predict
 
-    trained = predict.load(config.train.workdir, EXPERIMENT, best=config.use.checkpoint == "best")
     labeller = predict.Labeller(trained)
 
     def answer(texts):
@@ -84,21 +101,10 @@ def predict(config: Config) -> None:
 
 
 def main(config: Config) -> None:
-    if config.use.predict is not None:
-        predict(config)
-        return
-    from nlpx.train import headline
+    from nlpx import metrics
+    from nlpx.train import carry_out
 
-    summary = run(config)
-    test, count = summary["test"], summary["data"]["test"]
-    print(headline(summary))
-    print(f"test, {count:,} texts: accuracy {100 * test['accuracy']:.1f} %  macro F1 {100 * test['macro_f1']:.1f} %")
-    for each in test["per_class"]:
-        print(
-            f"  {each['label']:>12}  precision {100 * each['precision']:5.1f}  recall {100 * each['recall']:5.1f}  "
-            f"F1 {100 * each['f1']:5.1f}  of {each['count']}"
-        )
-    print(f"summary, confusion matrix, curves and checkpoints in {summary['workdir']}")
+    carry_out(config, run=run, evaluate=evaluate, predict=predict, tell=metrics.classification_table)
 
 
 if __name__ == "__main__":

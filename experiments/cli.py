@@ -5,12 +5,14 @@ Exit codes: 0 done, 2 the input cannot be used (a line, or tyro's box, says why 
 
 import sys
 from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import tyro
 
 from nlpx import process
-from nlpx.config import settings_of
+from nlpx.config import read_config, settings_of
 from nlpx.errors import InputError
 
 
@@ -22,27 +24,30 @@ def check_read(config: Any, given: set[str]) -> None:
     if given & unread:
         read = [flag for flag in flags if flags[flag] in [*settings_of(config.model)] and flag not in unread]
         raise InputError(f"{', '.join(sorted(given & unread))}: not read by {arch}, whose flags are {', '.join(read)}")
-    training = {flag for flag, field in flags.items() if field.metadata.get("training", True)}
-    if given & training and getattr(getattr(config, "use", None), "predict", None) is not None:
-        decided = ", ".join(sorted(given & training))
-        raise InputError(f"{decided}: decided when the model in --workdir was trained; leave out with --predict")
+    training = given & {flag for flag, field in flags.items() if field.metadata.get("training", True)}
+    if training and (used := given & {"--predict", "--evaluate"}):
+        decided = f"{', '.join(sorted(training))}: decided when the model in --workdir was trained"
+        raise InputError(f"{decided}; leave out with {' and '.join(sorted(used))}")
+
+
+def defaults(config: type, words: list[str]) -> Any:
+    """What holds where a flag is not given: the settings of a run that is named, else what suits the architecture."""
+    given, experiment = dict(pairwise(words)), getattr(config, "experiment", None)
+    if "--config" in given:
+        return read_config(config, Path(given["--config"]), experiment)
+    if "--workdir" in given and {"--predict", "--evaluate"} & set(given):
+        return read_config(config, Path(given["--workdir"]) / "config.json", experiment)
+    return config.preset(given.get("--arch")) if hasattr(config, "preset") else config()
 
 
 def run(main: Callable[[Any], Any], config: type, doc: str | None, *, tunables: str = process.HUGE_PAGES) -> None:
-    """Parses the flags of a frozen dataclass (nested ones are groups of flat flags) and calls `main`.
-
-    Args:
-      config: its `preset(arch)`, if it has one, gives the defaults of an architecture.
-      tunables: of glibc, for the whole process.
-    """
+    """Parses the flags of a frozen dataclass (nested ones are groups of flat flags) and calls `main`."""
     process.print_anything()
     words = [word for argument in sys.argv[1:] for word in argument.split("=", 1)]
     try:
-        preset = getattr(config, "preset", lambda arch: config())
-        arch = words[words.index("--arch") + 1] if "--arch" in words[:-1] else None
         name = f"python -m {sys.modules['__main__'].__spec__.name}" if sys.modules["__main__"].__spec__ else None
         flags = (tyro.conf.OmitArgPrefixes,)
-        parsed = tyro.cli(config, prog=name, description=doc, default=preset(arch), config=flags)
+        parsed = tyro.cli(config, prog=name, description=doc, default=defaults(config, words), config=flags)
         check_read(parsed, {word.replace("--no-", "--").replace("_", "-") for word in words if word.startswith("--")})
         if main.__module__ == "__main__":  # not where a test or a notebook calls it
             process.restart_with(tunables)

@@ -3,6 +3,7 @@
 python -m experiments.translate --arch transformer
 python -m experiments.translate --arch gru --attention bahdanau
 python -m experiments.translate --workdir runs/translate/... --predict "lundi 3 mai 2021"
+python -m experiments.translate --workdir runs/translate/... --evaluate file:others.fr,others.en
 
 Five minutes on two CPU cores; of pairs it has not seen, expect 98.9 % to be translated exactly by the Transformer and
 98.6 % with Bahdanau's attention.
@@ -11,12 +12,11 @@ Five minutes on two CPU cores; of pairs it has not seen, expect 98.9 % to be tra
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from experiments import cli
 from nlpx.config import EncoderDecoderConfig, ExamplesConfig, SearchConfig, TrainConfig, setting
 
-EXPERIMENT = "translate"
 MODEL = {"dropout": 0.1, "activation": "relu"}
 DATA = {"tokenizer": "bpe", "vocab_size": 2000, "too_long": "skip"}
 TRAIN = {"steps": 3100, "batch_size": 64, "learning_rate": 2e-3, "weight_decay": 0.01, "beta2": 0.98, "eval_every": 500}
@@ -36,6 +36,7 @@ class PairsConfig(ExamplesConfig):
 class Config:
     """Flags of this experiment."""
 
+    experiment: ClassVar[str] = "translate"
     model: EncoderDecoderConfig
     data: PairsConfig = field(default_factory=lambda: PairsConfig(**DATA))
     train: TrainConfig = field(default_factory=lambda: TrainConfig(**TRAIN))
@@ -51,6 +52,13 @@ class Config:
         return cls(EncoderDecoderConfig(layers=1, width=192, **MODEL))
 
 
+def make_translator(trained: Any, config: Config) -> Any:
+    """A translator that searches as the flags say."""
+    from nlpx import predict
+
+    return predict.Translator(trained, beams=config.use.beams, length_penalty=config.use.length_penalty)
+
+
 def run(config: Config) -> dict[str, Any]:
     """Trains to the end, or goes on where the run in the workdir stopped; measures, and writes the summary."""
     from nlpx import data, plots, predict
@@ -58,7 +66,7 @@ def run(config: Config) -> dict[str, Any]:
     from nlpx.train import Engine, Run, read_summaries
 
     given, options, use = config.data, config.train, config.use
-    run, others = Run(EXPERIMENT, config), read_summaries(config.beside, EXPERIMENT)
+    run, others = Run(config.experiment, config), read_summaries(config.beside, config.experiment)
     pairs = data.load_pairs(
         given.data, valid=given.valid, test=given.test, lowercase=given.lowercase, seed=options.seed
     )
@@ -67,30 +75,33 @@ def run(config: Config) -> dict[str, Any]:
     # A sentence has an end token too; and what is written may be longer than what was read.
     model = run.build(vocab_size=tokenizer.vocab_size, max_length=2 * given.max_length + 2)
     predict.check_beams(use.beams, model)
-    encoded = run.encode(given, {part: pairs.columns(part) for part in ("train", "validation", "test")}, model)
+    encoded = run.encode(given, {part: pairs.columns(part) for part in ("train", "validation")}, model)
     task = SequenceToSequence(model, given.label_smoothing, given.scheduled_sampling, options.steps)
     engine, columns = Engine(task, options), {part: task.columns(**each.columns) for part, each in encoded.items()}
     batches, evaluation = run.bucketed(engine, columns["train"], columns["validation"], given.buckets)
-    amounts = {part: len(each.kept) for part, each in encoded.items()}
+    amounts = {**{part: len(each.kept) for part, each in encoded.items()}, "test": len(pairs.test)}
     summary = run.train(engine, batches=batches, evaluation=evaluation, amounts=amounts)
-    trained = predict.load(run.workdir, best=use.checkpoint == "best")
-    translator = predict.Translator(trained, beams=use.beams, length_penalty=use.length_penalty)
-    seen = [pairs.test[row] for row in encoded["test"].kept]
-    test = predict.test_translations(translator, encoded["test"].columns["source"], seen, run.workdir)
+    translator = make_translator(trained := run.trained(), config)
+    test = predict.test_translations(translator, pairs.test, run.workdir)
     groups = {each["arch"]: each["test"]["by_length"] for each in (*others, {**summary, "test": test})}
     for value in ("exact_match", "bleu"):
         plots.plot_by_length(groups, run.workdir / "plots" / f"{value}_by_length.png", value)
     return run.finish(summary, test=test, checkpoint=trained.step)
 
 
-def predict(config: Config) -> None:
+def evaluate(config: Config, trained: Any, folder: Path) -> dict[str, Any]:
+    """The same figures on other pairs."""
+    from nlpx import data, predict
+
+    pairs = data.read_pairs(config.use.evaluate, lowercase=config.data.lowercase)
+    return predict.test_translations(make_translator(trained, config), pairs, folder)
+
+
+def predict(config: Config, trained: Any) -> None:
     """Translates a sentence, or each line of a file; a score stands behind a tab."""
     from nlpx import predict
 
-    use = config.use
-    trained = predict.load(config.train.workdir, EXPERIMENT, best=use.checkpoint == "best")
-    translator = predict.Translator(trained, beams=use.beams, length_penalty=use.length_penalty)
-
+    use, translator = config.use, make_translator(trained, config)
     predict.answer_lines(use.predict, lambda texts: [f"{each.text}\t{each.score:.4f}" for each in translator(texts)])
     if use.attention_map:
         translator.draw(use.predict, Path(use.attention_map))
@@ -98,22 +109,10 @@ def predict(config: Config) -> None:
 
 
 def main(config: Config) -> None:
-    if config.use.predict is not None:
-        predict(config)
-        return
-    from nlpx.train import headline
+    from nlpx import metrics
+    from nlpx.train import carry_out
 
-    summary = run(config)
-    test = summary["test"]
-    print(
-        f"{headline(summary)}\ntest, {test['count']:,} pairs in {test['seconds']:.0f} s: "
-        f"exact {100 * test['exact_match']:.1f} %  BLEU {test['bleu']:.1f}  chrF {test['chrf']:.1f}  "
-        f"tokenised BLEU {test['tokenized_bleu']:.1f}\n{test['signatures']['bleu']}  {test['signatures']['chrf']}"
-    )
-    for group in test["by_length"]:
-        sizes = f"source of {group['from']} to {group['to']} tokens: {group['count']} pairs"
-        print(f"  {sizes}, exact {100 * group['exact_match']:.1f} %, BLEU {group['bleu']:.1f}")
-    print(f"summary, translations, plots and checkpoints in {summary['workdir']}")
+    carry_out(config, run=run, evaluate=evaluate, predict=predict, tell=metrics.translation_table)
 
 
 if __name__ == "__main__":

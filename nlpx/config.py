@@ -5,10 +5,12 @@ inside its dataclass: `config.build(...)` makes the module. On the command line 
 """
 
 import dataclasses
+import json
 import math
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from nlpx.errors import InputError, unknown
@@ -225,6 +227,8 @@ class TextConfig(TokenConfig):
     """The part of --data held out at its end, where it brings no validation text of its own."""
     seq_len: int = setting(128, "[1, inf)")
     """Tokens in a training window; also how many positions a Transformer learns."""
+    test: str | None = setting(None, training=False)
+    """Report on this at the end, as --data."""
     carry_state: bool = setting(False, archs=RECURRENT)
     """Read contiguous streams, the recurrent state carried from batch to batch without gradient (truncated BPTT)."""
 
@@ -250,7 +254,8 @@ class TrainConfig(Settings):
     """Training"""
 
     steps: int = setting(1000, "[1, inf)")
-    """Updates of the parameters."""
+    """Updates of the parameters. A run in --workdir goes on to more of them, with the learning rates that the longer
+    schedule has from there on."""
     batch_size: int = setting(32, "[1, inf)")
     """Sequences in an update, over all devices and accumulation parts."""
     learning_rate: float = setting(3e-3, "[0, inf)")
@@ -275,6 +280,10 @@ class TrainConfig(Settings):
     """Parts a batch is processed in, one after the other, to save memory; the result is the same."""
     seed: int = 0
     """Decides initial parameters, order of the data and dropout."""
+    seeds: str | None = setting(None, training=False)
+    """Several seeds, as 0,1,2: a run each, in the folders seed-0, seed-1, ... of the workdir; then mean and spread."""
+    patience: int | None = setting(None, "[1, inf)", training=False)
+    """End after so many validations, one after the other, without a new lowest loss; if not given, after --steps."""
     mesh: str = setting("auto", training=False)
     """Devices, as data=4,model=2. auto: as many devices along data as divide the batch; on CPU one a core."""
     workdir: str | None = setting(None, training=False)
@@ -283,6 +292,9 @@ class TrainConfig(Settings):
     """Steps between two validations, each followed by a checkpoint."""
     log_every: int = setting(50, "[1, inf)", training=False)
     """Steps between two lines of metrics.jsonl."""
+    config: str | None = setting(None, training=False)
+    """A finished or begun run's config.json: everything that is not given as a flag is as it was there, but for the
+    workdir."""
 
 
 @dataclass(frozen=True)
@@ -291,6 +303,8 @@ class PredictConfig(Settings):
 
     predict: str | None = setting(None, training=False)
     """Train nothing: use the model in --workdir on this text, on each line of this file, or (-) of standard input."""
+    evaluate: str | None = setting(None, training=False)
+    """Train nothing: report on this data, as --test, with the model in --workdir."""
     checkpoint: Literal["best", "latest"] = setting("best", training=False)
     """The one of the lowest validation loss, or the last one; also for the test at the end of a training."""
 
@@ -344,6 +358,30 @@ def training_settings(config: Any) -> dict[str, Any]:
         elif field.metadata.get("training", True):
             values[field.name] = value
     return values
+
+
+def read_config(kind: Any, path: Path, experiment: str | None = None) -> Any:
+    """The settings that a run wrote as its config.json, but for its workdir and for what it did besides.
+
+    Args:
+      kind: the dataclass of the experiment's settings.
+      experiment: what the run has to be of; None takes any.
+
+    Raises:
+      ValueError: the file cannot be read, or is of another experiment or another version.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path.parent} holds no run: it has no {path.name}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {error}") from None
+    of = values.pop("experiment", None) if isinstance(values, dict) else None
+    if of is None or experiment not in (None, of):
+        raise InputError(f"{path.parent} holds {f'a run of {of!r}' if of else 'no run'}, not of {experiment!r}")
+    values.pop("data_sha256", None)
+    values["train"] = {**values.get("train", {}), **dict.fromkeys(("workdir", "seeds", "config"))}
+    return from_dict(kind, values)
 
 
 def from_dict(kind: type, values: Mapping[str, Any]) -> Any:

@@ -2,9 +2,9 @@
 
 from nlpx.data.buckets import Columns, bucket_lengths, evaluation_batches, rows_of_equal_work, training_batches
 from nlpx.data.encode import Encoded, encode_texts
-from nlpx.data.labelled import LabelledData, load_labelled
-from nlpx.data.pairs import PairData, load_pairs
-from nlpx.data.sources import TextData, load_text
+from nlpx.data.labelled import LabelledData, load_labelled, read_labelled
+from nlpx.data.pairs import PairData, load_pairs, read_pairs
+from nlpx.data.sources import TextData, load_text, read_text
 from nlpx.data.windows import Batch, evaluation_streams, evaluation_windows, random_windows, streams
 
 __all__ = [
@@ -23,6 +23,9 @@ __all__ = [
     "load_pairs",
     "load_text",
     "random_windows",
+    "read_labelled",
+    "read_pairs",
+    "read_text",
     "rows_of_equal_work",
     "streams",
     "training_batches",

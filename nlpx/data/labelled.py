@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -86,9 +87,7 @@ def load_labelled(
     name = spec
     for part, given in (("validation", valid), ("test", test)):
         if given is not None:
-            if not given.startswith("file:"):
-                raise InputError(f"the {part} texts {given} are no file; write file:PATH or file:PATH:TEXT,LABEL")
-            parts[part] = labelled_files.read(given.removeprefix("file:"))
+            parts[part] = _read(part, given)
             name += f", {part} {given}"
     for part, examples in parts.items():
         parts[part] = _clean(examples, lowercase)
@@ -110,6 +109,26 @@ def load_labelled(
             )
     counted = {why: count for why, count in dropped.items() if count}
     return LabelledData(**parts, labels=_labels(name, parts), name=name, sha256=digest(parts), dropped=counted)
+
+
+def read_labelled(spec: str, labels: Sequence[str], *, lowercase: bool = False) -> list[Example]:
+    """The examples of a `file:` SPEC, to measure a model of these labels on; without those of no text.
+
+    Raises:
+        InputError: as `load_labelled`, or a label that is not among them.
+    """
+    examples = _clean(_read("test", spec), lowercase)
+    if not examples:
+        raise InputError(f"{spec} holds no example: every text is empty")
+    if foreign := sorted({label for _, label in examples} - set(labels)):
+        raise InputError(f"the model has no label {foreign[0]!r}, as {spec} has: its labels are {', '.join(labels)}")
+    return examples
+
+
+def _read(part: str, spec: str) -> list[Example]:
+    if not spec.startswith("file:"):
+        raise InputError(f"the {part} texts {spec} are no file; write file:PATH or file:PATH:TEXT,LABEL")
+    return labelled_files.read(spec.removeprefix("file:"))
 
 
 def _load(spec: str, seed: int) -> tuple[dict[str, list[Example]], collections.Counter[str]]:

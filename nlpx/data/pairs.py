@@ -73,9 +73,7 @@ def load_pairs(
     name = spec
     for part, given in (("validation", valid), ("test", test)):
         if given is not None:
-            if not given.startswith("file:"):
-                raise InputError(f"the {part} pairs {given} are no files; write file:SOURCE,TARGET or file:TABLE")
-            parts[part] = pair_files.read_files(given.removeprefix("file:"))
+            parts[part] = _read(part, given)
             name += f", {part} {given}"
     for part, pairs in parts.items():
         parts[part] = _clean(pairs, lowercase)
@@ -89,6 +87,23 @@ def load_pairs(
         raise InputError(f"{name} leaves no pair for training that is not in validation or test; give more pairs")
     counted = {why: count for why, count in dropped.items() if count}
     return PairData(**parts, name=name, sha256=digest(parts), dropped=counted)
+
+
+def read_pairs(spec: str, *, lowercase: bool = False) -> list[Pair]:
+    """The pairs of a `file:` SPEC, to measure a model on; without those that have an empty side.
+
+    Raises:
+        InputError: as `load_pairs`.
+    """
+    if pairs := _clean(_read("test", spec), lowercase):
+        return pairs
+    raise InputError(f"{spec} holds no pair: every line is empty on one side")
+
+
+def _read(part: str, spec: str) -> list[Pair]:
+    if not spec.startswith("file:"):
+        raise InputError(f"the {part} pairs {spec} are no files; write file:SOURCE,TARGET or file:TABLE")
+    return pair_files.read_files(spec.removeprefix("file:"))
 
 
 def _load(spec: str, lowercase: bool, seed: int) -> tuple[dict[str, list[Pair]], collections.Counter[str]]:

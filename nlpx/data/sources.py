@@ -66,6 +66,17 @@ def load_text(spec: str, *, valid: str | None = None, validation_fraction: float
     return TextData(train, validation, name, digest.hexdigest())
 
 
+def read_text(spec: str) -> str:
+    """The whole text of a SPEC, to measure a model on.
+
+    Raises:
+        InputError: as `load_text`.
+    """
+    if text := "".join(_load(spec, 0.5)):
+        return text
+    raise InputError(f"{spec} holds no text; give another")
+
+
 def _load(spec: str, validation_fraction: float) -> tuple[str, str]:
     source, _, argument = spec.partition(":")
     if source not in _SOURCES:

@@ -2,7 +2,7 @@
 
 import io
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from nlpx.errors import InputError
@@ -71,3 +71,14 @@ def answer_lines(given: str, answer: Callable[[Sequence[str]], Sequence[str]]) -
         number += len(lines)
     if failed:
         raise InputError(f"{failed} of {number} lines could not be answered: see above")
+
+
+def print_as_it_comes(prompt: str, pieces: Iterable[Sequence[str]]) -> None:
+    """Prints a text and its continuation, of which `pieces` gives ever more; the first of each is shown."""
+    print(prompt, end="", flush=True)
+    shown = 0
+    for text, *_ in pieces:
+        whole = text.rstrip("\ufffd")  # a character whose last bytes are to come
+        print(whole[shown:], end="", flush=True)
+        shown = len(whole)
+    print()

@@ -103,6 +103,12 @@ class Translator:
             raise InputError(f"{sentence[:40]!r}... has {len(tokens)} tokens, the model's positions end at {longest}")
         return tokens
 
+    def encode_all(self, sentences: Sequence[str]) -> data.Encoded:
+        """The tokens of many sentences, as the column `source`, each cut where the model's positions end."""
+        longest = self._trained.model.longest
+        limit = {"max_length": longest and longest - 1, "too_long": "cut"}
+        return data.encode_texts({"source": sentences}, self._trained.tokenizer, **limit)
+
     def translate(self, sources: Sequence[np.ndarray]) -> list[Translated]:
         """The best translation of each source, given in tokens."""
         model, tokenizer = self._trained.model, self._trained.tokenizer
@@ -164,20 +170,18 @@ class Translator:
         return belongs, names
 
 
-def test_translations(
-    translator: Translator, sources: Sequence[np.ndarray], pairs: Sequence[tuple[str, str]], folder: Path
-) -> dict[str, Any]:
-    """Translates pairs that no training has seen, and compares with their targets.
+def test_translations(translator: Translator, pairs: Sequence[tuple[str, str]], folder: Path) -> dict[str, Any]:
+    """Translates pairs that no training has seen, and compares with their targets. A source that is longer than the
+    model's positions is cut.
 
     Writes `translations.tsv` and, with attention, `plots/attention_*.png` of a middling and of a long sentence.
 
-    Args:
-      sources: the tokens of the pairs' sources.
-
     Returns:
       The figures of `metrics.translation_metrics`, `by_length` (see `metrics.metrics_by_length`), `count`, `seconds`,
-      and the settings of the search.
+      what was `dropped` or cut (see `data.Encoded`), and the settings of the search.
     """
+    encoded = translator.encode_all([source for source, _ in pairs])
+    pairs, sources = [pairs[row] for row in encoded.kept], encoded.columns["source"]
     start = time.perf_counter()
     translations = translator.translate(sources)
     seconds = time.perf_counter() - start
@@ -198,6 +202,7 @@ def test_translations(
         **metrics.translation_metrics(texts, references),
         "by_length": metrics.metrics_by_length([len(source) for source in sources], texts, references),
         "count": len(texts),
+        "dropped": encoded.dropped,
         "seconds": seconds,
         **translator.settings,
     }

@@ -1,18 +1,19 @@
 """Language modelling: predict each next token."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from nlpx import ops
+from nlpx import data, ops
 from nlpx.errors import InputError
 from nlpx.models import LanguageModel
 from nlpx.ops.array_types import Array, Int, RowKeys
 from nlpx.tasks.task import ModelTask
+from nlpx.text import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,26 @@ class LanguageModelling(ModelTask):
         smoothing = self.label_smoothing if dropout_keys is not None else 0.0
         total, count = ops.cross_entropy(logits, batch["targets"], batch["mask"], label_smoothing=smoothing)
         return {"loss": total, "count": count}, state if self.carry_state else ()
+
+    def reading(
+        self, tokenizer: Tokenizer, text: str, *, seq_len: int, batch_size: int
+    ) -> tuple[Iterable[data.Batch], Callable[[Mapping[str, float]], dict[str, float]]]:
+        """The batches in which a text is measured, each token once, and from the sums over them to figures.
+
+        `bits_per_character` is what the tokens cost, spread over the characters that they spell: it compares models of
+        whatever tokens. Where they do not spell the text (a word tokenizer reads unknown words as one and the same),
+        `unknown` is the share of the tokens that stand for anything.
+        """
+        tokens = tokenizer.encode(text)
+        cut = data.evaluation_streams if self.carry_state else data.evaluation_windows
+        characters, spelt = len(text) - len(tokenizer.decode(tokens[:1])), tokenizer.spells(text)
+
+        def describe(sums: Mapping[str, float]) -> dict[str, float]:
+            if spelt:
+                return {"bits_per_character": sums["loss"] / characters / math.log(2), **self.metrics(sums)}
+            return {"unknown": tokenizer.unknown_fraction(text), **self.metrics(sums)}
+
+        return cut(tokens, seq_len=seq_len, batch_size=batch_size), describe
 
     def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
         return {"perplexity": math.exp(min(sums["loss"] / sums["count"], 700))}

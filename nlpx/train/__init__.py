@@ -3,6 +3,7 @@
 It knows no model and no task: see `Task` for what it asks of one.
 """
 
+from nlpx.train.command import carry_out, over_seeds
 from nlpx.train.loop import Engine, Interrupted, TrainResult, train
 from nlpx.train.report import DivergedError
 from nlpx.train.run import Run, Trained, headline, load, own_workdir, read_summaries
@@ -17,10 +18,12 @@ __all__ = [
     "TrainResult",
     "TrainState",
     "Trained",
+    "carry_out",
     "headline",
     "load",
     "make_eval_step",
     "make_train_step",
+    "over_seeds",
     "own_workdir",
     "read_summaries",
     "train",

@@ -32,6 +32,8 @@ from nlpx.train.sharding import make_mesh, parameter_shardings, rows_over_data
 from nlpx.train.step import Task, TrainState, init_state, make_eval_step, make_train_step
 
 HostBatch = Mapping[str, np.ndarray]
+Describe = Callable[[Mapping[str, float]], dict[str, float]]
+"""From the sums over a whole set to figures."""
 
 
 @runtime_checkable
@@ -55,11 +57,15 @@ class TrainResult:
     """The last ones."""
     parameters: int
     steps: int
+    """Those that were done: fewer than asked for where it ended early."""
+    plans: list[list[int]]
+    """[step, steps] for each number of steps that was asked for: from that step on the schedule was one of so many."""
     tokens: int
     seconds: float
     """Training, compilation and validation, over all pieces of the run."""
-    tokens_per_second: float
-    """In training, after the first reported interval, without validation."""
+    tokens_per_second: float | None
+    """In training, without validation and without the first step after each start, which compiles; None where there was
+    no other."""
     train_loss: float
     """Mean of the last reported interval, nats."""
     eval_loss: float
@@ -117,6 +123,7 @@ class Engine:
             carry=jax.tree.map(lambda _: self._rows, shapes.carry),
             key=whole,
         )
+        self._places = shardings.params
         self.parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes.params))
         self.config = config
         self.schedule = make_schedule(config)
@@ -135,6 +142,7 @@ class Engine:
 
     def evaluate(self, params: Any, batches: Iterable[HostBatch]) -> dict[str, float]:
         """The task's sums over all batches; `loss` by `count` is the mean loss in nats."""
+        params = jax.device_put(params, self._places)  # of a run that was loaded, they lie on one device
         carry = jax.device_put(self.task.initial_carry(self.config.batch_size), self._rows)
         results = []
         for batch in batches:
@@ -142,6 +150,12 @@ class Engine:
             results.append(sums)
         results = jax.device_get(results)
         return {name: float(np.sum([sums[name] for sums in results], dtype=np.float64)) for name in results[0]}
+
+    def score(self, params: Any, batches: Iterable[HostBatch], describe: Describe | None = None) -> dict[str, float]:
+        """`loss`, the mean over all batches in nats, and what `describe` (the task, if None) makes of their sums."""
+        sums = self.evaluate(params, batches)
+        loss = sums["loss"] / sums["count"] if sums["count"] else math.nan
+        return {"loss": loss, **((describe or self.task.metrics)(sums) if math.isfinite(loss) else {})}
 
     @property
     def devices(self) -> str:
@@ -157,16 +171,17 @@ def train(
     workdir: Path,
     batches: Batches,
     evaluation: Callable[[], Iterable[HostBatch]],
-    describe: Callable[[Mapping[str, float]], dict[str, float]],
+    describe: Describe | None = None,
 ) -> TrainResult:
-    """Trains from the latest checkpoint in `workdir`, or from the beginning, to the last step.
+    """Trains from the latest checkpoint in `workdir`, or from the beginning, to the last step; or until so many
+    validations as `patience` says, one after the other, were no better than the best before.
 
     Args:
       engine: the compiled task.
       workdir: prepared by `workdir.prepare`; gets metrics, events and checkpoints.
       batches: training batches, endless.
       evaluation: gives the validation batches anew.
-      describe: from the sums over the validation batches to metrics besides the mean loss.
+      describe: what is told of the validation besides the mean loss; None leaves it to the task.
 
     Raises:
       DivergedError: loss or gradient no longer finite; the checkpoints before stay.
@@ -186,6 +201,14 @@ def train(
         workdir, steps=config.steps, log_every=config.log_every, resume_step=start, state=meta.get("report")
     )
     metrics = meta.get("metrics", {})
+    best = meta.get("best", {"loss": math.inf, "since": 0})
+    plans = meta.get("plans", [])
+    if not plans or plans[-1][1] != config.steps:
+        plans.append([start, config.steps])
+
+    def spent() -> bool:
+        return config.patience is not None and best["since"] >= config.patience
+
     with contextlib.ExitStack() as stack:
         stack.callback(checkpoints.close)
         stack.callback(report.close)
@@ -196,8 +219,12 @@ def train(
                     f"checkpoint {step} is damaged: moved to {workdir / 'damaged-checkpoints'}, "
                     f"going on from the one before"
                 )
-            done = start == config.steps
-            report.say("all steps are done already" if done else f"resuming at step {start} of {config.steps}")
+            if start == config.steps:
+                report.say("all steps are done already")
+            elif spent():
+                report.say(f"ended early at step {start} already: more patience goes on")
+            else:
+                report.say(f"resuming at step {start} of {config.steps}")
 
         pending: deque[tuple[int, Any]] = deque()
 
@@ -208,7 +235,8 @@ def train(
                 report.step(step, sums, grad_norm=sums.pop("grad_norm"), learning_rate=float(engine.schedule(step - 1)))
 
         def save(step: int, loss: float) -> None:
-            checkpoints.save(state, {"data": batches.get_state(), "report": report.state, "metrics": metrics}, loss)
+            meta = {"report": report.state, "metrics": metrics, "best": best, "plans": plans}
+            checkpoints.save(state, {"data": batches.get_state(), **meta}, loss)
 
         clock = time.perf_counter()
 
@@ -217,8 +245,9 @@ def train(
             before, clock = clock, time.perf_counter()
             return clock - before
 
+        step = start
         try:
-            for step in range(start + 1, config.steps + 1):
+            for step in range(start + 1, config.steps + 1) if not spent() else ():
                 state, values = engine.train_step(state, engine.put(next(batches)))
                 pending.append((step, values))
                 read_back(keep=0 if step == start + 1 else 1)
@@ -226,16 +255,24 @@ def train(
                     received = stack.enter_context(catch_signals())
                 report.seconds(tick(), compiling=step == start + 1)
                 if step % config.eval_every == 0 or step == config.steps:
-                    read_back(keep=0)
+                    jax.block_until_ready(values)  # its time belongs to the line that its tokens are in
                     report.seconds(tick())
-                    sums = engine.evaluate(state.params, evaluation())
-                    loss = sums["loss"] / sums["count"] if sums["count"] else math.nan
+                    read_back(keep=0)
+                    metrics = engine.score(state.params, evaluation(), describe)
+                    loss = metrics.pop("loss")
                     if not math.isfinite(loss):
                         raise DivergedError(f"the validation loss is no longer finite at step {step}")
-                    metrics = describe(sums)
+                    best = {"loss": loss, "since": 0} if loss < best["loss"] else {**best, "since": best["since"] + 1}
+                    if spent():
+                        report.line(step)
                     report.evaluation(step, loss, metrics)
                     report.state["eval_seconds"] += tick()
                     save(step, loss)
+                    if spent():
+                        report.say(
+                            f"step {step}: no lower validation loss for {best['since']} validations, ended early"
+                        )
+                        break
                 elif received:
                     read_back(keep=0)
                     save(step, math.inf)
@@ -254,10 +291,11 @@ def train(
         return TrainResult(
             params=state.params,
             parameters=engine.parameters,
-            steps=config.steps,
+            steps=step,
+            plans=plans,
             tokens=int(sums["tokens"]),
             seconds=sums["seconds"] + sums["eval_seconds"],
-            tokens_per_second=sums["steady_tokens"] / sums["steady_seconds"] if sums["steady_seconds"] else math.nan,
+            tokens_per_second=sums["steady_tokens"] / sums["steady_seconds"] if sums["steady_tokens"] else None,
             train_loss=report.train_loss,
             eval_loss=report.eval_loss,
             metrics=metrics,

@@ -85,9 +85,15 @@ class Report:
         self.state["tokens"] += tokens
         if step != self._first_step:
             self._interval_tokens += tokens
-        if step % self._log_every and step != self._steps:
-            return
+        self._now = {"grad_norm": grad_norm, "learning_rate": learning_rate}
+        if step % self._log_every == 0 or step == self._steps:
+            self.line(step)
+
+    def line(self, step: int) -> None:
+        """Reports on the steps since the last line, if there are any."""
         interval = self.state["interval"]
+        if not interval:
+            return
         means = {
             name: value / max(interval["count"], 1)
             for name, value in interval.items()
@@ -107,8 +113,7 @@ class Report:
                 "step": step,
                 "split": "train",
                 **means,
-                "grad_norm": grad_norm,
-                "learning_rate": learning_rate,
+                **self._now,
                 "tokens": int(self.state["tokens"]),
                 "seconds": self.state["seconds"],
                 **speed,

@@ -16,7 +16,7 @@ import hashlib
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -31,7 +31,7 @@ from nlpx.text import Tokenizer, load_tokenizer, train_tokenizer
 from nlpx.train import workdir as folder
 from nlpx.train.checkpoint import Checkpoints
 from nlpx.train.cpu import use_cpu_devices
-from nlpx.train.loop import Engine, HostBatch, train
+from nlpx.train.loop import Describe, Engine, HostBatch, train
 
 
 @runtime_checkable
@@ -61,7 +61,7 @@ class Run:
     def __init__(self, experiment: str, config: Any):
         use_cpu_devices(config.train.mesh)
         self.experiment, self.config = experiment, config
-        self.workdir, self._sizes = Path(), {}
+        self.workdir, self._sizes = config.train.workdir and Path(config.train.workdir), {}
         self._settings, self._data, self._tokenizer = {}, None, None
         self._dropped: dict[str, Mapping[str, int]] = {}
         self._unit = "nats"
@@ -140,7 +140,7 @@ class Run:
         *,
         batches: Iterable[HostBatch],
         evaluation: Iterable[HostBatch],
-        describe: Callable[[Mapping[str, float]], dict[str, float]] | None = None,
+        describe: Describe | None = None,
         amounts: Mapping[str, int],
     ) -> dict[str, Any]:
         """Trains to the end, or goes on where this run stopped.
@@ -148,7 +148,7 @@ class Run:
         Args:
           batches: endless, of a Grain iterator.
           evaluation: of the validation set, in order.
-          describe: from the sums over the validation set to metrics; None asks the task.
+          describe: what is told of the validation besides the mean loss; None leaves it to the task.
           amounts: how much data there is, part by part.
 
         Returns:
@@ -172,7 +172,7 @@ class Run:
             workdir=self.workdir,
             batches=iter(batches),
             evaluation=lambda: evaluation,
-            describe=describe or engine.task.metrics,
+            describe=describe,
         )
         return {
             "experiment": self.experiment,
@@ -181,6 +181,10 @@ class Run:
             "data": {"name": self._data.name, "sha256": self._data.sha256, **amounts, "dropped": self._dropped},
             "workdir": str(self.workdir),
         }
+
+    def trained(self) -> "Trained":
+        """The model of the workdir, from the checkpoint that `config.use` says."""
+        return load(self.workdir, self.experiment, best=self.config.use.checkpoint == "best")
 
     def finish(self, summary: dict[str, Any], **measured: Any) -> dict[str, Any]:
         """Writes the summary, with what was measured besides, and the loss curves."""
@@ -195,9 +199,10 @@ class Run:
 def headline(summary: Mapping[str, Any]) -> str:
     """What a run cost and reached, in two lines."""
     metrics = "  ".join(f"{name} {value:.4f}" for name, value in summary["metrics"].items())
+    speed = f" ({summary['tokens_per_second']:,.0f} tokens/s)" if summary["tokens_per_second"] else ""
     return (
         f"{summary['arch']}: {summary['parameters']:,} parameters, {summary['tokens']:,} tokens in "
-        f"{summary['seconds']:.0f} s ({summary['tokens_per_second']:,.0f} tokens/s)\n"
+        f"{summary['seconds']:.0f} s{speed}\n"
         f"validation loss {summary['eval_loss']:.4f} nats  {metrics}"
     )
 

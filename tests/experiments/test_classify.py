@@ -92,6 +92,21 @@ def test_it_labels_a_text_and_lines(run, command, monkeypatch, capsys):
     assert (empty, second) == ("", line)
 
 
+def test_other_texts_are_measured_as_the_test_was(run, command, files, capsys):
+    _, workdir = run
+    assert command(classify, [f"--workdir={workdir}", f"--evaluate=file:{files / 'test.tsv'}"]) == 0
+    test = json.loads((workdir / "summary.json").read_text())["test"]
+    assert json.loads((workdir / "evaluation" / "summary.json").read_text())["test"] == test
+    assert (workdir / "evaluation" / "plots" / "confusion.png").read_bytes().startswith(PNG)
+    assert f"accuracy {100 * test['accuracy']:.1f} %" in capsys.readouterr().out
+
+
+def test_a_label_that_the_model_does_not_have_is_named(run, command, tmp_path, capsys):
+    (tmp_path / "other.tsv").write_text("abc\tsmall\nxyz\tunheard\n")
+    assert command(classify, [f"--workdir={run[1]}", f"--evaluate=file:{tmp_path / 'other.tsv'}"]) == 2
+    assert "the model has no label 'unheard'" in capsys.readouterr().err
+
+
 ENOUGH = "".join(f"text {number}\t{label}\n" for number in range(9) for label in "ab")
 BAD = {
     "a label in test alone": (ENOUGH, "text three\tc\n", "'c'"),

@@ -1,3 +1,4 @@
+import json
 import os
 import platform
 import re
@@ -107,7 +108,7 @@ def test_a_value_of_another_type_is_named(command, capsys):
     [
         (["--width=20"], "width 16 there, 20 now"),
         (["--tokenizer=byte"], "tokenizer 'char' there, 'byte' now"),
-        (["--seed=1", "--steps=13"], "steps 12 there, 13 now, seed 0 there, 1 now"),
+        (["--seed=1", "--steps=11"], "steps 12 there, 11 now, seed 0 there, 1 now"),
     ],
 )
 def test_a_workdir_of_another_run_is_refused(refused, trained, small, text_file, flags, named):
@@ -158,6 +159,28 @@ def test_prediction_needs_a_run_of_its_experiment(refused, tmp_path, module):
         assert "holds no run: it has no config.json" in refused(module, "--workdir", missing, "--predict=x")
     (tmp_path / "config.json").write_text('{"experiment": "other"}')
     assert "holds a run of 'other'" in refused(module, "--workdir", ".", "--predict=x")
+
+
+def test_a_config_gives_everything_but_the_workdir(command, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = trained / "config.json"
+    assert command(language_model, ["--config", config, "--steps=1", "--workdir=run"]) == 0
+    (again, before) = (json.loads(path.read_text()) for path in (tmp_path / "run" / "config.json", config))
+    assert again["train"] == {**before["train"], "steps": 1, "workdir": "run", "config": str(config)}
+    assert {**again, "train": None} == {**before, "train": None}
+
+
+@pytest.mark.parametrize(("module", "content", "named"), [
+    (language_model, None, "holds no run: it has no own.json"),
+    (language_model, "steps 3", "cannot read"),
+    (language_model, "{}", "holds no run"),
+    (classify, '{"experiment": "language_model", "train": {}}', "holds a run of 'language_model', not of 'classify'"),
+    (classify, '{"experiment": "classify", "beauty": 3}', "Config has no beauty"),
+])  # fmt: skip
+def test_a_config_that_cannot_be_used_is_named(refused, tmp_path, module, content, named):
+    if content is not None:
+        (tmp_path / "own.json").write_text(content)
+    assert named in refused(module, "--config", "own.json")
 
 
 def test_prediction_needs_a_checkpoint(refused, trained, tmp_path):

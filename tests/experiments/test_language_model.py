@@ -2,6 +2,7 @@ import gzip
 import json
 import math
 import shutil
+from collections import Counter
 
 import jax
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 from laws import jit
 
 from experiments import language_model
+from nlpx.config import TrainConfig
 from nlpx.train import load
+from nlpx.train.optimizer import make_schedule
 
 PNG = b"\x89PNG\r\n\x1a\n"
 RUNS = {
-    "elman": ["--arch=elman", "--tokenizer=word"],
+    "elman": ["--arch=elman", "--tokenizer=word", "--vocab-size=30"],
     "lstm": ["--arch=lstm", "--tokenizer=char", "--carry-state", "--initial=learned"],
     "gru": ["--arch=gru", "--tokenizer=byte", "--no-tied"],
     "transformer": [
@@ -57,7 +60,7 @@ def test_a_run_from_end_to_end(run, text):
     arch, workdir = run
     summary = json.loads((workdir / "summary.json").read_text())
     assert set(summary) == {
-        "experiment", "arch", "parameters", "steps", "tokens", "seconds", "tokens_per_second", "train_loss",
+        "experiment", "arch", "parameters", "steps", "plans", "tokens", "seconds", "tokens_per_second", "train_loss",
         "eval_loss", "metrics", "data", "devices", "workdir",
     }  # fmt: skip
     assert (summary["experiment"], summary["arch"], summary["steps"]) == ("language_model", arch, 12)
@@ -80,7 +83,8 @@ def test_a_run_from_end_to_end(run, text):
     ]  # fmt: skip
     train = {"step", "split", "loss", "grad_norm", "learning_rate", "tokens", "seconds", "tokens_per_second"}
     assert set(records[0]) == train
-    assert set(records[1]) == {"step", "split", "loss", "bits_per_character", "perplexity", "seconds"}
+    of_text = "unknown" if arch == "elman" else "bits_per_character"
+    assert set(records[1]) == {"step", "split", "loss", of_text, "perplexity", "seconds"}
     assert summary["train_loss"] == records[-2]["loss"]
     assert summary["eval_loss"] == records[-1]["loss"] < records[1]["loss"]
 
@@ -99,6 +103,10 @@ def test_a_run_from_end_to_end(run, text):
     assert summary["eval_loss"] == pytest.approx(expected, rel=1e-5)
     metrics = summary["metrics"]
     assert metrics["perplexity"] == pytest.approx(math.exp(expected), rel=1e-4)
+    if arch == "elman":  # a word that is not known can be read, but not be spelt
+        assert metrics["unknown"] == (tokens == 0).mean() > 0
+        assert "bits_per_character" not in metrics
+        return
     scored = len(text[cut:]) - len(trained.tokenizer.decode(tokens[:1]))
     bits = metrics["bits_per_character"] * scored
     assert bits == pytest.approx(expected * (len(tokens) - 1) / math.log(2), rel=1e-5)
@@ -134,6 +142,53 @@ def test_how_often_it_reports_and_on_which_devices_may_change(command, trained, 
     run = [*small, "--arch=transformer", "--heads=2", f"--data=file:{text_file}", f"--workdir={trained}"]
     assert command(language_model, [*run, "--log-every=7", "--eval-every=3", "--mesh=data=2"]) == 0
     assert "all steps are done already" in capsys.readouterr().err
+
+
+def test_another_text_is_measured_as_the_validation_text_was(command, trained, text, tmp_path, capsys):
+    (tmp_path / "held-out.txt").write_text(text[int(len(text) * 0.9) :], encoding="utf-8")
+    evaluate = [
+        f"--workdir={trained}",
+        f"--evaluate=file:{tmp_path / 'held-out.txt'}",
+        "--checkpoint=latest",
+        "--mesh=data=1",
+    ]
+    assert command(language_model, evaluate) == 0
+    summary = json.loads((trained / "summary.json").read_text())
+    found = json.loads((trained / "evaluation" / "summary.json").read_text())
+    assert found["test"] == {"loss": summary["eval_loss"], **summary["metrics"]}  # digit for digit
+    assert found["checkpoint"] == 12
+    assert f"loss {summary['eval_loss']:.4f}" in capsys.readouterr().out
+
+
+def test_a_run_reports_on_a_test_text(command, small, text_file, tmp_path):
+    (tmp_path / "test.txt").write_text("abc deé\nccc ü" * 9, encoding="utf-8")
+    run = [*small, f"--data=file:{text_file}", "--steps=2", f"--workdir={tmp_path / 'run'}"]
+    test = f"file:{tmp_path / 'test.txt'}"
+    assert command(language_model, [*run, f"--test={test}"]) == 0
+    reported = json.loads((tmp_path / "run" / "summary.json").read_text())["test"]
+    assert command(language_model, [f"--workdir={tmp_path / 'run'}", f"--evaluate={test}"]) == 0
+    assert json.loads((tmp_path / "run" / "evaluation" / "summary.json").read_text())["test"] == reported
+
+
+def test_a_run_goes_on_to_more_steps_with_the_rates_of_the_longer_schedule(command, small, text_file, tmp_path, capsys):
+    run = [*small, f"--data=file:{text_file}", "--log-every=1", f"--workdir={tmp_path}"]
+    for steps in (6, 12):
+        assert command(language_model, [*run, f"--steps={steps}"]) == 0
+    assert "resuming at step 6 of 12" in capsys.readouterr().err
+    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    rates = {r["step"]: r["learning_rate"] for r in records if r["split"] == "train"}
+    short, long = (make_schedule(TrainConfig(steps=steps)) for steps in (6, 12))
+    assert rates == {step: pytest.approx(float((short if step <= 6 else long)(step - 1))) for step in range(1, 13)}
+    assert json.loads((tmp_path / "summary.json").read_text())["plans"] == [[0, 6], [6, 12]]
+    assert command(language_model, [*run, "--steps=6"]) == 2
+
+
+def test_where_the_schedule_knows_no_end_more_steps_are_the_longer_run(command, small, text_file, tmp_path):
+    run = [*small, f"--data=file:{text_file}", "--schedule=constant", "--warmup=2", "--dropout=0.1"]
+    for workdir, steps in (("parts", 6), ("parts", 12), ("whole", 12)):
+        assert command(language_model, [*run, f"--workdir={tmp_path / workdir}", f"--steps={steps}"]) == 0
+    parts, whole = (jax.device_get(load(tmp_path / name, best=False).params) for name in ("parts", "whole"))
+    jax.tree.map(np.testing.assert_array_equal, parts, whole)
 
 
 @pytest.fixture
@@ -173,3 +228,13 @@ def test_the_best_checkpoint_is_that_of_the_lowest_validation_loss(trained):
     records = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     best = min((r for r in records if r["split"] == "validation"), key=lambda r: r["loss"])
     assert load(trained).step == best["step"]
+
+
+def test_words_that_a_model_does_not_know_are_named(command, small, text, text_file, tmp_path, capsys):
+    (known, _), *_ = Counter(text.split()).most_common()
+    run = [*small, f"--data=file:{text_file}", "--tokenizer=word", "--steps=1", f"--workdir={tmp_path}"]
+    assert command(language_model, run) == 0
+    assert command(language_model, [f"--workdir={tmp_path}", f"--predict={known} Zorgl of", "--tokens=3"]) == 0
+    captured = capsys.readouterr()
+    assert "warning: the model does not know 'Zorgl', 'of'" in captured.err
+    assert f"{known} Zorgl of " in captured.out

@@ -110,13 +110,24 @@ def test_a_finished_run_is_measured_again_but_not_trained(run, command, data, ca
     assert after["eval_loss"] == before["eval_loss"]
 
 
+def test_other_pairs_are_measured_as_the_test_was(run, command, pairs, capsys):
+    _, workdir = run
+    spec = f"file:{pairs / 'test'}.fr,{pairs / 'test'}.en"
+    beams = json.loads((workdir / "summary.json").read_text())["test"]["beams"]
+    assert command(translate, [f"--workdir={workdir}", f"--evaluate={spec}", f"--beams={beams}"]) == 0
+    before, after = (json.loads((workdir / at / "summary.json").read_text())["test"] for at in (".", "evaluation"))
+    assert {**after, "seconds": 0} == {**before, "seconds": 0}
+    assert len((workdir / "evaluation" / "translations.tsv").read_text(encoding="utf-8").splitlines()) == 8
+    assert "7 pairs in" in capsys.readouterr().out
+
+
 def test_long_pairs_are_cut_if_asked_for_and_counted(command, data, tmp_path, capsys):
     limits = ["--max-length=3", "--too-long=cut", "--tokenizer=word", "--arch=elman", "--attention=none", "--steps=1"]
     assert command(translate, [*SMALL, *data, *limits, f"--workdir={tmp_path}/run"]) == 0
     assert "cut to 3 tokens" in capsys.readouterr().out
-    dropped = json.loads((tmp_path / "run" / "summary.json").read_text())["data"]["dropped"]
-    assert dropped["train"]["cut to 3 tokens"] > 0
-    assert dropped["test"] == {}
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["data"]["dropped"]["train"]["cut to 3 tokens"] > 0
+    assert summary["test"]["dropped"] == {}
 
 
 BAD = {

@@ -114,7 +114,7 @@ def test_pairs_no_training_has_seen_are_translated_and_compared(models, name, tm
     found = [each.text for each in translator.translate(sources)]
     references = ["two", found[1], "six", found[3]]
     pairs = list(zip(SENTENCES, references, strict=True))
-    test = predict.test_translations(translator, sources, pairs, tmp_path)
+    test = predict.test_translations(translator, pairs, tmp_path)
 
     header, *lines = (tmp_path / "translations.tsv").read_text(encoding="utf-8").splitlines()
     assert header.split("\t") == ["source", "reference", "translation", "score"]

@@ -253,6 +253,24 @@ def test_a_validation_loss_that_is_no_number_is_not_saved(make_engine, make_batc
     assert [record["step"] for record in read_metrics(tmp_path)] == [2]
 
 
+def test_it_ends_early_where_the_validation_loss_stays(make_engine, make_batches, tmp_path, capsys):
+    batch = make_batches(1)[0]
+
+    def go_on(**config):
+        engine = make_engine(steps=9, eval_every=2, log_every=4, learning_rate=0.0, **config)
+        return train(engine, workdir=tmp_path, batches=Batches(batch), evaluation=lambda: [batch])
+
+    ended = go_on(patience=2)
+    assert ended.steps == 6  # the first loss, and two that are no lower
+    assert [r["step"] for r in read_metrics(tmp_path) if r["split"] == "train"] == [4, 6]
+    assert ended.train_loss == pytest.approx(ended.eval_loss)
+    assert "step 6: no lower validation loss for 2 validations, ended early" in capsys.readouterr().err
+    assert go_on(patience=2).steps == 6
+    assert "ended early at step 6 already" in capsys.readouterr().err
+    assert go_on(patience=3).steps == 8
+    assert go_on().steps == 9
+
+
 @pytest.mark.parametrize("name", ["steps", "batch_size", "eval_every", "log_every", "grad_accumulation"])
 def test_counts_below_one_are_named(make_engine, name):
     with pytest.raises(ValueError, match=f"{name} must be at least 1, not 0"):
