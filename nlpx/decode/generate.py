@@ -64,7 +64,7 @@ def extend(
         goes = going(n, written)
         return Decoded(
             written.tokens.at[:, n].set(jnp.where(goes, token, end)),
-            written.lengths + (goes & (token != end)),
+            written.lengths + (goes & (token != end)).astype(jnp.int32),
             written.scores + jnp.where(goes, gain, 0),
         )
 

@@ -48,7 +48,7 @@ class TokenEmbedding(nn.Module):
     def logits(self, x: Float[Array, "b t d"]) -> Float[Array, "b t v"]:
         """Unnormalized log-probabilities over the vocabulary."""
         kernel = self.table.T if self.tied else self.kernel
-        return x.astype(self.dtype) @ kernel.astype(self.dtype) + self.bias.astype(self.dtype)
+        return x.astype(self.dtype) @ kernel.astype(self.dtype) + self.bias[None, None].astype(self.dtype)
 
 
 class Positions(nn.Module):

@@ -165,7 +165,8 @@ def _block_logits(query, keys, index, mask, s):
     block = keys.shape[2]
     places = index * block + jnp.arange(block)
     seen = mask.among(jnp.arange(query.shape[2]), jnp.minimum(places, s - 1))
-    seen = places < s if seen is None else seen & (places < s)
+    there = (places < s)[None, None, None]
+    seen = there if seen is None else seen & there
     logits = jnp.einsum("bhtk,bhsk->bhts", query, keys, preferred_element_type=_accumulator(query))
     return jnp.where(seen, logits, -jnp.inf)
 

@@ -128,7 +128,7 @@ def _positive(x):
 def _projected(x, kernel, bias, mask, gates, dtype):
     z = keep_real(mask, x) @ kernel
     if bias is not None:
-        z = z + bias
+        z = z + bias[None, None]
     return jnp.split(z.astype(dtype), gates, axis=-1)
 
 

@@ -133,8 +133,8 @@ def _diagonal(cell, kernels, parameters, read, like, inputs, keep):
             blocks = kernel.shape[-1] // v.shape[-1]
             diagonals = jnp.concatenate([jnp.diagonal(block) for block in jnp.split(kernel, blocks, axis=-1)])
             fixed = jax.lax.stop_gradient(v)
-            product = fixed @ kernel + jnp.tile(v - fixed, blocks) * diagonals
-            return product if bias is None else product + bias
+            product = fixed @ kernel + jnp.tile(v - fixed, blocks) * diagonals[None]
+            return product if bias is None else product + bias[None]
 
         state = _parts(_rows(read), like)
         new, push = jax.linearize(lambda state: cell.forward(dot, state, _rows(inputs), parameters)[0], state)
@@ -164,7 +164,7 @@ def _linearized(cell, reverse, options, inputs, bias, kernels, parameters, state
     dtype = states.dtype
     # In the digits of the state: rounded to fewer, a step is a staircase, on which Newton's method does not settle.
     kernels = jax.tree.map(lambda kernel: kernel.astype(dtype), kernels)
-    inputs = inputs.astype(dtype) if bias is None else inputs.astype(dtype) + bias.astype(dtype)
+    inputs = inputs.astype(dtype) if bias is None else inputs.astype(dtype) + bias[None, None].astype(dtype)
     before, read = _read(states, reverse, state, fresh, steps)
     with jax.default_matmul_precision("highest"):
         differentiate = _full if options.jacobian == "full" else _diagonal

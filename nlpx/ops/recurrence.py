@@ -89,7 +89,7 @@ def _run(
         # Masked inputs become zeros first: a NaN there would survive a later `where` in the gradient (0 x NaN).
         projected = project(keep_real(mask, x), input_kernel)
         if input_scale is not None:
-            projected = (normalize(projected.astype(bias.dtype)) * input_scale).astype(x.dtype)
+            projected = (normalize(projected.astype(bias.dtype)) * input_scale[None, None]).astype(x.dtype)
         chosen = None if begins is None else fresh
         return solve(cell, reverse, projected, bias, kernels, parameters, state, chosen, Steps(mask, begins, keep))
 

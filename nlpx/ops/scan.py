@@ -74,14 +74,14 @@ def forward_step(cell: Cell, bias, kernels, parameters, state: State, from_input
     operands: list[Array] = []
     from_input = from_input.astype(cell.hidden(state).dtype)
     if bias is not None:  # here and not in the product before the loop, where it would be one more pass over all steps
-        from_input = from_input + bias.astype(from_input.dtype)
+        from_input = from_input + bias[None].astype(from_input.dtype)
 
     def dot(i, v):
         v = dropped(cell, i, v, keep)
         operands.append(v)
         kernel, bias = kernels[i]
         product = (v.astype(kernel.dtype) @ kernel).astype(v.dtype)
-        return product if bias is None else product + bias
+        return product if bias is None else product + bias[None]
 
     new, factors = cell.forward(dot, state, from_input, parameters)
     return new, factors, tuple(operands)
