@@ -16,11 +16,13 @@ import jax.numpy as jnp
 from nlpx.errors import InputError, unknown
 from nlpx.ops.array_types import Array, Float, Int, Mask
 from nlpx.ops.masks import AttentionMask, keep_real
+from nlpx.ops.own_gradient import OwnGradient
 from nlpx.ops.positions import token_positions
 
 
 class AttentionBackend(StrEnum):
-    """How attention is computed. All give the same values and gradients, to the digits of the dtype."""
+    """How attention is computed. All give the same values and gradients, to the digits of the dtype. Forward mode
+    (`jax.jvp`) goes through xla, and through blockwise within `ops.forward_mode`."""
 
     AUTO = "auto"
     """xla, unless the weights of all heads would take more than a gigabyte: then blockwise."""
@@ -175,7 +177,7 @@ def _accumulator(array):
     return jnp.promote_types(array.dtype, jnp.float32)
 
 
-@jax.custom_vjp
+@OwnGradient
 def _blockwise(query, key, value, mask):
     return _blockwise_forward(query, key, value, mask)[0]
 

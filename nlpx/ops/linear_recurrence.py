@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from nlpx.ops.array_types import Array, Float, Int, Mask
 from nlpx.ops.checks import Backend, check_backend, check_shapes
 from nlpx.ops.masks import check_mask, check_segment_ids, keep_real
+from nlpx.ops.own_gradient import OwnGradient
 from nlpx.ops.scan import resets
 
 BACKENDS = (Backend.AUTO, Backend.ASSOCIATIVE, Backend.SCAN)
@@ -52,7 +53,7 @@ def _before(states, state, reverse):
     return jnp.concatenate([state[:, None], states[:, :-1]], axis=1)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+@partial(OwnGradient, nondiff_argnums=(0, 1))
 def _recur(backend, reverse, decay, inputs, state):
     return _states(backend, reverse, decay, inputs, state)
 

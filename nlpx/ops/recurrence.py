@@ -9,6 +9,8 @@ A masked step (mask False) leaves the state as it was and outputs zero, and what
 no output and no gradient. A sequence fed in chunks with the state passed on gives what it gives at once.
 
 The state keeps its own dtype (float32 under bfloat16 inputs): a sum over thousands of steps needs the digits.
+
+Gradients go by rules of our own: `ops.forward_mode` says how to have `jax.jvp` and `jax.jacfwd` all the same.
 """
 
 import math
