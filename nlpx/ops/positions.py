@@ -4,6 +4,7 @@ import jax.numpy as jnp
 
 from nlpx.errors import InputError
 from nlpx.ops.array_types import Array, Float, Int, Mask
+from nlpx.ops.masks import check_mask
 
 
 def token_positions(
@@ -16,7 +17,11 @@ def token_positions(
 
     Returns:
       The positions, and the count of real tokens after these steps.
+
+    Raises:
+      ValueError: a mask that is not boolean or not of this batch and length.
     """
+    check_mask(mask, (*start.shape, length))
     if mask is None:
         return start[:, None] + jnp.arange(length, dtype=start.dtype)[None], start + length
     counts = jnp.cumsum(mask, axis=1, dtype=start.dtype)
