@@ -72,7 +72,7 @@ class AttentiveRNN(nn.Module):
           ValueError: x without three axes or without a step; a state, mask, memory or keys that do not fit it.
         """
         check_sequence(x, mask)
-        check_dropout_keys(self, dropout_keys, x.shape[0], self.dropout)
+        check_dropout_keys(self, dropout_keys, x.shape[0], draws=self.dropout > 0)
         state = check_state(state, self.initial_state(x.shape[0]))
 
         def step(module, state, x, mask, at):

@@ -21,12 +21,12 @@ def place_number(path: Iterable[str]) -> int:
     return zlib.crc32("/".join(path).encode())
 
 
-def check_dropout_keys(module: nn.Module, keys: RowKeys | None, rows: int, rate: float) -> None:
+def check_dropout_keys(module: nn.Module, keys: RowKeys | None, rows: int, *, draws: bool) -> None:
     """Raises:
     ValueError: not one key a row; or none, but flax's own stream of dropout, which nothing here draws from.
     """
     check_keys(keys, rows, "dropout_keys")
-    if keys is None and rate and module.has_rng("dropout") and not module.is_initializing():
+    if keys is None and draws and module.has_rng("dropout") and not module.is_initializing():
         raise InputError(
             "rngs has a stream 'dropout', which nothing here draws from, and dropout_keys is None: pass one key a row, "
             f"`dropout_keys=jax.random.split(key, {rows})`"
@@ -48,7 +48,7 @@ class Dropout(nn.Module):
         Raises:
           ValueError: not one key a row; or none beside flax's `rngs={"dropout": ...}`.
         """
-        check_dropout_keys(self, keys, x.shape[0], self.rate)
+        check_dropout_keys(self, keys, x.shape[0], draws=self.rate > 0)
         path, module = self.path, self.parent
         while isinstance(module, nn.Module):
             if isinstance(module, PlaceInKeys):

@@ -387,8 +387,8 @@ class RNN(nn.Module):
                 "feed the whole sequence at once, or pass a state made by initial_state"
             )
         check_sequence(x, mask, segment_ids)
-        rate = self.dropout or self.recurrent_dropout or self.initial == "random"
-        check_dropout_keys(self, dropout_keys, x.shape[0], rate)
+        draws = max(self.dropout, self.recurrent_dropout) > 0 or self.initial == "random"
+        check_dropout_keys(self, dropout_keys, x.shape[0], draws=draws)
         begin = self.initial_state(x.shape[0], dropout_keys)
         state = check_state(state, begin)
         new_state = []

@@ -251,7 +251,7 @@ class Transformer(nn.Module):
             arguments that do not fit x.
         """
         check_sequence(x, mask, segment_ids)
-        check_dropout_keys(self, dropout_keys, x.shape[0], self.dropout)
+        check_dropout_keys(self, dropout_keys, x.shape[0], draws=self.dropout > 0)
         if memory is not None and len(memory) != self.layers:
             raise InputError(f"a memory of {len(memory)} blocks was given to a stack of {self.layers}: see remember")
         if state is not None:

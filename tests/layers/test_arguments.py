@@ -4,7 +4,7 @@ import pytest
 from messages import messages_of
 
 SETUP = """
-import jax, jax.numpy as jnp
+import flax.linen as nn, jax, jax.numpy as jnp, numpy as np
 from nlpx import decode, ops
 from nlpx.config import BackboneConfig, ClassifierConfig, EncoderDecoderConfig, LanguageModelConfig
 from nlpx.layers import *
@@ -12,6 +12,7 @@ from nlpx.models import Pooling
 
 B, T, D = 2, 3, 4
 x, h = jnp.ones((B, T, D)), jnp.ones((B, D))
+real = np.ones((B, T), bool)
 tokens, key = jnp.ones((B, T), int), jax.random.key(0)
 keys, q = jax.random.split(key, B), x[:, :, None]
 stack = dict(arch="lstm", layers=1, width=D)
@@ -32,6 +33,10 @@ def of(module, *arguments, method=None, **named):
     return jax.eval_shape(lambda: module.init(key, *arguments, method=method or "__call__", **named))
 def model(name, *arguments, method="__call__", **named):
     return jax.eval_shape(lambda: models[name].init(key, *arguments, method=method, **named))
+class Over(nn.Module):
+    layer: nn.Module
+    def __call__(self, x, mask):
+        return self.layer(x, self.layer.remember(x, mask), mask=mask)
 def step(tokens, state, mask):
     return jnp.ones((*tokens.shape, 5)), state
 """
@@ -117,6 +122,9 @@ CASES = {
             }.items()
             for given, shape in {"key": "()", "jax.random.PRNGKey(0)": "()", "jax.random.split(key, 3)": "(3,)"}.items()
         },
+        # A mask of numpy's is one, also where a loop reads it in parts.
+        "ops.dot_product_attention(q, q, q, mask=ops.AttentionMask(padding=real), backend='blockwise')": "nothing",
+        "of(Over(attentive), x, real)": "nothing",
         "of(Dropout(0.5), x, key)": "dropout_keys has the shape () and needs (2,), one key a row: write",
         "decode.generate(step, None, tokens, key, tokens=1)": "keys has the shape () and needs (2,), one key a row:",
         **{
