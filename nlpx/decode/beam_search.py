@@ -48,7 +48,8 @@ def beam_search(
 
     Raises:
       ValueError: `tokens` or `beams` below 1, more beams than the vocabulary has tokens, an empty prompt, an end token
-        outside the vocabulary, or a length penalty that is not finite.
+        outside the vocabulary, a length penalty that is not finite, or a mask that is not boolean or not of the
+        prompt's shape.
     """
     if beams < 1:
         raise InputError(f"beams must be at least 1, not {beams}")

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from nlpx.decode.protocol import Decoded, Step, read_prompt
 from nlpx.decode.sampling import Sampling, choose
 from nlpx.ops.array_types import Array, Int, Mask, RowKeys
+from nlpx.ops.dropout import check_keys
 
 
 def generate(
@@ -33,7 +34,8 @@ def generate(
       eos: the token that ends a continuation; when every row has ended, the loop stops. None: all have `tokens` tokens.
 
     Raises:
-      ValueError: `tokens` below 1, an empty prompt, or an end token outside the vocabulary.
+      ValueError: `tokens` below 1, an empty prompt, an end token outside the vocabulary, a mask that is not boolean or
+        not of the prompt's shape, or not one key a row.
     """
     return extend(step, state, prompt, keys, tokens=tokens, sampling=sampling, mask=mask, eos=eos)[0]
 
@@ -50,8 +52,9 @@ def extend(
     eos: int | None = None,
 ) -> tuple[Decoded, Any]:
     """What `generate` gives, and the state to write on from: its prompt is the last token written, not yet read."""
-    logits, state = read_prompt(step, state, prompt, mask, tokens=tokens, eos=eos)
     rows = prompt.shape[0]
+    check_keys(keys, rows)
+    logits, state = read_prompt(step, state, prompt, mask, tokens=tokens, eos=eos)
     end = -1 if eos is None else eos  # -1 is no token: nothing ends
 
     def going(n, written):
@@ -64,7 +67,7 @@ def extend(
         goes = going(n, written)
         return Decoded(
             written.tokens.at[:, n].set(jnp.where(goes, token, end)),
-            written.lengths + (goes & (token != end)),
+            written.lengths + (goes & (token != end)).astype(jnp.int32),
             written.scores + jnp.where(goes, gain, 0),
         )
 

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from nlpx.errors import InputError
 from nlpx.ops import KVCache
 from nlpx.ops.array_types import Array, Float, Int, Mask
+from nlpx.ops.masks import check_mask
 
 Step = Callable[[Int[Array, "b t"], Any, Mask | None], tuple[Float[Array, "b t v"], Any]]
 
@@ -40,13 +41,14 @@ def read_prompt(
     """The logits of what follows the last real token of each row, and the state after it.
 
     Raises:
-      ValueError: nothing to read or to write, an end token outside the vocabulary, or more tokens than the state has
-        room for.
+      ValueError: nothing to read or to write, an end token outside the vocabulary, more tokens than the state has room
+        for, or a mask that is not boolean or not of the prompt's shape.
     """
     if tokens < 1:
         raise InputError(f"tokens must be at least 1, not {tokens}")
     if prompt.shape[1] < 1:
         raise InputError("the prompt is empty: give each row at least one token to go on from")
+    check_mask(mask, prompt.shape)
     caches = jax.tree.leaves(state, is_leaf=lambda part: isinstance(part, KVCache))
     capacity = min((cache.key.shape[1] for cache in caches if isinstance(cache, KVCache)), default=None)
     if capacity is not None and capacity < prompt.shape[1] + tokens - 1:

@@ -9,6 +9,8 @@ from nlpx import ops
 from nlpx.errors import InputError, unknown
 from nlpx.ops import dense
 from nlpx.ops.array_types import Array, Bool, Float, Int, Mask
+from nlpx.ops.attention import check_cache
+from nlpx.ops.checks import check_sequence
 
 
 class Memory(NamedTuple):
@@ -17,6 +19,13 @@ class Memory(NamedTuple):
     key: Any
     value: Any
     mask: Bool[Array, "b s"]
+
+
+def _check_memory(memory, x):
+    if not isinstance(memory, Memory):
+        raise InputError(f"memory has the type {type(memory).__name__}, not Memory: pass what remember gave")
+    if len(memory.mask) != len(x):
+        raise InputError(f"memory has {len(memory.mask)} rows and what attends to it {len(x)}: make both of one batch")
 
 
 class _Heads(nn.Module):
@@ -115,12 +124,17 @@ class MultiHeadAttention(_Heads):
           The outputs, and the state with x's keys and values entered (None for None).
 
         Raises:
-          ValueError: width not divisible by heads; a state without causality or with segments; x longer than the cache.
+          ValueError: width not divisible by heads; a state without causality or with segments, or of another batch or
+            other heads; x longer than the cache, without three axes or without a step; a mask or segment ids that do
+            not fit it.
         """
+        check_sequence(x, mask, segment_ids)
         if state is not None and not self.causal:
             raise InputError("a bidirectional attention needs the whole sequence at once: it takes no state")
         if state is not None and segment_ids is not None:
             raise InputError("segment_ids pack whole sequences into a row: they do not go with a state")
+        if state is not None:
+            check_cache(state, x.shape[0], self.heads, self.head_width(), "state")
         qkv = self.qkv(ops.keep_real(mask, x))
         query, key, value = (qkv[..., i, :, :] for i in range(3))
         positions = None
@@ -163,7 +177,12 @@ class CrossAttention(_Heads):
         self.query, self.key_value = self.dense(heads), self.dense((2, *heads))
 
     def remember(self, encoded: Float[Array, "b s e"], mask: Mask | None = None) -> Memory:
-        """Keys and values of the memory; where the mask is False, nothing is to be seen."""
+        """Keys and values of the memory; where the mask is False, nothing is to be seen.
+
+        Raises:
+          ValueError: a memory without three axes or without a step; a mask that does not fit it.
+        """
+        check_sequence(encoded, mask, name="encoded")
         mask = jnp.ones(encoded.shape[:2], bool) if mask is None else mask
         key_value = self.key_value(ops.keep_real(mask, encoded))
         key = key_value[:, :, 0]
@@ -183,7 +202,15 @@ class CrossAttention(_Heads):
 
         Args:
           start: real steps that each row has had before x; None: none.
+
+        Returns:
+          The sums over all heads, multiplied by their matrix; zeros at masked steps.
+
+        Raises:
+          ValueError: x without three axes or without a step; a mask or a memory that does not fit it.
         """
+        check_sequence(x, mask)
+        _check_memory(memory, x)
         query = self.query(ops.keep_real(mask, x))
         if self.rotary:
             start = jnp.zeros(len(x), jnp.int32) if start is None else start
@@ -221,7 +248,12 @@ class RecurrentAttention(nn.Module):
             self.scale = self.param("scale", nn.initializers.normal(self.width**-0.5), (self.width,), self.param_dtype)
 
     def remember(self, encoded: Float[Array, "b s e"], mask: Mask | None = None) -> Memory:
-        """The memory's keys, multiplied by their matrix once, and its vectors."""
+        """The memory's keys, multiplied by their matrix once, and its vectors.
+
+        Raises:
+          ValueError: a memory without three axes or without a step; a mask that does not fit it.
+        """
+        check_sequence(encoded, mask, name="encoded")
         mask = jnp.ones(encoded.shape[:2], bool) if mask is None else mask
         encoded = ops.keep_real(mask, encoded).astype(self.dtype)
         return Memory(encoded if self.score == "dot" else self.key(encoded), encoded, mask)
@@ -232,8 +264,11 @@ class RecurrentAttention(nn.Module):
         """The weighted sum for each query, and its weights.
 
         Raises:
-          ValueError: queries and keys of different width under "dot" or "general".
+          ValueError: queries and keys of different width under "dot" or "general"; queries without three axes or
+            without a step; a memory of another batch.
         """
+        check_sequence(query, name="query")
+        _check_memory(memory, query)
         seen = ops.AttentionMask(padding=memory.mask)
         if self.score in ("bahdanau", "concat"):
             scale = jnp.asarray(self.scale, self.dtype)

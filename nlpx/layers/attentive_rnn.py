@@ -8,8 +8,11 @@ import jax.numpy as jnp
 
 from nlpx import ops
 from nlpx.layers.attention import Memory, RecurrentAttention
+from nlpx.layers.dropout import check_dropout_keys
 from nlpx.layers.recurrent import RNN
+from nlpx.layers.state import check_state
 from nlpx.ops.array_types import Array, Float, Mask, RowKeys
+from nlpx.ops.checks import check_sequence
 
 
 class AttentiveState(NamedTuple):
@@ -64,8 +67,13 @@ class AttentiveRNN(nn.Module):
 
         Returns:
           The outputs, the sums of the memory that went into them, their weights, and the state.
+
+        Raises:
+          ValueError: x without three axes or without a step; a state, mask, memory or keys that do not fit it.
         """
-        state = self.initial_state(x.shape[0]) if state is None else state
+        check_sequence(x, mask)
+        check_dropout_keys(self, dropout_keys, x.shape[0], draws=self.dropout > 0)
+        state = check_state(state, self.initial_state(x.shape[0]))
 
         def step(module, state, x, mask, at):
             keys = dropout_keys
@@ -75,9 +83,10 @@ class AttentiveRNN(nn.Module):
             read = jnp.concatenate([x[:, None], context], axis=-1)
             mask = None if mask is None else mask[:, None]
             output, rnn = module.rnn(read, state=state.rnn, mask=mask, dropout_keys=keys)
-            kept = ops.keep_real(mask, output, state.output[:, None])[:, 0]
+            kept = ops.keep_real(mask, output.astype(state.output.dtype), state.output[:, None])[:, 0]
             return AttentiveState(rnn, kept), (output[:, 0], context[:, 0], weights[:, 0])
 
         scan = nn.scan(step, variable_broadcast="params", split_rngs={"params": False}, in_axes=(1, 1, 0), out_axes=1)
+        mask = None if mask is None else jnp.asarray(mask)
         state, (outputs, contexts, weights) = scan(self, state, x, mask, jnp.arange(x.shape[1]))
         return outputs, contexts, weights, state

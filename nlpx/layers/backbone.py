@@ -128,8 +128,14 @@ class Backbone(nn.Module):
           The features (twice as wide where a recurrent stack reads in both directions), and the state.
 
         Raises:
-          ValueError: the state is not one of this stack and batch size, or keeps no cache.
+          ValueError: the state is not one of this stack and batch size, or keeps no cache; x without three axes or
+            without a step; a mask or keys that do not fit it.
         """
+        if state is not None and not isinstance(state, BackboneState):
+            raise InputError(
+                f"state has the type {type(state).__name__}, not BackboneState: pass what initial_state or an "
+                "earlier call returned"
+            )
         counts, layers = (None, None) if state is None else state
         if state is not None and layers is None:
             raise InputError("this state keeps no cache, so it cannot be continued: begin with an initial_state")

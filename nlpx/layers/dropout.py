@@ -6,7 +6,9 @@ from collections.abc import Iterable
 import flax.linen as nn
 
 from nlpx import ops
+from nlpx.errors import InputError
 from nlpx.ops.array_types import Array, Float, RowKeys
+from nlpx.ops.dropout import check_keys
 
 
 class PlaceInKeys:
@@ -19,6 +21,18 @@ def place_number(path: Iterable[str]) -> int:
     return zlib.crc32("/".join(path).encode())
 
 
+def check_dropout_keys(module: nn.Module, keys: RowKeys | None, rows: int, *, draws: bool) -> None:
+    """Raises:
+    ValueError: not one key a row; or none, but flax's own stream of dropout, which nothing here draws from.
+    """
+    check_keys(keys, rows, "dropout_keys")
+    if keys is None and draws and module.has_rng("dropout") and not module.is_initializing():
+        raise InputError(
+            "rngs has a stream 'dropout', which nothing here draws from, and dropout_keys is None: pass one key a row, "
+            f"`dropout_keys=jax.random.split(key, {rows})`"
+        )
+
+
 class Dropout(nn.Module):
     """`ops.dropout` with the module's path as the layer's number, so that no two dropouts of a model draw alike.
 
@@ -29,6 +43,12 @@ class Dropout(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *rest"], keys: RowKeys | None) -> Float[Array, "b *rest"]:
+        """x with some values zeroed and the others larger; x itself without keys.
+
+        Raises:
+          ValueError: not one key a row; or none beside flax's `rngs={"dropout": ...}`.
+        """
+        check_dropout_keys(self, keys, x.shape[0], draws=self.rate > 0)
         path, module = self.path, self.parent
         while isinstance(module, nn.Module):
             if isinstance(module, PlaceInKeys):

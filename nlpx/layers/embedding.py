@@ -6,8 +6,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from nlpx import ops
-from nlpx.errors import unknown
+from nlpx.errors import InputError, unknown
+from nlpx.layers.state import check_state
 from nlpx.ops.array_types import Array, Float, Int, Mask
+from nlpx.ops.checks import check_sequence
 
 POSITIONS = ("none", "sinusoidal", "learned")
 
@@ -42,13 +44,27 @@ class TokenEmbedding(nn.Module):
             )
 
     def __call__(self, tokens: Int[Array, "b t"]) -> Float[Array, "b t d"]:
-        """The tokens' vectors."""
+        """The tokens' vectors.
+
+        Raises:
+          ValueError: tokens that are not whole numbers (b, t).
+        """
+        if tokens.ndim != 2 or not jnp.issubdtype(tokens.dtype, jnp.integer):
+            raise InputError(
+                f"tokens has the shape {tuple(tokens.shape)} and the dtype {tokens.dtype}, and needs whole numbers "
+                "(batch, time): one text is tokens[None]"
+            )
         return (jnp.take(self.table, tokens, axis=0) * self.width**0.5).astype(self.dtype)
 
     def logits(self, x: Float[Array, "b t d"]) -> Float[Array, "b t v"]:
-        """Unnormalized log-probabilities over the vocabulary."""
+        """Unnormalized log-probabilities over the vocabulary.
+
+        Raises:
+          ValueError: x without three axes.
+        """
+        check_sequence(x)
         kernel = self.table.T if self.tied else self.kernel
-        return x.astype(self.dtype) @ kernel.astype(self.dtype) + self.bias.astype(self.dtype)
+        return x.astype(self.dtype) @ kernel.astype(self.dtype) + self.bias[None, None].astype(self.dtype)
 
 
 class Positions(nn.Module):
@@ -77,14 +93,19 @@ class Positions(nn.Module):
     def __call__(
         self, x: Float[Array, "b t d"], *, state: Int[Array, " b"] | None = None, mask: Mask | None = None
     ) -> tuple[Float[Array, "b t d"], Int[Array, " b"]]:
-        """Adds the positions. Returns the sum and the new count of tokens."""
+        """Adds the positions. Returns the sum and the new count of tokens.
+
+        Raises:
+          ValueError: x without three axes or without a step; a state or mask that does not fit it.
+        """
+        check_sequence(x, mask)
         if self.kind not in POSITIONS:
             raise unknown("kind of positions", self.kind, POSITIONS)
         batch, length = x.shape[:2]
         if state is None and mask is None:  # the same for every row: add one row's, as in training
             positions, state = jnp.arange(length)[None], self.initial_state(batch) + length
         else:
-            state = self.initial_state(batch) if state is None else state
+            state = check_state(state, self.initial_state(batch))
             positions, state = ops.token_positions(state, length, mask)
         if self.kind == "sinusoidal":
             x = x + ops.sinusoidal(positions, self.width).astype(self.dtype)

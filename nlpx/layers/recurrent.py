@@ -17,9 +17,11 @@ import jax.numpy as jnp
 
 from nlpx import ops
 from nlpx.errors import InputError, unknown
-from nlpx.layers.dropout import Dropout
+from nlpx.layers.dropout import Dropout, check_dropout_keys
 from nlpx.layers.state import check_state
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
+from nlpx.ops.checks import check_sequence
+from nlpx.ops.dropout import check_keys
 
 Initializer = Callable[..., Array]
 
@@ -55,7 +57,7 @@ class RecurrentLayer(nn.Module):
       reverse: reads from the last step to the first; `state` is then that after the last.
       backend: see `ops.Backend`.
       remat: True or a number of steps: less memory for more time, see `ops.lstm`.
-      dtype: of the computation; the state is float32 at least.
+      dtype: of the computation; a new state is float32 at least, one that is given keeps its own.
       param_dtype: of the parameters.
       input_init: initializer of the kernel on the input, a gate at a time.
       recurrent_init: initializer of the kernel on the state, a gate at a time; orthogonal keeps the norm of the
@@ -117,6 +119,16 @@ class RecurrentLayer(nn.Module):
         fresh: Any = None,
         keep: Float[Array, "b p"] | None = None,
     ) -> tuple[Float[Array, "b t p"], Any]:
+        """Runs over a sequence, or over the next part of one; what the arguments mean is said at `ops.lstm`.
+
+        Returns:
+          The outputs, and the state after the last step.
+
+        Raises:
+          ValueError: x without three axes or without a step; a mask, segment ids or a state that do not fit it; what
+            the cell or the backend does not know.
+        """
+        check_sequence(x, mask, segment_ids)
         state = check_state(state, self.initial_state(x.shape[0]))
         how = {"reverse": self.reverse, "segment_ids": segment_ids, "fresh": fresh, "backend": self.backend}
         if self.reads_state:
@@ -162,6 +174,7 @@ class LSTM(RecurrentLayer):
 
     @nn.nowrap
     def initial_state(self, batch_size: int) -> ops.LSTMState:
+        """The state before the first step: zeros."""
         cell = jnp.zeros((batch_size, self.width), self.state_dtype)
         return ops.LSTMState(super().initial_state(batch_size), cell)
 
@@ -335,6 +348,7 @@ class RNN(nn.Module):
         """The state before the first step, one a layer (a pair a bidirectional layer). A learned one is a parameter, so
         this needs the variables: `rnn.apply(variables, batch_size, method="initial_state")`; a random one needs keys,
         one a row, and is zeros without."""
+        check_keys(keys, batch_size)
         state = self._zeros(batch_size)
         if self.initial == "learned":
             return jax.tree.map(
@@ -365,13 +379,16 @@ class RNN(nn.Module):
 
         Raises:
           ValueError: the state is not one of this stack, or of another batch size or width; or it is what a
-            bidirectional stack returned, which has no next part.
+            bidirectional stack returned, which has no next part; x, mask, segment ids or keys that do not fit.
         """
         if isinstance(state, tuple) and any(isinstance(of_layer, Ended) for of_layer in state):
             raise InputError(
                 "state is what a bidirectional RNN returned after its sequence: the reverse pass cannot go on from it; "
                 "feed the whole sequence at once, or pass a state made by initial_state"
             )
+        check_sequence(x, mask, segment_ids)
+        draws = max(self.dropout, self.recurrent_dropout) > 0 or self.initial == "random"
+        check_dropout_keys(self, dropout_keys, x.shape[0], draws=draws)
         begin = self.initial_state(x.shape[0], dropout_keys)
         state = check_state(state, begin)
         new_state = []

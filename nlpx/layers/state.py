@@ -3,24 +3,31 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from nlpx.errors import InputError
 
 
 def check_state(state: Any, expected: Any) -> Any:
-    """A state to go on from: `state` if it has the structure and shapes of `expected`, which None stands for.
+    """A state to go on from: `state` if it has the structure and shapes of `expected`, which None stands for. It keeps
+    its own dtype, for instance half precision.
 
     Raises:
-      ValueError: it has another structure or other shapes; names both.
+      ValueError: it has another structure or other shapes, or whole numbers for others; names both.
     """
     if state is None:
         return expected
+    given, wanted = (jax.tree.map(lambda leaf: tuple(np.shape(leaf)), tree) for tree in (state, expected))
     if jax.tree.structure(state) != jax.tree.structure(expected):
         raise InputError(
-            f"state has the structure {jax.tree.structure(state)}, this layer's is "
-            f"{jax.tree.structure(expected)}: pass what initial_state or an earlier call returned"
+            f"state has the structure and shapes {given}, this layer's is {wanted}: pass what initial_state or an "
+            "earlier call returned"
         )
-    given, wanted = ([tuple(leaf.shape) for leaf in jax.tree.leaves(tree)] for tree in (state, expected))
     if given != wanted:
         raise InputError(f"state has arrays of shapes {given}, this layer and batch need {wanted}")
+    for of_given, of_wanted in zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=True):
+        kind = jnp.floating if jnp.issubdtype(of_wanted.dtype, jnp.floating) else jnp.integer
+        if not jnp.issubdtype(of_given.dtype, kind):
+            raise InputError(f"state has an array of {of_given.dtype} where this layer's is of {of_wanted.dtype}")
     return state

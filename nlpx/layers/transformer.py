@@ -12,9 +12,10 @@ import jax.numpy as jnp
 from nlpx import ops
 from nlpx.errors import InputError, unknown
 from nlpx.layers.attention import CrossAttention, Memory, MultiHeadAttention
-from nlpx.layers.dropout import Dropout, PlaceInKeys, place_number
+from nlpx.layers.dropout import Dropout, PlaceInKeys, check_dropout_keys, place_number
 from nlpx.layers.state import check_state
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
+from nlpx.ops.checks import check_sequence
 
 ACTIVATIONS = {"relu": jax.nn.relu, "gelu": lambda x: jax.nn.gelu(x, approximate=True), "swiglu": jax.nn.silu}
 NORMS = ("pre", "post")
@@ -41,12 +42,17 @@ class FeedForward(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*rest d"]) -> Float[Array, "*rest d"]:
+        """The features of every token.
+
+        Raises:
+          ValueError: an unknown activation.
+        """
         if self.activation not in ACTIVATIONS:
             raise unknown("activation", self.activation, ACTIVATIONS)
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         # Tokens on one axis: of more, XLA:CPU would first transpose a copy of the hidden features for the gradients of
         # the kernels.
-        shape, x = x.shape, x.reshape(-1, x.shape[-1])
+        shape, x = x.shape, x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
         hidden = nn.Dense(self.hidden, name="up", **types)(x)
         if self.activation == "swiglu":
             hidden = hidden * jax.nn.silu(nn.Dense(self.hidden, name="gate", **types)(x))
@@ -131,14 +137,18 @@ class TransformerBlock(nn.Module):
     ) -> tuple[Float[Array, "b t d"], ops.KVCache | None]:
         """See `MultiHeadAttention` and `CrossAttention`; dropout falls on what each part adds to the residual stream.
 
+        Returns:
+          The outputs, zeros at masked tokens, and the state (None for None).
+
         Raises:
-          ValueError: a memory without `cross`, or the other way round.
+          ValueError: a memory without `cross`, or the other way round; arguments that do not fit x.
         """
+        check_sequence(x, mask, segment_ids)
         if self.cross != (memory is not None):
             does = "needs a memory: pass what remember gave" if self.cross else "takes no memory"
             raise InputError(f"a block with cross={self.cross} {does}")
         x = ops.keep_real(mask, x)
-        start = None if state is None else state.length
+        start = getattr(state, "length", None)  # self-attention says what is no state
 
         def part(x, function, norm, dropout):
             if self.norm == "pre":
@@ -231,14 +241,21 @@ class Transformer(nn.Module):
         Args:
           memory: what `remember` gave; of a decoder only.
           segment_ids: sequences packed into one row, which do not see each other; not with a state.
+          dropout_keys: one key a row; None switches dropout off.
+
+        Returns:
+          The outputs, zeros at masked tokens, and the state (None for None).
 
         Raises:
-          ValueError: a memory without `cross`, the other way round, or of another stack.
+          ValueError: a memory without `cross`, the other way round, or of another stack; a state of another stack;
+            arguments that do not fit x.
         """
+        check_sequence(x, mask, segment_ids)
+        check_dropout_keys(self, dropout_keys, x.shape[0], draws=self.dropout > 0)
         if memory is not None and len(memory) != self.layers:
             raise InputError(f"a memory of {len(memory)} blocks was given to a stack of {self.layers}: see remember")
         if state is not None:
-            capacity = max((leaf.shape[1] for leaf in jax.tree.leaves(state) if leaf.ndim > 1), default=0)
+            capacity = max((jnp.shape(leaf)[1] for leaf in jax.tree.leaves(state) if jnp.ndim(leaf) > 1), default=0)
             state = check_state(state, self.initial_state(x.shape[0], capacity))
         caches = (None,) * self.layers if state is None else state
         memories = (None,) * self.layers if memory is None else memory

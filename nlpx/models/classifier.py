@@ -11,6 +11,7 @@ from nlpx.config import ClassifierConfig
 from nlpx.errors import unknown
 from nlpx.layers import Backbone, Dropout, TokenEmbedding, make_positions
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
+from nlpx.ops.checks import check_sequence
 
 POOLINGS = ("last", "mean", "max", "attention")
 
@@ -32,9 +33,15 @@ class Pooling(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t d"], mask: Mask | None = None) -> Float[Array, "b d"]:
+        """The vector of each row.
+
+        Raises:
+          ValueError: an unknown kind; x without three axes or without a step; a mask that does not fit it.
+        """
+        check_sequence(x, mask)
         if self.kind not in POOLINGS:
             raise unknown("pooling", self.kind, POOLINGS)
-        mask = jnp.ones(x.shape[:2], bool) if mask is None else mask
+        mask = jnp.ones(x.shape[:2], bool) if mask is None else jnp.asarray(mask)
         some = mask.any(axis=1)
         if self.kind == "last":
             last = mask.shape[1] - 1 - jnp.argmax(mask[:, ::-1], axis=1)

@@ -22,6 +22,7 @@ from nlpx.layers import (
     make_positions,
 )
 from nlpx.ops.array_types import Array, Bool, Float, Int, Mask, RowKeys
+from nlpx.ops.masks import check_mask
 
 
 class Encoded(NamedTuple):
@@ -111,7 +112,15 @@ class EncoderDecoder(nn.Module):
     def encode(
         self, source: Int[Array, "b s"], mask: Bool[Array, "b s"] | None = None, dropout_keys: RowKeys | None = None
     ) -> Encoded:
-        """Reads the source; where the mask is False, there is nothing."""
+        """Reads the source; where the mask is False, there is nothing.
+
+        Returns:
+          What the decoder looks back at and begins with, for any number of calls of `decode`.
+
+        Raises:
+          ValueError: a source that is not whole numbers (b, s), or a mask or keys that do not fit it.
+        """
+        check_mask(mask, source.shape)
         config = self.config
         if config.recurrent and config.reverse_source:
             source, mask = source[:, ::-1], None if mask is None else mask[:, ::-1]
@@ -158,7 +167,14 @@ class EncoderDecoder(nn.Module):
 
         A Transformer given no state keeps no cache, and what it returns cannot be continued. The weights of attention
         (b, t, s) are given where somebody asks for the collection "intermediates"; see `attention_weights`.
+
+        Returns:
+          The logits and the state.
+
+        Raises:
+          ValueError: tokens that are not whole numbers (b, t); a state, mask or keys that do not fit them.
         """
+        check_mask(mask, tokens.shape)
         config, x = self.config, ops.keep_real(mask, self.embedding(tokens))
         if not config.recurrent:
             x, state = self.decoder(x, state=state, mask=mask, memory=encoded.memory, dropout_keys=dropout_keys)
@@ -189,7 +205,12 @@ class EncoderDecoder(nn.Module):
         mask: Mask | None = None,
         dropout_keys: RowKeys | None = None,
     ) -> Float[Array, "b t v"]:
-        """The logits of each next target token when all before it are given (teacher forcing)."""
+        """The logits of each next target token when all before it are given (teacher forcing).
+
+        Raises:
+          ValueError: tokens that are not whole numbers (b, t); masks or keys that do not fit them.
+        """
+        check_mask(source_mask, source.shape, "source_mask")
         encoded = self.encode(source, source_mask, dropout_keys)
         return self.decode(inputs, encoded, mask=mask, dropout_keys=dropout_keys)[0]
 

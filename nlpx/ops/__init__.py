@@ -15,6 +15,7 @@ from nlpx.ops.dropout import dropout
 from nlpx.ops.linear_recurrence import linear_recurrence, min_gru, min_lstm
 from nlpx.ops.losses import cross_entropy
 from nlpx.ops.masks import AttentionMask, keep_real
+from nlpx.ops.own_gradient import forward_mode
 from nlpx.ops.positions import rotary, sinusoidal, token_positions
 from nlpx.ops.recurrence import elman, gru, lstm
 
@@ -32,6 +33,7 @@ __all__ = [
     "dropout",
     "elman",
     "empty_cache",
+    "forward_mode",
     "gru",
     "keep_real",
     "linear_recurrence",

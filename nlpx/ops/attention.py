@@ -15,12 +15,15 @@ import jax.numpy as jnp
 
 from nlpx.errors import InputError, unknown
 from nlpx.ops.array_types import Array, Float, Int, Mask
-from nlpx.ops.masks import AttentionMask, keep_real
+from nlpx.ops.checks import check_shapes
+from nlpx.ops.masks import AttentionMask, check_mask, keep_real
+from nlpx.ops.own_gradient import OwnGradient
 from nlpx.ops.positions import token_positions
 
 
 class AttentionBackend(StrEnum):
-    """How attention is computed. All give the same values and gradients, to the digits of the dtype."""
+    """How attention is computed. All give the same values and gradients, to the digits of the dtype. Forward mode
+    (`jax.jvp`) goes through xla, and through blockwise within `ops.forward_mode`."""
 
     AUTO = "auto"
     """xla, unless the weights of all heads would take more than a gigabyte: then blockwise."""
@@ -44,6 +47,22 @@ def empty_cache(batch_size: int, capacity: int, heads: int, head_width: int, dty
     """A cache with room for `capacity` tokens a row."""
     shape = (batch_size, capacity, heads, head_width)
     return KVCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.zeros(batch_size, jnp.int32))
+
+
+def check_cache(cache: KVCache, b: int, h: int, k: int, name: str = "cache") -> None:
+    """Raises:
+    ValueError: not a cache of so many rows and heads of this width.
+    """
+    if not isinstance(cache, KVCache):
+        raise InputError(
+            f"{name} has the type {type(cache).__name__}, not KVCache: pass what initial_state or an earlier call "
+            "returned"
+        )
+    shape = (b, *cache.key.shape[1:2], h, k)
+    shapes = KVCache(shape, shape, (b,))
+    check_shapes(
+        "attention", **{f"{name}.{part}": (getattr(cache, part), getattr(shapes, part)) for part in cache._fields}
+    )
 
 
 BLOCK = 128
@@ -73,12 +92,13 @@ def dot_product_attention(
       return_weights: gives the weights back too; only xla has them.
 
     Raises:
-      ValueError: an unknown backend, or one that cannot run this here.
+      ValueError: an unknown backend, or one that cannot run this here; a padding mask of another shape.
     """
     if backend not in tuple(AttentionBackend):
         raise unknown("attention backend", backend, tuple(str(name) for name in AttentionBackend))
     b, t, h, _ = query.shape
     s = key.shape[1]
+    check_mask(mask.padding, (b, s), "padding")
     if backend == AttentionBackend.AUTO:
         large = b * h * t * s * _accumulator(query).itemsize > LARGE
         backend = AttentionBackend.BLOCKWISE if large and not return_weights else AttentionBackend.XLA
@@ -92,7 +112,7 @@ def dot_product_attention(
         out, weights = _at_once(query, key, value, mask)
         return jnp.swapaxes(out, 1, 2), weights
     blockwise = backend == AttentionBackend.BLOCKWISE
-    in_parts = mask.causal and mask.by_place and t == s
+    in_parts = mask.causal and mask.by_place and t == s > 0
     # By place every query sees its own key: none is blind.
     attend = _blockwise if blockwise else lambda *arguments: _at_once(*arguments, blind=not in_parts)[0]
     if in_parts:
@@ -165,7 +185,8 @@ def _block_logits(query, keys, index, mask, s):
     block = keys.shape[2]
     places = index * block + jnp.arange(block)
     seen = mask.among(jnp.arange(query.shape[2]), jnp.minimum(places, s - 1))
-    seen = places < s if seen is None else seen & (places < s)
+    there = (places < s)[None, None, None]
+    seen = there if seen is None else seen & there
     logits = jnp.einsum("bhtk,bhsk->bhts", query, keys, preferred_element_type=_accumulator(query))
     return jnp.where(seen, logits, -jnp.inf)
 
@@ -174,7 +195,7 @@ def _accumulator(array):
     return jnp.promote_types(array.dtype, jnp.float32)
 
 
-@jax.custom_vjp
+@OwnGradient
 def _blockwise(query, key, value, mask):
     return _blockwise_forward(query, key, value, mask)[0]
 
@@ -225,7 +246,7 @@ def _blockwise_backward(residuals, d_out):
 
     def whole(blocks, like):
         b, h, _, k = like.shape
-        return jnp.moveaxis(blocks, 0, 2).reshape(b, h, -1, k)[:, :, :s].astype(like.dtype)
+        return jnp.moveaxis(blocks, 0, 2).reshape(b, h, len(blocks) * BLOCK, k)[:, :, :s].astype(like.dtype)
 
     return d_query.astype(query.dtype), whole(gradients[0], key), whole(gradients[1], value), None
 
@@ -253,13 +274,16 @@ def cached_attention(
       window, backend: see `AttentionMask` and `AttentionBackend`.
 
     Raises:
-      ValueError: more tokens at once than the cache has slots.
+      ValueError: more tokens at once than the cache has slots; a mask that is not boolean or not (b, t); a cache of
+        another batch or other heads.
     """
+    b, _, h, k = query.shape
+    check_cache(cache, b, h, k)
     length, capacity = query.shape[1], cache.key.shape[1]
     if length > capacity:
         raise InputError(f"{length} tokens do not fit into a cache of {capacity} slots: give it more capacity")
-    query = keep_real(mask, query)
     positions, filled = token_positions(cache.length, length, mask)
+    query = keep_real(mask, query)
     slots = positions if mask is None else jnp.where(mask, positions, capacity)  # out of bounds: dropped
     rows = jnp.arange(query.shape[0])[:, None]
     cache = KVCache(
@@ -316,7 +340,8 @@ def multiplicative_attention(
 
 
 def _attend(logits, value, mask):
-    _, t, s = logits.shape
+    b, t, s = logits.shape
+    check_mask(mask.padding, (b, s), "padding")
     seen = mask.among(jnp.arange(t), jnp.arange(s))
     weights = _softmax(logits, None if seen is None else seen[:, 0])
     return jnp.einsum("bts,bsd->btd", weights.astype(value.dtype), value), weights

@@ -49,7 +49,7 @@ def gates(z: Float[Array, "b g"], *kinds: str) -> Parts:
     k = z.shape[-1] // len(kinds)
     scale = jnp.repeat(jnp.array([0.5 if kind == "sigmoid" else 1 for kind in kinds], z.dtype), k)
     shift = jnp.repeat(jnp.array([0.5 if kind == "sigmoid" else 0 for kind in kinds], z.dtype), k)
-    return tuple(jnp.split(jnp.tanh(z * scale) * scale + shift, len(kinds), axis=-1))
+    return tuple(jnp.split(jnp.tanh(z * scale[None]) * scale[None] + shift[None], len(kinds), axis=-1))
 
 
 def _elman_cell(function: Callable[[Array], Array], derivative: Callable[[Array], Array]) -> Cell:
@@ -125,10 +125,10 @@ def normalize(x: Float[Array, "... k"], epsilon: float = 1e-5) -> Float[Array, "
 
 
 def _normalized_gates(from_input, product, cell, norm: LSTMNorm):
-    z = from_input + normalize(product) * norm.recurrent_scale
+    z = from_input + normalize(product) * norm.recurrent_scale[None]
     i, f, g, o = gates(z, "sigmoid", "sigmoid", "tanh", "sigmoid")
     cell = f * cell + i * g
-    return o * jnp.tanh(normalize(cell) * norm.cell_scale + norm.cell_bias), cell
+    return o * jnp.tanh(normalize(cell) * norm.cell_scale[None] + norm.cell_bias[None]), cell
 
 
 def _normalized_lstm_cell(projected: bool) -> Cell:

@@ -1,9 +1,10 @@
-"""What recurrences ask of their arguments, and the backends there are."""
+"""What recurrences and attention ask of their arguments, and the backends there are."""
 
 from enum import StrEnum
 from typing import Any
 
 from nlpx.errors import InputError, unknown
+from nlpx.ops.masks import check_mask, check_segment_ids
 
 
 class Backend(StrEnum):
@@ -32,6 +33,22 @@ def check_backend(what: str, name: str, able: tuple[Backend, ...]) -> Backend:
     if name not in able:
         raise InputError(f"backend={str(name)!r} cannot run {what}; {', '.join(able)} can")
     return Backend(name)
+
+
+def check_sequence(x: Any, mask: Any = None, segment_ids: Any = None, *, name: str = "x") -> None:
+    """Raises:
+    ValueError: x is not (batch, time, features) with at least one step; a mask that is not boolean, one True or False a
+      step; segment ids of another shape. None is fine for these two.
+    """
+    shape = tuple(x.shape)
+    if len(shape) != 3:
+        raise InputError(
+            f"{name} has the shape {shape} and needs three axes, (batch, time, features): for one row add the first"
+        )
+    if shape[1] < 1:
+        raise InputError(f"{name} has the shape {shape}, no step of time; leave out calls with nothing to read")
+    check_mask(mask, shape[:2])
+    check_segment_ids(segment_ids, shape[:2])
 
 
 def check_shapes(function: str, **arrays: tuple[Any, tuple[int, ...]]) -> None:

@@ -1,12 +1,28 @@
 """Dropout whose draws belong to the row, not to the batch."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nlpx.errors import InputError
 from nlpx.ops.array_types import Array, Float, Int, Key, RowKeys, UInt32
+
+
+def check_keys(keys: Any, rows: int, name: str = "keys") -> None:
+    """Raises:
+    ValueError: not one key a row; None is fine.
+    """
+    if keys is None:
+        return
+    typed = hasattr(keys, "dtype") and jnp.issubdtype(keys.dtype, jax.dtypes.prng_key)
+    shape = tuple(np.shape(keys) if typed else np.shape(keys)[:-1])  # an old key is two numbers
+    if shape != (rows,):
+        raise InputError(
+            f"{name} has the shape {shape} and needs ({rows},), one key a row: write `jax.random.split(key, {rows})`"
+        )
 
 
 def dropout(
@@ -22,10 +38,11 @@ def dropout(
       layer: a number that tells this call from the others that are given the same keys.
 
     Raises:
-      ValueError: rate is not in [0, 1).
+      ValueError: rate is not in [0, 1), or not one key a row.
     """
     if not 0 <= rate < 1:
         raise InputError(f"dropout rate must be in [0, 1), not {rate}")
+    check_keys(keys, x.shape[0])
     if keys is None or rate == 0:
         return x
     bits = jax.vmap(lambda key: _bits(jax.random.fold_in(key, layer), math.prod(x.shape[1:])))(keys)

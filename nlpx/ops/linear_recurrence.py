@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from nlpx.ops.array_types import Array, Float, Int, Mask
-from nlpx.ops.checks import Backend, check_backend, check_shapes
-from nlpx.ops.masks import check_mask, check_segment_ids, keep_real
+from nlpx.ops.checks import Backend, check_backend, check_sequence, check_shapes
+from nlpx.ops.masks import keep_real
+from nlpx.ops.own_gradient import OwnGradient
 from nlpx.ops.scan import resets
 
 BACKENDS = (Backend.AUTO, Backend.ASSOCIATIVE, Backend.SCAN)
@@ -52,7 +53,7 @@ def _before(states, state, reverse):
     return jnp.concatenate([state[:, None], states[:, :-1]], axis=1)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+@partial(OwnGradient, nondiff_argnums=(0, 1))
 def _recur(backend, reverse, decay, inputs, state):
     return _states(backend, reverse, decay, inputs, state)
 
@@ -104,10 +105,9 @@ def linear_recurrence(
       ValueError: arrays whose shapes do not fit each other; a backend that cannot run this.
     """
     backend = check_backend("a linear recurrence", backend, BACKENDS)
+    check_sequence(inputs, mask, segment_ids, name="linear recurrence: inputs")
     b, t, k = inputs.shape
     check_shapes("linear recurrence", decay=(decay, (b, t, k)), state=(state, (b, k)), fresh=(fresh, (b, k)))
-    check_mask(mask, (b, t))
-    check_segment_ids(segment_ids, (b, t))
     if backend == Backend.AUTO:
         backend = Backend.SCAN if jax.default_backend() == "cpu" else Backend.ASSOCIATIVE
     dtype = inputs.dtype
@@ -128,7 +128,7 @@ def _positive(x):
 def _projected(x, kernel, bias, mask, gates, dtype):
     z = keep_real(mask, x) @ kernel
     if bias is not None:
-        z = z + bias
+        z = z + bias[None, None]
     return jnp.split(z.astype(dtype), gates, axis=-1)
 
 
@@ -150,7 +150,7 @@ def min_gru(
     Returns:
       The states of all steps, and the last one.
     """
-    check_gates("min_gru", x, kernel, state, 2)
+    check_gates("min_gru", x, kernel, bias, state, mask, 2)
     update, candidate = _projected(x, kernel, bias, mask, 2, state.dtype)
     z = jax.nn.sigmoid(update)
     states, state = linear_recurrence(jax.nn.sigmoid(-update), z * _positive(candidate), state, mask, **how)
@@ -175,7 +175,7 @@ def min_lstm(
     Returns:
       The states of all steps, and the last one.
     """
-    check_gates("min_lstm", x, kernel, state, 3)
+    check_gates("min_lstm", x, kernel, bias, state, mask, 3)
     forget, insert, candidate = _projected(x, kernel, bias, mask, 3, state.dtype)
     # f / (f + i) in logarithms: both gates may be too small for a quotient.
     ratio = jax.nn.log_sigmoid(forget) - jax.nn.log_sigmoid(insert)
@@ -185,7 +185,9 @@ def min_lstm(
     return states.astype(x.dtype), state
 
 
-def check_gates(name, x, kernel, state, gates):
-    """The shapes that a network without recurrent kernel needs."""
+def check_gates(name, x, kernel, bias, state, mask, gates):
+    """What a network without recurrent kernel needs."""
+    check_sequence(x, mask, name=f"{name}: x")
     b, _, d = x.shape
-    check_shapes(name, kernel=(kernel, (d, gates * state.shape[-1])), state=(state, (b, state.shape[-1])))
+    g = gates * state.shape[-1]
+    check_shapes(name, kernel=(kernel, (d, g)), bias=(bias, (g,)), state=(state, (b, state.shape[-1])))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from nlpx.errors import InputError
 from nlpx.ops.array_types import Array, Float, Int, Mask
-from nlpx.ops.masks import keep_real
+from nlpx.ops.masks import check_mask, keep_real
 
 
 def cross_entropy(
@@ -21,10 +21,11 @@ def cross_entropy(
     (Szegedy 2016, arXiv 1512.00567): (1 - e) on the target plus e / v on every class.
 
     Raises:
-      ValueError: label_smoothing is not in [0, 1).
+      ValueError: label_smoothing is not in [0, 1); a mask that is not boolean or not of the targets' shape.
     """
     if not 0 <= label_smoothing < 1:
         raise InputError(f"label_smoothing must be in [0, 1), not {label_smoothing}")
+    check_mask(mask, targets.shape)
     logits = keep_real(mask, logits.astype(jnp.promote_types(logits.dtype, jnp.float32)))
     log_normalizer = jax.nn.logsumexp(logits, axis=-1)
     at_target = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]

@@ -19,13 +19,15 @@ def check_mask(mask: Any, shape: tuple[int, ...], name: str = "mask") -> None:
     """
     if mask is None:
         return
-    dtype = getattr(mask, "dtype", type(mask).__name__)
+    dtype = getattr(mask, "dtype", None)
+    if dtype is None:
+        raise InputError(f"{name} has to be an array, not {type(mask).__name__}: write `jnp.asarray({name}, bool)`")
     if dtype != jnp.bool_:
         raise InputError(f"{name} has to be boolean, True where a step is real, not {dtype}: write `{name} != 0`")
     if tuple(mask.shape) != tuple(shape):
-        raise InputError(
-            f"{name} has the shape {tuple(mask.shape)}, but batch and time of the input are {tuple(shape)}"
-        )
+        given = tuple(mask.shape)
+        hint = ": what attention sees besides is said by causal, window and segment_ids" if len(given) > 2 else ""
+        raise InputError(f"{name} has the shape {given}, but batch and time of the input are {tuple(shape)}{hint}")
 
 
 def check_segment_ids(segment_ids: Any, shape: tuple[int, ...]) -> None:
@@ -77,7 +79,7 @@ class AttentionMask:
 
     def __post_init__(self):
         if self.padding is not None:
-            check_mask(self.padding, self.padding.shape, "padding")
+            check_mask(self.padding, jnp.shape(self.padding), "padding")
         if self.window is not None and self.window < 1:
             raise InputError(f"an attention window of {self.window} sees nothing: it has to be at least 1")
         if (self.query_segments is None) != (self.key_segments is None):
@@ -106,17 +108,18 @@ class AttentionMask:
         heads. None where everything is seen."""
         rules = []
         if self.causal or self.window is not None:
-            at = queries[None] if self.query_positions is None else self.query_positions[:, queries]
-            of = keys[None] if self.key_positions is None else self.key_positions[:, keys]
+            at = queries[None] if self.query_positions is None else jnp.asarray(self.query_positions)[:, queries]
+            of = keys[None] if self.key_positions is None else jnp.asarray(self.key_positions)[:, keys]
             distance = at[:, :, None] - of[:, None]  # (b, t, s)
             if self.causal:
                 rules.append(distance >= 0)
             if self.window is not None:
                 rules.append(jnp.abs(distance) < self.window)
         if self.padding is not None:
-            rules.append(self.padding[:, None, keys])
+            rules.append(jnp.asarray(self.padding)[:, None, keys])
         if self.query_segments is not None:
-            rules.append(self.query_segments[:, queries, None] == self.key_segments[:, None, keys])
+            of_queries, of_keys = jnp.asarray(self.query_segments), jnp.asarray(self.key_segments)
+            rules.append(of_queries[:, queries, None] == of_keys[:, None, keys])
         if not rules:
             return None
         seen = rules[0]

@@ -31,6 +31,7 @@ from nlpx.ops.cells import (
     State,
 )
 from nlpx.ops.masks import keep_real
+from nlpx.ops.own_gradient import OwnGradient
 from nlpx.ops.scan import Steps, dropped, forward_step, scan
 
 FULL_WIDTH = 16
@@ -133,8 +134,8 @@ def _diagonal(cell, kernels, parameters, read, like, inputs, keep):
             blocks = kernel.shape[-1] // v.shape[-1]
             diagonals = jnp.concatenate([jnp.diagonal(block) for block in jnp.split(kernel, blocks, axis=-1)])
             fixed = jax.lax.stop_gradient(v)
-            product = fixed @ kernel + jnp.tile(v - fixed, blocks) * diagonals
-            return product if bias is None else product + bias
+            product = fixed @ kernel + jnp.tile(v - fixed, blocks) * diagonals[None]
+            return product if bias is None else product + bias[None]
 
         state = _parts(_rows(read), like)
         new, push = jax.linearize(lambda state: cell.forward(dot, state, _rows(inputs), parameters)[0], state)
@@ -164,7 +165,7 @@ def _linearized(cell, reverse, options, inputs, bias, kernels, parameters, state
     dtype = states.dtype
     # In the digits of the state: rounded to fewer, a step is a staircase, on which Newton's method does not settle.
     kernels = jax.tree.map(lambda kernel: kernel.astype(dtype), kernels)
-    inputs = inputs.astype(dtype) if bias is None else inputs.astype(dtype) + bias.astype(dtype)
+    inputs = inputs.astype(dtype) if bias is None else inputs.astype(dtype) + bias[None, None].astype(dtype)
     before, read = _read(states, reverse, state, fresh, steps)
     with jax.default_matmul_precision("highest"):
         differentiate = _full if options.jacobian == "full" else _diagonal
@@ -262,9 +263,10 @@ def _one_by_one(cell, reverse, inputs, bias, kernels, parameters, state, fresh, 
     return _by_time(states)
 
 
-def _forward(cell, reverse, options, *arguments):
-    inputs, _, _, _, state, _, steps = arguments
-    options = _decided(options, state)
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def _solve_or_scan(cell, reverse, options, *arguments):
+    """All states, and whether the rounds found them."""
+    options = _decided(options, arguments[4])
     solution = solve(cell, reverse, *arguments, options)
     converged = solution.change <= options.tolerance
 
@@ -272,14 +274,27 @@ def _forward(cell, reverse, options, *arguments):
         jax.debug.callback(partial(_warn, options.tolerance), converged, solution.rounds, solution.change)
         return _one_by_one(cell, reverse, *arguments)
 
-    states = jax.lax.cond(converged, lambda: solution.states, one_by_one)
+    return jax.lax.cond(converged, lambda: solution.states, one_by_one), converged
+
+
+@_solve_or_scan.defjvp
+def _differentiated_again(cell, reverse, options, primals, tangents):
+    # Through the rounds would be wrong: a diagonal Jacobian leaves out what the states owe to each other.
+    raise InputError("backend='newton' has no gradients of gradients: use backend='scan'")
+
+
+def _forward(cell, reverse, options, *arguments):
+    inputs, _, _, _, state, _, steps = arguments
+    states, converged = _solve_or_scan(cell, reverse, options, *arguments)
     parts = _parts(states, state)
     outputs = keep_real(steps.mask, cell.hidden(parts).astype(inputs.dtype))
     final = jax.tree.map(lambda part: part[:, 0 if reverse else -1], parts)
     return (outputs, final), (states, converged, arguments)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+@partial(
+    OwnGradient, nondiff_argnums=(0, 1, 2), plain=lambda cell, reverse, _, *arguments: scan(cell, reverse, *arguments)
+)
 def _newton(cell, reverse, options, *arguments):
     return _forward(cell, reverse, options, *arguments)[0]
 
@@ -367,13 +382,14 @@ def newton(
     In exact arithmetic t rounds always suffice. Where the state forgets what lies far back, a handful do; where it does
     not, the rounds may run out or products of Jacobians overflow: then the states are computed one after the other, and
     a RuntimeWarning says so. (It is a host callback, for which JAX keeps no program in its persistent cache.) Under
-    bfloat16 the states are sought with products in float32. Gradients of gradients are left to `scan`.
+    bfloat16 the states are sought with products in float32.
 
     Args:
       options: None for the defaults; the others are those of `scan`.
 
     Raises:
-      ValueError: an unknown kind of Jacobian; a tolerance, a number of rounds or a damping out of range.
+      ValueError: an unknown kind of Jacobian; a tolerance, a number of rounds or a damping out of range; a gradient of
+        a gradient, which is left to `scan`.
     """
     options = NewtonOptions() if options is None else options
     kinds = ("auto", "full", "diagonal")

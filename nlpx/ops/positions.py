@@ -4,6 +4,7 @@ import jax.numpy as jnp
 
 from nlpx.errors import InputError
 from nlpx.ops.array_types import Array, Float, Int, Mask
+from nlpx.ops.masks import check_mask
 
 
 def token_positions(
@@ -16,9 +17,13 @@ def token_positions(
 
     Returns:
       The positions, and the count of real tokens after these steps.
+
+    Raises:
+      ValueError: a mask that is not boolean or not of this batch and length.
     """
+    check_mask(mask, (*start.shape, length))
     if mask is None:
-        return start[:, None] + jnp.arange(length, dtype=start.dtype), start + length
+        return start[:, None] + jnp.arange(length, dtype=start.dtype)[None], start + length
     counts = jnp.cumsum(mask, axis=1, dtype=start.dtype)
     return jnp.maximum(start[:, None] + counts - 1, 0), start + counts[:, -1]
 
@@ -34,7 +39,7 @@ def sinusoidal(positions: Int[Array, "*rest"], width: int, *, base: float = 10_0
     if width % 2:
         raise InputError(f"sinusoidal positions come in pairs: width {width} is odd; use an even width")
     frequencies = base ** (-jnp.arange(0, width, 2) / width)
-    angles = positions[..., None] * frequencies
+    angles = jnp.multiply.outer(positions.astype(frequencies.dtype), frequencies)
     return jnp.stack([jnp.sin(angles), jnp.cos(angles)], axis=-1).reshape(*positions.shape, width)
 
 
@@ -54,7 +59,7 @@ def rotary(
         raise InputError(f"rotary positions turn features in pairs: a head width of {k} is odd; use an even one")
     wide = jnp.promote_types(x.dtype, jnp.float32)
     frequencies = base ** (-jnp.arange(0, k, 2, dtype=wide) / k)
-    angles = (positions[..., None].astype(wide) * frequencies)[:, :, None]
+    angles = jnp.multiply.outer(positions.astype(wide), frequencies)[:, :, None]
     first, second = jnp.split(x.astype(wide), 2, axis=-1)
     cos, sin = jnp.cos(angles), jnp.sin(angles)
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1).astype(x.dtype)

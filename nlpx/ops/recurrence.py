@@ -9,6 +9,8 @@ A masked step (mask False) leaves the state as it was and outputs zero, and what
 no output and no gradient. A sequence fed in chunks with the state passed on gives what it gives at once.
 
 The state keeps its own dtype (float32 under bfloat16 inputs): a sum over thousands of steps needs the digits.
+
+Gradients go by rules of our own: `ops.forward_mode` says how to have `jax.jvp` and `jax.jacfwd` all the same.
 """
 
 import math
@@ -32,8 +34,8 @@ from nlpx.ops.cells import (
     LSTMState,
     normalize,
 )
-from nlpx.ops.checks import Backend, check_backend, check_shapes
-from nlpx.ops.masks import check_mask, check_segment_ids, keep_real
+from nlpx.ops.checks import Backend, check_backend, check_sequence, check_shapes
+from nlpx.ops.masks import keep_real
 from nlpx.ops.newton import NewtonOptions
 from nlpx.ops.newton import newton as by_newton
 from nlpx.ops.scan import Steps, project, resets, scan
@@ -75,8 +77,7 @@ def _run(
         square root of t) and computes the rest again, so that memory grows with the square root of time.
       newton: how the backend "newton" looks for the states.
     """
-    check_mask(mask, x.shape[:2])
-    check_segment_ids(segment_ids, x.shape[:2])
+    check_sequence(x, mask, segment_ids)
     check_shapes("recurrence", keep=(keep, cell.hidden(state).shape))
     begins = resets(segment_ids, mask, reverse)
     if begins is not None:
@@ -89,7 +90,7 @@ def _run(
         # Masked inputs become zeros first: a NaN there would survive a later `where` in the gradient (0 x NaN).
         projected = project(keep_real(mask, x), input_kernel)
         if input_scale is not None:
-            projected = (normalize(projected.astype(bias.dtype)) * input_scale).astype(x.dtype)
+            projected = (normalize(projected.astype(bias.dtype)) * input_scale[None, None]).astype(x.dtype)
         chosen = None if begins is None else fresh
         return solve(cell, reverse, projected, bias, kernels, parameters, state, chosen, Steps(mask, begins, keep))
 
@@ -120,7 +121,7 @@ def _in_chunks(run, state, x, mask, begins, *, length, reverse):
         return state, outputs
 
     state, outputs = jax.lax.scan(chunk, state, (split(x), split(mask), split(begins)), reverse=reverse)
-    return jnp.moveaxis(outputs, 0, 1).reshape(b, count * length, -1)[:, :t], state
+    return jnp.moveaxis(outputs, 0, 1).reshape(b, count * length, outputs.shape[-1])[:, :t], state
 
 
 def elman(
@@ -219,6 +220,10 @@ def lstm(
         projection=(projection, (k, p)),
         **{"state.hidden": (state.hidden, (x.shape[0], p)), "state.cell": (state.cell, (x.shape[0], k))},
     )
+    if state.hidden.dtype != state.cell.dtype:
+        raise InputError(
+            f"lstm: state.hidden is {state.hidden.dtype} and state.cell {state.cell.dtype}: give one dtype"
+        )
     if norm is not None and bias is None:
         raise InputError("lstm: a normalized LSTM needs a bias, the normalization takes away that of its products")
     if backend == Backend.CUDNN:
@@ -227,6 +232,7 @@ def lstm(
     if norm is None:
         cell = LSTM_CELL if projection is None else PROJECTED_LSTM_CELL
         return _run(cell, x, input_kernel, bias, kernels, state, mask, **how)
+    norm = jax.tree.map(lambda part: part.astype(state.cell.dtype), norm)
     cell = NORMALIZED_LSTM_CELL if projection is None else NORMALIZED_PROJECTED_LSTM_CELL
     return _run(cell, x, input_kernel, bias, kernels, state, mask, norm, norm.input_scale, **how)
 
@@ -277,7 +283,7 @@ def gru(
         state=(state, (x.shape[0], k)),
     )
     if reset == "after":
-        padded = None if recurrent_bias is None else jnp.pad(recurrent_bias, (2 * k, 0))
+        padded = None if recurrent_bias is None else jnp.pad(recurrent_bias.astype(state.dtype), (2 * k, 0))
         kernels = ((recurrent_kernel, padded),)
     else:
         kernels = ((recurrent_kernel[:, : 2 * k], None), (recurrent_kernel[:, 2 * k :], None))
@@ -292,9 +298,5 @@ def _like_state(name, tree, state):
 
 
 def _check(function, x, input_kernel, g, **arrays):
-    _, t, d = x.shape
-    if t < 1:
-        raise InputError(
-            f"{function}: x has the shape {x.shape}, no step of time; leave out calls with nothing to read"
-        )
-    check_shapes(function, input_kernel=(input_kernel, (d, g)), **arrays)
+    check_sequence(x, name=f"{function}: x")
+    check_shapes(function, input_kernel=(input_kernel, (x.shape[-1], g)), **arrays)

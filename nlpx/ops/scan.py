@@ -2,7 +2,8 @@
 
 Inside the loops stands only what depends on the step before: the products with the recurrent kernels and the gates.
 The loop back carries the gradient of the state alone; the gradients of the kernels are one large product after it. Left
-to automatic differentiation, the loop would add to matrices as large as the kernels at every step.
+to automatic differentiation, as `forward_mode` leaves it, the loop would add to matrices as large as the kernels at
+every step.
 
 What a loop reads or writes lies batch-major in one buffer a kind, (b, t, ...), and each step writes its parts where
 they belong: no transposition and no concatenation of anything as long as the sequence.
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 from nlpx.ops.array_types import Array, Bool, Float, Int, Mask
 from nlpx.ops.cells import Cell, Parts, State
 from nlpx.ops.masks import keep_real
+from nlpx.ops.own_gradient import OwnGradient
 
 
 class Steps(NamedTuple):
@@ -74,17 +76,25 @@ def forward_step(cell: Cell, bias, kernels, parameters, state: State, from_input
     operands: list[Array] = []
     from_input = from_input.astype(cell.hidden(state).dtype)
     if bias is not None:  # here and not in the product before the loop, where it would be one more pass over all steps
-        from_input = from_input + bias.astype(from_input.dtype)
+        from_input = from_input + bias[None].astype(from_input.dtype)
 
     def dot(i, v):
         v = dropped(cell, i, v, keep)
         operands.append(v)
         kernel, bias = kernels[i]
         product = (v.astype(kernel.dtype) @ kernel).astype(v.dtype)
-        return product if bias is None else product + bias
+        return product if bias is None else product + bias[None]
 
     new, factors = cell.forward(dot, state, from_input, parameters)
     return new, factors, tuple(operands)
+
+
+def _empty(shape: tuple[int, ...], dtype: Any) -> Array:
+    """A buffer of which every step writes its own part; the same one for all that `jax.vmap` runs, which by itself
+    would give it a batch axis, and `jax.jacfwd` and `jax.hessian` refuse values that have one."""
+    buffer = jax.custom_batching.custom_vmap(lambda: jax.lax.empty(shape, dtype))
+    buffer.def_vmap(lambda size, batched: (buffer(), False))
+    return buffer()
 
 
 def _order(length: int, reverse: bool):
@@ -107,15 +117,12 @@ def _forward(cell, reverse, inputs, bias, kernels, parameters, state, fresh, ste
         partial(forward_step, cell), bias, kernels, parameters, state, row, steps.keep
     )
 
-    def empty(width, dtype):
-        return jax.lax.empty((b, t, width), dtype)  # every step writes its own part
-
-    outputs = empty(cell.hidden(state).shape[-1], inputs.dtype)
+    outputs = _empty((b, t, cell.hidden(state).shape[-1]), inputs.dtype)
     kept = None
     if remember:
         kept = (
-            [empty(factor.shape[-1], factor.dtype) for factor in factors],
-            [empty(v.shape[-1], kernel.dtype) for v, (kernel, _) in zip(operands, kernels, strict=True)],
+            [_empty((b, t, factor.shape[-1]), factor.dtype) for factor in factors],
+            [_empty((b, t, v.shape[-1]), kernel.dtype) for v, (kernel, _) in zip(operands, kernels, strict=True)],
         )
 
     def step(i, carry):
@@ -137,7 +144,7 @@ def _forward(cell, reverse, inputs, bias, kernels, parameters, state, fresh, ste
     return outputs, state, kept
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+@partial(OwnGradient, nondiff_argnums=(0, 1))
 def scan(
     cell: Cell,
     reverse: bool,
@@ -204,15 +211,12 @@ def _scan_backward(cell, reverse, residuals, gradients):
         shares["input"] = next((i for i, parts in given.items() if parts is d_input), None)
         return d_before, d_input, d_parameters, products
 
-    def empty(width, dtype):
-        return jax.lax.empty((b, t, width), dtype)  # every step writes its own part
-
-    products = [empty(kernel.shape[-1], kernel.dtype) for kernel, _ in kernels]
+    products = [_empty((b, t, kernel.shape[-1]), kernel.dtype) for kernel, _ in kernels]
     _, _, d_parameters, _ = jax.eval_shape(
         pull_back, 0, d_state, tuple(buffer[:, 0] for buffer in factor_rows), products
     )
     apart = shares["input"] is None
-    d_inputs = empty(like.shape[-1], like.dtype) if apart else None
+    d_inputs = _empty((b, t, like.shape[-1]), like.dtype) if apart else None
 
     def zeros(tree):
         return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), tree)
@@ -239,29 +243,35 @@ def _scan_backward(cell, reverse, residuals, gradients):
     )
     d_kernels = []
     for (_, of_kernel), operand, product in zip(kernels, operand_rows, products, strict=True):
-        product = product.reshape(b * t, -1)
-        d_kernels.append((operand.reshape(b * t, -1).T @ product, _bias_gradient(of_kernel, product)))
+        product = product.reshape(b * t, product.shape[-1])
+        d_kernels.append((operand.reshape(b * t, operand.shape[-1]).T @ product, _bias_gradient(of_kernel, product)))
     if not apart:
         d_inputs = products[shares["input"]].astype(like.dtype)
-    d_bias = _bias_gradient(bias, d_inputs.reshape(b * t, -1))
+    d_bias = _bias_gradient(bias, d_inputs.reshape(b * t, d_inputs.shape[-1]))
     return d_inputs, d_bias, tuple(d_kernels), d_parameters, d_state, d_fresh, None
 
 
 scan.defvjp(_scan_forward, _scan_backward)
 
 
-@jax.custom_vjp
+@OwnGradient
 def project(x: Float[Array, "b t d"], kernel: Float[Array, "d g"]) -> Float[Array, "b t g"]:
     """x @ kernel, whose kernel's gradient is one product of matrices as they lie: what automatic differentiation writes
     makes XLA transpose the gradient of the result first."""
-    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:2], -1)
+    return _product(x, kernel)
+
+
+def _product(x, kernel):
+    b, t, d = x.shape
+    return (x.reshape(b * t, d) @ kernel).reshape(b, t, kernel.shape[-1])
 
 
 def _project_backward(residuals, d_projected):
     x, kernel = residuals
-    rows = d_projected.reshape(-1, d_projected.shape[-1])
-    d_x, d_kernel = rows @ kernel.T, x.reshape(-1, x.shape[-1]).T @ rows
+    b, t, d = x.shape
+    rows = d_projected.reshape(b * t, kernel.shape[-1])
+    d_x, d_kernel = rows @ kernel.T, x.reshape(b * t, d).T @ rows
     return d_x.reshape(x.shape).astype(x.dtype), d_kernel.astype(kernel.dtype)
 
 
-project.defvjp(lambda x, kernel: (project(x, kernel), (x, kernel)), _project_backward)
+project.defvjp(lambda x, kernel: (_product(x, kernel), (x, kernel)), _project_backward)

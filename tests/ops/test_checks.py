@@ -1,18 +1,14 @@
 """What a wrong argument raises. Elsewhere in the tests the annotations are checked first; here they are not."""
 
-import subprocess
-import sys
-import textwrap
-
 import numpy as np
 import pytest
+from messages import messages_of
 
 from nlpx.ops.checks import Backend, check_backend, check_shapes
 
 SETUP = """
 import jax.numpy as jnp
 from nlpx import ops
-from nlpx.errors import InputError
 
 B, T, D, K = 2, 3, 4, 5
 def ones(*shape): return jnp.ones(shape)
@@ -49,6 +45,11 @@ CASES = {  # what is called, and what the message says: the argument, what is wr
     "gru(state=ones(B, 6))": "gru: state has the shape (2, 6) and needs (2, 5)",
     "gru(recurrent_bias=ones(6))": "gru: recurrent_bias has the shape (6,) and needs (5,)",
     "linear(state=h[:1])": "linear recurrence: state has the shape (1, 5) and needs (2, 5)",
+    "linear(mask=[[True] * T] * B)": "mask has to be an array, not list: write `jnp.asarray(mask, bool)`",
+    "lstm(state=ops.LSTMState(h, h.astype('bfloat16')))": "state.hidden is float32 and state.cell bfloat16: give one",
+    "ops.min_gru(x[:, :0], ones(D, 2 * K), None, h)": "min_gru: x has the shape (2, 0, 4), no step of time; leave out",
+    "ops.min_gru(x, ones(D, 2 * K), ones(K), h)": "min_gru: bias has the shape (5,) and needs (10,)",
+    "elman(x=x[0])": "elman: x has the shape (3, 4) and needs three axes, (batch, time, features): for one row add",
     "linear(decay=h[:, None])": "linear recurrence: decay has the shape (2, 1, 5) and needs (2, 3, 5)",
     "linear(segment_ids=jnp.zeros((B, T), int), fresh=h[:1])": "fresh has the shape (1, 5) and needs (2, 5)",
     "ops.min_gru(x, ones(D, K), None, h)": "min_gru: kernel has the shape (4, 5) and needs (4, 10)",
@@ -74,20 +75,7 @@ CASES = {  # what is called, and what the message says: the argument, what is wr
 
 @pytest.fixture(scope="module")
 def messages():
-    """Of all cases, from one process of their own, where no annotation is checked."""
-    loop = """
-    for case in CASES:
-        try:
-            eval(case)
-            print("nothing raised")
-        except InputError as error:
-            print(error)
-        except Exception as error:
-            print(type(error), str(error).splitlines()[0])
-    """
-    program = f"{SETUP}\nCASES = {list(CASES)}\n{textwrap.dedent(loop)}"
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    return dict(zip(CASES, ran.stdout.splitlines(), strict=True))
+    return messages_of(SETUP, CASES)
 
 
 @pytest.mark.parametrize("case", CASES)
