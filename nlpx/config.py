@@ -293,8 +293,7 @@ class TrainConfig(Settings):
     log_every: int = setting(50, "[1, inf)", training=False)
     """Steps between two lines of metrics.jsonl."""
     config: str | None = setting(None, training=False)
-    """A finished or begun run's config.json: everything that is not given as a flag is as it was there, but for the
-    workdir."""
+    """Start from the settings in this config.json of another run, its workdir excepted; flags given beside it win."""
 
 
 @dataclass(frozen=True)

@@ -120,9 +120,9 @@ def over_seeds(run: Callable[[Any], dict[str, Any]], config: Any) -> dict[str, A
 
 def table(summary: Mapping[str, Any]) -> str:
     """The figures of several seeds, a line each."""
-    seeds = ", ".join(map(str, summary["seeds"]))
-    lines = [f"seeds {seeds}: mean (standard deviation), and each"]
+    width = max(map(len, summary["figures"]), default=0)
+    lines = [f"seeds {', '.join(map(str, summary['seeds']))}: mean, standard deviation, and each"]
     for name, each in summary["figures"].items():
-        values = "  ".join(f"{value:,.6g}" for value in each["values"])
-        lines.append(f"  {name:<32} {each['mean']:>12,.6g} ({each['sd']:.2g})   {values}")
+        numbers = (each["mean"], each["sd"], *each["values"])
+        lines.append(f"  {name:<{width}}" + "".join(f"  {number:>10,.5g}" for number in numbers))
     return "\n".join(lines)
