@@ -61,7 +61,7 @@ def test_counts_and_shares_stand_where_they_belong(drawn):
     assert plt.get_fignums() == []
 
 
-@pytest.mark.parametrize("n", [2, 7, 20, 30])
+@pytest.mark.parametrize("n", [2, 7, 20, pytest.param(30, marks=pytest.mark.slow)])
 def test_nothing_overlaps(drawn, n):
     """Counts stay inside their cells, and no words lie over others."""
 

@@ -151,7 +151,12 @@ def damaged(tmp_path, damage):
     return Checkpoints(tmp_path)
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+MORE = (lose_the_meta_data, lose_the_parameters)
+
+
+@pytest.mark.parametrize(
+    "damage", [pytest.param(damage, marks=[pytest.mark.slow] * (damage in MORE)) for damage in DAMAGES]
+)
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_used(tmp_path, damage):
     checkpoints = damaged(tmp_path, damage)
     restored = checkpoints.restore(make_state(0))
