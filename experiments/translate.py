@@ -49,7 +49,8 @@ class Config:
         """What each family does well with."""
         if arch in (None, "transformer"):
             return cls(EncoderDecoderConfig(arch="transformer", layers=2, width=128, positions="rotary", **MODEL))
-        return cls(EncoderDecoderConfig(layers=1, width=192, **MODEL))
+        # Its loss falls more slowly: with 3,100 updates the mean over three seeds is below 98 %.
+        return cls(EncoderDecoderConfig(layers=1, width=192, **MODEL), train=TrainConfig(**{**TRAIN, "steps": 4000}))
 
 
 def make_translator(trained: Any, config: Config) -> Any:
