@@ -49,7 +49,7 @@ class Config:
         """What each family does well with."""
         if arch in (None, "transformer"):
             return cls(EncoderDecoderConfig(arch="transformer", layers=2, width=128, positions="rotary", **MODEL))
-        # Its loss falls more slowly: with 3,100 updates the mean over three seeds is below 98 %.
+        # Its loss falls more slowly: seed 1 had 97.7 % exact after 3,100 updates, 98.0 % after 4,000.
         return cls(EncoderDecoderConfig(layers=1, width=192, **MODEL), train=TrainConfig(**{**TRAIN, "steps": 4000}))
 
 
