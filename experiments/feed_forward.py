@@ -52,6 +52,7 @@ def measure(trained: Any, rows: Any, folder: Path, others: dict[str, Any], plane
             network.over(plane),
             rows.features[:, plane],
             rows.target,
+            found["network"],
             folder / "plots" / "regions.png",
             features=tuple(model.features[place] for place in plane),
             labels=model.labels,

@@ -1,6 +1,6 @@
 """Texts, pairs, labelled texts and tables from built-in sources, files and TFDS, and batches. Knows no model, no task."""
 
-from nlpx.data.brackets import bracket_features
+from nlpx.data.brackets import make as make_brackets
 from nlpx.data.buckets import Columns, bucket_lengths, evaluation_batches, rows_of_equal_work, training_batches
 from nlpx.data.encode import Encoded, encode_texts
 from nlpx.data.labelled import LabelledData, load_labelled, read_labelled
@@ -20,7 +20,6 @@ __all__ = [
     "Scales",
     "TableData",
     "TextData",
-    "bracket_features",
     "bracket_rows",
     "bucket_lengths",
     "encode_texts",
@@ -31,6 +30,7 @@ __all__ = [
     "load_pairs",
     "load_table",
     "load_text",
+    "make_brackets",
     "number",
     "random_windows",
     "read_labelled",

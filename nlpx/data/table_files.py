@@ -136,12 +136,12 @@ def _place(path: str, target: str | None, names: list[str], default: str | None)
     """The column of the target, counted from 0."""
     if target is None:
         return names.index(default) if default in names else len(names) - 1
-    if target in names:
-        return names.index(target)
     if target.isdecimal():
         if not 1 <= int(target) <= len(names):
             raise InputError(f"{path} has {len(names)} columns, but the target is sought in {target}; count from 1")
         return int(target) - 1
+    if target in names:
+        return names.index(target)
     if all(number(name) is not None for name in names[:-1]):
         raise InputError(f"{path} has no header, so no column {target!r}; give the target's place, counted from 1")
     listing = ", ".join(repr(name[:40]) for name in names[:12]) + (", ..." if len(names) > 12 else "")

@@ -22,7 +22,7 @@ def plot_by_length(
     *,
     length: str = "source length (tokens, mean of each group)",
     trained: int | None = None,
-    title: str | None = None,
+    floor: float = 0,
 ) -> None:
     """Draws a figure over the length, a marker at each group's mean, and writes a PNG.
 
@@ -32,6 +32,7 @@ def plot_by_length(
       value: "accuracy", "exact_match" or "bleu".
       length: what the length is called on its axis.
       trained: the one length that the models were trained at, to mark.
+      floor: where the axis of the figure begins.
 
     Raises:
       InputError: another value.
@@ -47,11 +48,9 @@ def plot_by_length(
             )
         if trained is not None:
             axes.axvline(trained, color="0.5", linestyle="--", linewidth=1, label=f"trained at {trained}")
-        if title is not None:
-            axes.set_title(title, fontsize="medium")
         axes.set_xlabel(length)
         axes.set_ylabel(label)
         axes.set_xlim(left=0)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(bottom=floor)
         axes.grid(alpha=0.3)
         axes.legend()

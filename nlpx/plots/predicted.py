@@ -19,11 +19,12 @@ def plot_predicted(target: np.ndarray, predictions: Mapping[str, np.ndarray], pa
     ends = [min(map(np.min, (target, *predictions.values()))), max(map(np.max, (target, *predictions.values())))]
     with png(path, 6, 5.5) as figure:
         axes = figure.subplots()
-        axes.plot(ends, ends, color="0.5", linewidth=1, label="as predicted, so true")
+        axes.plot(ends, ends, color="0.5", linewidth=1, label="predicted as it is")
         for number, (method, found) in enumerate(predictions.items()):
             axes.scatter(target, found, s=20, alpha=0.7, marker="os^D"[number % 4], color=f"C{number}", label=method)
         axes.set_xlabel(f"{name}, true", parse_math=False)
         axes.set_ylabel(f"{name}, predicted", parse_math=False)
         axes.set_title(f"{len(target)} test rows", fontsize="medium")
+        axes.set_aspect("equal")
         axes.grid(alpha=0.3)
         axes.legend()

@@ -16,19 +16,22 @@ def plot_regions(
     classify: Callable[[np.ndarray], np.ndarray],
     points: np.ndarray,
     target: np.ndarray,
+    found: np.ndarray,
     path: Path,
     *,
     features: tuple[str, str],
     labels: Sequence[str],
     title: str,
 ) -> None:
-    """Colours the plane by the label that the classifier gives, draws examples into it, and writes a PNG. Those that lie
-    in the colour of another label are wrong if they have no further features.
+    """Colours the plane by the label that the classifier gives, draws examples into it, those with a ring around them for
+    which it gives a wrong label, and writes a PNG. Where there are more features than these two, a ring and the colour
+    under it need not agree.
 
     Args:
       classify: from (places, 2) features to the number of a label each.
       points: (examples, 2) features.
       target: (examples,) the number of each one's true label.
+      found: (examples,) the number of the label that the classifier gives it, from all its features.
       features: what the axes are called.
     """
     from matplotlib.colors import ListedColormap
@@ -46,6 +49,9 @@ def plot_regions(
             own = points[target == number]
             style = {"marker": MARKERS[number % len(MARKERS)], "color": colors[number], "edgecolor": "black"}
             axes.scatter(own[:, 0], own[:, 1], s=28, linewidth=0.5, label=label, **style)
+        wrong = points[found != target]
+        if len(wrong):
+            axes.scatter(wrong[:, 0], wrong[:, 1], s=130, facecolor="none", edgecolor="black", label="wrong")
         axes.set_xlabel(features[0], parse_math=False)
         axes.set_ylabel(features[1], parse_math=False)
         axes.set_title(title, parse_math=False, fontsize="medium")
