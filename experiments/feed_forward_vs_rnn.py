@@ -18,7 +18,7 @@ from nlpx.config import ClassifierConfig, FeedForwardConfig, Settings, TableConf
 
 FACTORS = (0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4)
 """Lengths of the tests, as parts of the trained one."""
-TRAIN = {"steps": 2000, "batch_size": 64, "learning_rate": 3e-3, "weight_decay": 0.05, "eval_every": 250}
+TRAIN = {"steps": 1500, "batch_size": 64, "learning_rate": 3e-3, "weight_decay": 0.05, "eval_every": 250}
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Config:
     experiment: ClassVar[str] = "feed_forward_vs_rnn"
     contest: ContestConfig = field(default_factory=ContestConfig)
     model: ClassifierConfig = field(
-        default_factory=lambda: ClassifierConfig("lstm", layers=1, width=64, bidirectional=False, pooling="last")
+        default_factory=lambda: ClassifierConfig("lstm", layers=1, width=16, bidirectional=False, pooling="max")
     )
     train: TrainConfig = field(default_factory=lambda: TrainConfig(**TRAIN))
 

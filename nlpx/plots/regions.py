@@ -39,12 +39,12 @@ def plot_regions(
     low, high = points.min(axis=0), points.max(axis=0)
     margin = 0.08 * (high - low) + 1e-9
     across, up = (np.linspace(*ends, STEPS) for ends in zip(low - margin, high + margin, strict=True))
-    found = classify(np.stack([each.ravel() for each in np.meshgrid(across, up)], axis=1)).reshape(STEPS, STEPS)
+    there = classify(np.stack([each.ravel() for each in np.meshgrid(across, up)], axis=1)).reshape(STEPS, STEPS)
     colors = [f"C{number}" for number in range(len(labels))]
     with png(path) as figure:
         axes = figure.subplots()
         shades = {"cmap": ListedColormap(colors), "vmin": -0.5, "vmax": len(labels) - 0.5, "alpha": 0.25}
-        axes.pcolormesh(across, up, found, shading="nearest", rasterized=True, **shades)
+        axes.pcolormesh(across, up, there, shading="nearest", rasterized=True, **shades)
         for number, label in enumerate(labels):
             own = points[target == number]
             style = {"marker": MARKERS[number % len(MARKERS)], "color": colors[number], "edgecolor": "black"}
