@@ -82,7 +82,9 @@ def run(config: Config) -> dict[str, Any]:
     amounts |= {"features": len(table.features), **({"labels": len(table.labels)} if table.labels else {})}
     summary = run.train(engine, batches=batches, evaluation=evaluation, amounts=amounts)
     # All rows that the network has seen, be it for choosing a checkpoint.
-    seen = (np.concatenate([getattr(table.train, each), getattr(table.validation, each)]) for each in ("features", "target"))
+    seen = (
+        np.concatenate([getattr(table.train, each), getattr(table.validation, each)]) for each in ("features", "target")
+    )
     others = metrics.baselines(*seen, labels=bool(table.labels))
     if config.data.data == "iris" and len(table.features) == 4:
         others["rule on petal sizes"] = metrics.iris_rule

@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from experiments import classify, cli, feed_forward
-from nlpx.config import ClassifierConfig, FeedForwardConfig, Settings, TableConfig, TrainConfig, setting, training_settings
+from nlpx.config import (
+    ClassifierConfig,
+    FeedForwardConfig,
+    Settings,
+    TableConfig,
+    TrainConfig,
+    setting,
+    training_settings,
+)
 
 FACTORS = (0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4)
 """Lengths of the tests, as parts of the trained one."""

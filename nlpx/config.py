@@ -222,7 +222,9 @@ class FeedForwardConfig(ModelConfig):
     dropout: float = setting(0.2, "[0, 1)")
     """Probability of zeroing a feature of a hidden layer."""
 
-    def build(self, features: Sequence[str], *, labels: Sequence[str], target: str, scales: Mapping[str, Sequence[float]]) -> Any:
+    def build(
+        self, features: Sequence[str], *, labels: Sequence[str], target: str, scales: Mapping[str, Sequence[float]]
+    ) -> Any:
         """A `FeedForwardNetwork` from standardised features to these labels, or, where there are none, to a number.
         `scales` are the fields of `nlpx.data.Scales`, which a user of the network needs."""
         from nlpx.models import FeedForwardNetwork
@@ -282,8 +284,9 @@ class TableConfig(Settings):
     """Data"""
 
     data: str = "iris"
-    """iris, digits, diabetes (built in, of scikit-learn), brackets[:LENGTH] (made: is this string of brackets balanced?),
-    or file:PATH[:TARGET] (.csv, .tsv; the target is the last column, or the one of this name or place)."""
+    """iris, digits, diabetes (built in, of scikit-learn), brackets[:LENGTH] (made: is this string balanced?), or
+    file:PATH[:TARGET] (columns parted by commas, semicolons or tabs; the target is the last one, or that of this name or
+    place)."""
     test: str | None = None
     """Report on this file, as --data; if not given, on a part of --data."""
     target: Literal["auto", "labels", "number"] = "auto"

@@ -1,4 +1,4 @@
-"""`brackets[:LENGTH]`: is this string of brackets balanced, as "(()())", or not, as "())(()"? Made, nothing to download.
+"""`brackets[:LENGTH]`: is this string of brackets balanced, as "(()())", or not, as "())(()"? Nothing to download.
 
 Both kinds have as many "(" as ")". A string that is not balanced is a balanced one with two brackets exchanged, so that
 it takes a count of the open ones, from the first bracket on, to tell: no bracket can be left unread.

@@ -45,8 +45,8 @@ def number(cell: str) -> float | None:
 def read(argument: str, default: str | None = None) -> Sheet:
     """The cells of one file. "\\r" at the end of a line, a byte order mark and a missing last line end do not matter.
 
-    Columns are parted by whatever the first line has most of: commas, semicolons or tabs; quotation marks as in CSV. The
-    first row is a header if no cell of it besides the target's is a number.
+    Columns are parted by whatever the first line has most of: commas, semicolons or tabs; quotation marks as in CSV.
+    The first row is a header if no cell of it besides the target's is a number.
 
     Args:
         argument: `PATH`, or `PATH:TARGET` with the target's name in the header or its place, counted from 1.
@@ -76,8 +76,8 @@ def read(argument: str, default: str | None = None) -> Sheet:
     if not header and not all(numeric):
         odd = next(column for column, cell in enumerate(top) if column != place and number(cell) is None)
         raise InputError(
-            f"{path}, line {line}, column {odd + 1}: {_shown(top[odd])} is no number, but others of this row are; fill it "
-            "in, or give a header whose names are no numbers"
+            f"{path}, line {line}, column {odd + 1}: {_shown(top[odd])} is no number, but others of this row are; "
+            "fill it in, or give a header whose names are no numbers"
         )
     if not header:
         if target is not None and not target.isdecimal():
@@ -104,8 +104,8 @@ def numbers(sheet: Sheet, columns: list[int]) -> list[list[float]]:
             column = columns[values.index(None)]
             name = sheet.names[column] if sheet.header else f"{column + 1}"
             raise InputError(
-                f"{sheet.path}, line {line}, column {name!r}: {_shown(row[column])} is no number; fill it in, delete the "
-                "line, or leave the column out with skip"
+                f"{sheet.path}, line {line}, column {name!r}: {_shown(row[column])} is no number; fill it in, delete "
+                "the line, or leave the column out with skip"
             )
         found.append(values)
     return found
@@ -128,7 +128,9 @@ def _rows(path: str, content: str, separator: str) -> list[tuple[int, list[str]]
                 rows.append((line, [cell.strip() for cell in row]))
             line = reader.line_num + 1
     except csv.Error as error:
-        raise InputError(f"{path}, the row from line {line} on: damaged CSV ({error}); mend its quotation marks") from None
+        raise InputError(
+            f"{path}, the row from line {line} on: damaged CSV ({error}); mend its quotation marks"
+        ) from None
     return rows
 
 

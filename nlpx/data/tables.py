@@ -125,8 +125,8 @@ def load_table(
         seed: of the draw.
 
     Raises:
-        InputError: the source is unknown or cannot be read; a feature is no finite number; the target is the same in all
-            rows; there are fewer than 10 rows, or fewer than 3 of a label.
+        InputError: the source is unknown or cannot be read; a feature is no finite number; the target is the same in
+            all rows; there are fewer than 10 rows, or fewer than 3 of a label.
     """
     skipped = [name.strip() for name in (skip or "").split(",") if name.strip()]
     if spec.partition(":")[0] == "brackets":
@@ -134,7 +134,7 @@ def load_table(
             raise InputError("brackets are made with a test part and no column to spare: leave out test and skip")
         return _load_brackets(spec, seed)
     table = _load(spec, target, skipped)
-    labels, numbers = _labels(spec, table), _numbers(table)
+    labels, numbers = _labels(table), _numbers(table)
     if len(numbers) < FEWEST:
         raise InputError(f"{spec} has {len(numbers)} rows; give at least {FEWEST}")
     if len(set(numbers.tolist())) == 1:
@@ -147,8 +147,8 @@ def load_table(
         rarest, count = min(collections.Counter(table.target).items(), key=lambda each: each[1])
         if count < _FEWEST_OF_LABEL:
             raise InputError(
-                f"{spec}: only {count} of {len(numbers)} rows have {rarest!r} as their {table.target_name!r}; give at least "
-                f"{_FEWEST_OF_LABEL} of each label, or another target"
+                f"{spec}: only {count} of {len(numbers)} rows have {rarest!r} as their {table.target_name!r}; give at "
+                f"least {_FEWEST_OF_LABEL} of each label, or another target"
             )
     fractions = {"validation": validation_fraction, **({} if test else {"test": test_fraction})}
     places = _draw(numbers if labels else np.zeros(len(numbers), np.int32), fractions, seed)
@@ -161,8 +161,8 @@ def load_table(
 
 
 def read_rows(spec: str, features: Sequence[str], target: str, labels: Sequence[str]) -> Rows:
-    """The rows of a SPEC, to measure a model of these features and labels on. Columns are found by their names where the
-    file has a header, and others passed over; without one they must be as many, in the same order.
+    """The rows of a SPEC, to measure a model of these features and labels on. Columns are found by their names where
+    the file has a header, and others passed over; without one they must be as many, in the same order.
 
     Raises:
         InputError: as `load_table`; a feature that is not there, or a label that the model has not.
@@ -293,7 +293,7 @@ def _are_labels(numbers: list[float | None]) -> bool:
     return few and all(value.is_integer() for value in different)
 
 
-def _labels(spec: str, table: _Table) -> tuple[str, ...]:
+def _labels(table: _Table) -> tuple[str, ...]:
     """The labels in order, numbers by their size; none where the target is a number."""
     if isinstance(table.target, np.ndarray):
         return ()
@@ -303,7 +303,7 @@ def _labels(spec: str, table: _Table) -> tuple[str, ...]:
 def _numbers(table: _Table) -> np.ndarray:
     if isinstance(table.target, np.ndarray):
         return table.target
-    place = {label: number for number, label in enumerate(_labels("", table))}
+    place = {label: number for number, label in enumerate(_labels(table))}
     return np.array([place[label] for label in table.target], np.int32)
 
 

@@ -36,7 +36,10 @@ def baselines(
         }
     else:
         ridge = linear_model.RidgeCV(alphas=np.logspace(-2, 4, 25))
-        methods = {"ridge regression": make_pipeline(StandardScaler(), ridge), "always the mean": dummy.DummyRegressor()}
+        methods = {
+            "ridge regression": make_pipeline(StandardScaler(), ridge),
+            "always the mean": dummy.DummyRegressor(),
+        }
     return {name: method.fit(features, target).predict for name, method in methods.items()}
 
 

@@ -46,6 +46,8 @@ def methods_table(test: Mapping[str, Any]) -> str:
         if "accuracy" in each:
             figures = f"accuracy {100 * each['accuracy']:5.1f} %  macro F1 {100 * each['macro_f1']:5.1f} %"
         else:
-            figures = f"R2 {each['r2']:6.3f}  RMSE {each['rmse']:.4g}  mean absolute error {each['mean_absolute_error']:.4g}"
+            figures = (
+                f"R2 {each['r2']:6.3f}  RMSE {each['rmse']:.4g}  mean absolute error {each['mean_absolute_error']:.4g}"
+            )
         lines.append(f"  {name:<{max(map(len, methods))}}  {figures}")
     return "\n".join(lines)

@@ -27,8 +27,8 @@ def plot_by_length(
     """Draws a figure over the length, a marker at each group's mean, and writes a PNG.
 
     Args:
-      groups_by_model: a model's name to groups of like length, as `nlpx.metrics.metrics_by_length` gives them: `mean` is
-        their length.
+      groups_by_model: a model's name to groups of like length, as `nlpx.metrics.metrics_by_length` gives them: `mean`
+        is their length.
       value: "accuracy", "exact_match" or "bleu".
       length: what the length is called on its axis.
       trained: the one length that the models were trained at, to mark.

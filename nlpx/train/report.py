@@ -28,7 +28,14 @@ class Report:
     """
 
     def __init__(
-        self, workdir: Path, *, steps: int, log_every: int, resume_step: int, state: dict[str, Any] | None, read: str = "token"
+        self,
+        workdir: Path,
+        *,
+        steps: int,
+        log_every: int,
+        resume_step: int,
+        state: dict[str, Any] | None,
+        read: str = "token",
     ):
         self._steps, self._log_every, self._read = steps, log_every, read
         totals = ("tokens", "seconds", "eval_seconds", "steady_tokens", "steady_seconds")

@@ -17,7 +17,9 @@ def test_the_contest_from_end_to_end(command, tmp_path, capsys):
         assert all(0 <= each["accuracy"] <= 1 for each in groups)
     for each in summary["results"].values():
         assert each["data"]["name"] == "brackets:8"
-    parts = [tuple(each["data"][part] for part in ("train", "validation", "test")) for each in summary["results"].values()]
+    parts = [
+        tuple(each["data"][part] for part in ("train", "validation", "test")) for each in summary["results"].values()
+    ]
     assert parts[0] == parts[1]
     assert (tmp_path / "plots" / "accuracy_by_length.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     (line,) = (line for line in capsys.readouterr().out.splitlines() if "trained at" in line)

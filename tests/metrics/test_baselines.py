@@ -26,4 +26,6 @@ def test_numbers():
 def test_the_rule_knows_irises():
     iris = load_iris()
     assert (iris_rule(iris.data) == iris.target).mean() > 0.95
-    np.testing.assert_array_equal(iris_rule(np.array([[5, 3, 1.4, 0.2], [6, 3, 4.5, 1.5], [6, 3, 5.5, 2.0]])), [0, 1, 2])
+    np.testing.assert_array_equal(
+        iris_rule(np.array([[5, 3, 1.4, 0.2], [6, 3, 4.5, 1.5], [6, 3, 5.5, 2.0]])), [0, 1, 2]
+    )

@@ -13,7 +13,9 @@ SCALES = {"center": [0.0] * F, "spread": [1.0] * F}
 
 def make_task(kind, dropout=0.0):
     labels = "abc" if kind == "labels" else ()
-    model = FeedForwardConfig(layers=1, width=8, dropout=dropout).build("wxyz", labels=labels, target="y", scales=SCALES)
+    model = FeedForwardConfig(layers=1, width=8, dropout=dropout).build(
+        "wxyz", labels=labels, target="y", scales=SCALES
+    )
     return RowClassification(model) if labels else RowRegression(model, 20.0)
 
 
