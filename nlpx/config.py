@@ -285,7 +285,7 @@ class TableConfig(Settings):
 
     data: str = "iris"
     """iris, digits, diabetes (built in, of scikit-learn), brackets[:LENGTH] (made: is this string balanced?), or
-    file:PATH[:TARGET] (columns parted by commas, semicolons or tabs; the target is the last one, or that of this name or
+    file:PATH[:TARGET] (columns parted by commas, semicolons or tabs; the target is the last, or that of this name or
     place)."""
     test: str | None = None
     """Report on this file, as --data; if not given, on a part of --data."""

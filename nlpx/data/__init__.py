@@ -1,4 +1,4 @@
-"""Texts, pairs, labelled texts and tables from built-in sources, files and TFDS, and batches. Knows no model or task."""
+"""Texts, pairs, labelled texts and tables from built-in sources, files and TFDS; and batches. No model, no task."""
 
 from nlpx.data.brackets import make as make_brackets
 from nlpx.data.buckets import Columns, bucket_lengths, evaluation_batches, rows_of_equal_work, training_batches

@@ -23,8 +23,9 @@ def plot_regions(
     labels: Sequence[str],
     title: str,
 ) -> None:
-    """Colours the plane by the label that the classifier gives, draws examples into it, those with a wrong label ringed,
-    and writes a PNG. Where there are more features than these two, a ring and the colour under it need not agree.
+    """Colours the plane by the label that the classifier gives, draws examples into it, a ring around those with a
+    wrong one, and writes a PNG. Where there are more features than these two, a ring and the colour under it need not
+    agree.
 
     Args:
       classify: from (places, 2) features to the number of a label each.
