@@ -114,6 +114,8 @@ def numbers(sheet: Sheet, columns: list[int]) -> list[list[float]]:
 def _path_and_target(argument: str) -> tuple[str, str | None]:
     match = None if os.path.exists(os.path.expanduser(argument)) else _COLUMN.fullmatch(argument)
     path, target = match.groups() if match else (argument, None)
+    if "," in path:
+        raise InputError(f"file:{argument} names several files; give one, as file:PATH or file:PATH:TARGET")
     if os.path.isdir(os.path.expanduser(path)):
         raise InputError(f"{path} is a folder; name the table in it")
     return path, target

@@ -15,17 +15,19 @@ from nlpx.errors import InputError, unknown_source
 PARTS = ("train", "validation", "test")
 BUILT_IN = ("iris", "digits", "diabetes")
 FEWEST = 10
-"""Rows of a table, and of each label `_FEWEST_OF_LABEL`: one a part."""
-_FEWEST_OF_LABEL = 3
+"""Rows that a table must have."""
+_FEWEST_OF_LABEL = 3  # one for each part
 _MOST_LABELS = 20
 _ROWS_A_LABEL = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Attributes:
-    features: as they stand in the table.
-    target: places in the labels, int32; or numbers, float64.
+    """Some rows of a table.
+
+    Attributes:
+        features: as they stand in the table.
+        target: places in the labels, int32; or numbers, float64.
     """
 
     features: Float64[np.ndarray, "rows features"]
@@ -130,8 +132,10 @@ def load_table(
     """
     skipped = [name.strip() for name in (skip or "").split(",") if name.strip()]
     if spec.partition(":")[0] == "brackets":
-        if test is not None or skipped:
-            raise InputError("brackets are made with a test part and no column to spare: leave out test and skip")
+        if test is not None or skipped or target != "auto":
+            raise InputError(
+                "brackets come with labels, a test part and no spare column: leave out test, target and skip"
+            )
         return _load_brackets(spec, seed)
     table = _load(spec, target, skipped)
     labels, numbers = _labels(table), _numbers(table)

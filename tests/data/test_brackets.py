@@ -62,5 +62,5 @@ def test_both_networks_have_the_same_parts():
         np.testing.assert_array_equal(rows.features, bracket_rows(examples, 16).features)
     longer = read_rows("brackets:20", table.features, table.target, table.labels)
     assert longer.features.shape == (1000, 16)
-    with pytest.raises(InputError, match="leave out test and skip"):
+    with pytest.raises(InputError, match="leave out test, target and skip"):
         load_table("brackets", skip="place 1")

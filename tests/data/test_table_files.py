@@ -114,6 +114,7 @@ def test_files_that_cannot_be_read(write, tmp_path):
     for argument, message in (
         (str(tmp_path / "none.csv"), "No such file"),
         (str(tmp_path), "is a folder"),
+        ("a.csv,b.csv", "names several files"),
         (write(b"", "empty.csv"), "is empty"),
         (write(b"x,y\n\xff,2\n"), "is not UTF-8"),
     ):
