@@ -46,7 +46,7 @@ def measure(trained: Any, rows: Any, folder: Path, others: dict[str, Any], plane
         name: metrics.classification_metrics(rows.target.tolist(), each.tolist(), model.labels)
         for name, each in found.items()
     }
-    plots.plot_confusion(test["network"]["confusion"], model.labels, folder / "plots" / "confusion.png")
+    plots.plot_confusion(test["network"]["confusion"], model.labels, folder / "plots" / "confusion.png", "test rows")
     if plane is not None:
         plots.plot_regions(
             network.over(plane),

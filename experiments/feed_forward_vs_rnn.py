@@ -4,8 +4,8 @@ python -m experiments.feed_forward_vs_rnn
 python -m experiments.feed_forward_vs_rnn --arch gru --length 16
 
 Is this string of brackets balanced? The recurrent network reads bracket by bracket, whatever the length. The plain one
-has a fixed number of inputs: it sees shorter strings padded, and of longer ones the beginning. XX minutes on two CPU
-cores; expect XX % from both at the length they were trained at, and at four times that length XX % from the LSTM, XX %
+has a fixed number of inputs: it sees shorter strings padded, and of longer ones the beginning. A minute on two CPU
+cores; expect 100 % from both at the length they were trained at, and at twice that length 90 % from the LSTM and 54 %
 from the plain network, where guessing gives 50 %.
 """
 
@@ -87,6 +87,7 @@ def run(config: Config) -> dict[str, Any]:
         for name, found in zip(results, (network.targets(rows.features), read), strict=True):
             by_length[name].append({"mean": tested, "accuracy": float((found == rows.target).mean())})
     about = {"length": "length of the tested strings (brackets)", "trained": length, "floor": 40}
+    about["title"] = "Is a string of brackets balanced? (guessing: 50 %)"
     plots.plot_by_length(by_length, top / "plots" / "accuracy_by_length.png", "accuracy", **about)
     test = {
         name: {f"accuracy at {each['mean']}": each["accuracy"] for each in groups} for name, groups in by_length.items()

@@ -23,6 +23,7 @@ def plot_by_length(
     length: str = "source length (tokens, mean of each group)",
     trained: int | None = None,
     floor: float = 0,
+    title: str | None = None,
 ) -> None:
     """Draws a figure over the length, a marker at each group's mean, and writes a PNG.
 
@@ -48,6 +49,8 @@ def plot_by_length(
             )
         if trained is not None:
             axes.axvline(trained, color="0.5", linestyle="--", linewidth=1, label=f"trained at {trained}")
+        if title is not None:
+            axes.set_title(title, fontsize="medium")
         axes.set_xlabel(length)
         axes.set_ylabel(label)
         axes.set_xlim(left=0)

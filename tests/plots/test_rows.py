@@ -52,10 +52,10 @@ def test_predicted(seen, tmp_path):
 
 def test_the_trained_length_is_marked(seen, tmp_path):
     groups = {"lstm": [{"mean": 16, "accuracy": 0.9}, {"mean": 32, "accuracy": 1.0}]}
-    plot_by_length(groups, tmp_path / "by.png", "accuracy", length="brackets", trained=32, floor=40)
+    plot_by_length(groups, tmp_path / "by.png", "accuracy", length="brackets", trained=32, floor=40, title="title")
     (axes,) = seen
     line, mark = axes.lines
     assert line.get_ydata().tolist() == [90, 100]
     assert list(mark.get_xdata()) == [32, 32]
     assert mark.get_label() == "trained at 32"
-    assert (axes.get_xlabel(), axes.get_ylim()[0]) == ("brackets", 40)
+    assert (axes.get_xlabel(), axes.get_ylim()[0], axes.get_title()) == ("brackets", 40, "title")
