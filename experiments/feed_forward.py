@@ -1,7 +1,7 @@
 """Trains a plain network on a table, one row in and one label or number out, and measures it beside simpler methods.
 
 python -m experiments.feed_forward --seeds 0,1,2,3,4,5,6,7,8,9
-python -m experiments.feed_forward --data digits
+python -m experiments.feed_forward --data digits --layers 1 --width 256 --steps 1000
 python -m experiments.feed_forward --data diabetes
 python -m experiments.feed_forward --workdir runs/feed_forward/... --predict "5.1,3.5,1.4,0.2"
 python -m experiments.feed_forward --workdir runs/feed_forward/... --evaluate file:others.csv

@@ -293,6 +293,9 @@ class TableConfig(Settings):
     """What the target is. auto: labels where it holds text or at most 20 different whole numbers, else a number."""
     skip: str | None = None
     """Columns to leave out, as numbers of rows or names are, with commas."""
+    scale: Literal["each", "all"] | None = None
+    """What features are divided by: each by its own standard deviation, or all by one, which suits columns of one unit,
+    as pixels; if not given, all for digits and each for other tables."""
     validation_fraction: float = setting(0.15, "(0, 0.5)")
     """The part of --data held out to choose the checkpoint, drawn by --seed."""
     test_fraction: float = setting(0.2, "(0, 0.5)")

@@ -109,6 +109,7 @@ def load_table(
     test: str | None = None,
     target: str = "auto",
     skip: str | None = None,
+    scale: str | None = None,
     validation_fraction: float = 0.15,
     test_fraction: float = 0.2,
     seed: int = 0,
@@ -123,6 +124,8 @@ def load_table(
         target: "labels", "number", or "auto": labels where the target is text, or at most 20 different whole numbers
             that occur five times each on average.
         skip: names of columns that are left out, with commas between them.
+        scale: "each" divides each feature by its own standard deviation, "all" all of them by one: a pixel that is nearly
+            always white does not become the largest. If not given, "all" for digits, else "each".
         validation_fraction, test_fraction: in (0, 0.5).
         seed: of the draw.
 
@@ -136,7 +139,7 @@ def load_table(
             raise InputError(
                 "brackets come with labels, a test part and no spare column: leave out test, target and skip"
             )
-        return _load_brackets(spec, seed)
+        return _load_brackets(spec, seed, scale or "each")
     table = _load(spec, target, skipped)
     labels, numbers = _labels(table), _numbers(table)
     if len(numbers) < FEWEST:
@@ -161,7 +164,8 @@ def load_table(
         parts["test"] = read_rows(test, table.names, table.target_name, labels)
     plane = (2, 3) if spec == "iris" and not skipped else (0, 1) if len(table.names) == 2 else None
     name = spec if test is None else f"{spec}, test {test}"
-    return _finished(parts, table.names, table.target_name, labels, name, plane if labels else None)
+    scale = scale or ("all" if spec == "digits" else "each")
+    return _finished(parts, table.names, table.target_name, labels, name, plane if labels else None, scale)
 
 
 def read_rows(spec: str, features: Sequence[str], target: str, labels: Sequence[str]) -> Rows:
@@ -188,19 +192,19 @@ def bracket_rows(examples: Sequence[tuple[str, str]], length: int) -> Rows:
     return Rows(brackets.bracket_features([text for text, _ in examples], length), target)
 
 
-def _load_brackets(spec: str, seed: int) -> TableData:
+def _load_brackets(spec: str, seed: int, scale: str) -> TableData:
     texts, length = load_labelled(spec, seed=seed), brackets.length_of(spec.partition(":")[2])
     parts = {part: bracket_rows(getattr(texts, part), length) for part in PARTS}
     names = tuple(f"place {place}" for place in range(1, length + 1))
-    return _finished(parts, names, "balanced?", brackets.LABELS, spec, None)
+    return _finished(parts, names, "balanced?", brackets.LABELS, spec, None, scale)
 
 
-def _finished(parts, features, target, labels, name, plane) -> TableData:
+def _finished(parts, features, target, labels, name, plane, scale) -> TableData:
     digest = hashlib.sha256(repr((features, target, labels)).encode())
     for part in PARTS:
         digest.update(np.ascontiguousarray(parts[part].features).tobytes() + parts[part].target.tobytes())
     train: Rows = parts["train"]
-    scales = [_mean_and_deviation(train.features)]
+    scales = [_mean_and_deviation(train.features, together=scale == "all")]
     if not labels:
         scales.append(_mean_and_deviation(train.target[:, None]))
     scales = Scales(*(values for pair in scales for values in pair))
@@ -208,9 +212,13 @@ def _finished(parts, features, target, labels, name, plane) -> TableData:
                      name=name, sha256=digest.hexdigest())  # fmt: skip
 
 
-def _mean_and_deviation(columns: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _mean_and_deviation(columns: np.ndarray, together: bool = False) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    mean = columns.mean(axis=0)
+    if together:
+        spread = float(np.sqrt(np.mean((columns - mean) ** 2))) or 1.0
+        return tuple(mean.tolist()), (spread,) * len(mean)
     constant = (columns == columns[:1]).all(axis=0)  # its deviation may be a rounding error instead of 0
-    return tuple(columns.mean(axis=0).tolist()), tuple(np.where(constant, 1.0, columns.std(axis=0)).tolist())
+    return tuple(mean.tolist()), tuple(np.where(constant, 1.0, columns.std(axis=0)).tolist())
 
 
 def _draw(groups: np.ndarray, fractions: dict[str, float], seed: int) -> dict[str, Int64[np.ndarray, "rows"]]:

@@ -70,6 +70,15 @@ def test_large_numbers_keep_their_digits_and_a_constant_column_is_zero(write):
     assert np.abs(features[:, 1]).max() < 1e-6
 
 
+def test_pixels_share_one_deviation():
+    table = load_table("digits")
+    features = table.columns("train")["features"]
+    assert len(set(table.scales.spread)) == 1
+    assert features.std() == pytest.approx(1, abs=1e-3)
+    np.testing.assert_allclose(features.mean(axis=0), 0, atol=1e-5)
+    assert len(set(load_table("digits", scale="each").scales.spread)) > 9
+
+
 def test_diabetes_has_a_number_and_its_own_units():
     table = load_table("diabetes")
     assert table.labels == ()
