@@ -84,6 +84,11 @@ class TableData:
     sha256: str
     dropped: dict[str, int] = dataclasses.field(default_factory=dict)
 
+    def joined(self, *parts: str) -> Rows:
+        """The rows of some parts, one after the other."""
+        rows = [getattr(self, part) for part in parts]
+        return Rows(np.concatenate([each.features for each in rows]), np.concatenate([each.target for each in rows]))
+
     def columns(self, part: str) -> dict[str, np.ndarray]:
         """`features` and `target` of "train", "validation" or "test" as a network reads them, standardised."""
         rows: Rows = getattr(self, part)
@@ -124,8 +129,8 @@ def load_table(
         target: "labels", "number", or "auto": labels where the target is text, or at most 20 different whole numbers
             that occur five times each on average.
         skip: names of columns that are left out, with commas between them.
-        scale: "each" divides each feature by its own standard deviation, "all" all of them by one: a pixel that is nearly
-            always white does not become the largest. If not given, "all" for digits, else "each".
+        scale: "each" divides each feature by its own standard deviation, "all" all of them by one: a pixel that is
+            nearly always white does not become the largest. If not given, "all" for digits, else "each".
         validation_fraction, test_fraction: in (0, 0.5).
         seed: of the draw.
 
