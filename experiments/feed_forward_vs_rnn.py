@@ -4,9 +4,9 @@ python -m experiments.feed_forward_vs_rnn
 python -m experiments.feed_forward_vs_rnn --arch gru --length 16
 
 Is this string of brackets balanced? The recurrent network reads bracket by bracket, whatever the length. The plain one
-has a fixed number of inputs: it sees shorter strings padded, and of longer ones the beginning. Under a minute on two CPU
-cores; expect 100 % from both at the length they were trained at, and at twice that length 90 % from the LSTM and 54 %
-from the plain network, where guessing gives 50 %.
+has a fixed number of inputs: it sees shorter strings padded, and of longer ones the beginning. Under a minute on two
+CPU cores; expect 100 % from both at the length they were trained at, and at twice that length 90 % from the LSTM and
+54 % from the plain network, where guessing gives 50 %.
 """
 
 from dataclasses import dataclass, field, replace
