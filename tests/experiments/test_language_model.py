@@ -60,7 +60,7 @@ def test_a_run_from_end_to_end(run, text):
     arch, workdir = run
     summary = json.loads((workdir / "summary.json").read_text())
     assert set(summary) == {
-        "experiment", "arch", "parameters", "steps", "plans", "tokens", "seconds", "tokens_per_second", "train_loss",
+        "experiment", "arch", "parameters", "steps", "plans", "tokens", "seconds", "tokens_per_second", "train_loss", "units",
         "eval_loss", "metrics", "data", "devices", "workdir",
     }  # fmt: skip
     assert (summary["experiment"], summary["arch"], summary["steps"]) == ("language_model", arch, 12)
