@@ -11,7 +11,7 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from nlpx.errors import InputError, unknown
 
@@ -70,17 +70,22 @@ def _names(kind: Any) -> tuple[str, ...]:
     return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
 
 
-MODELS: dict[str, type["BackboneConfig"]] = {}
-"""The configs of models, by the name under which a run notes them: each subclass of `BackboneConfig` enters itself."""
+MODELS: dict[str, type["ModelConfig"]] = {}
+"""The configs of models, by the name under which a run notes them: each subclass of `ModelConfig` enters itself."""
 
 
 @dataclass(frozen=True)
-class BackboneConfig(Settings):
+class ModelConfig(Settings):
     """Model"""
 
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)
         MODELS[cls.__name__] = cls
+
+
+@dataclass(frozen=True)
+class BackboneConfig(ModelConfig):
+    """Model"""
 
     arch: Literal["elman", "lstm", "gru", "mingru", "minlstm", "transformer"] = "lstm"
     """Backbone."""
@@ -204,6 +209,31 @@ class EncoderDecoderConfig(_Tied, _Bidirectional):
 
 
 @dataclass(frozen=True)
+class FeedForwardConfig(ModelConfig):
+    """Model"""
+
+    arch: ClassVar[str] = "feed-forward"
+    layers: int = setting(2, "[0, inf)")
+    """Hidden layers; without any the model is linear."""
+    width: int = setting(64, "[1, inf)")
+    """Features of every hidden layer."""
+    activation: Literal["relu", "gelu", "tanh", "sigmoid"] = "relu"
+    """Nonlinearity after every hidden layer."""
+    dropout: float = setting(0.2, "[0, 1)")
+    """Probability of zeroing a feature of a hidden layer."""
+
+    def build(
+        self, features: Sequence[str], *, labels: Sequence[str], target: str, scales: Mapping[str, Sequence[float]]
+    ) -> Any:
+        """A `FeedForwardNetwork` from standardised features to these labels, or, where there are none, to a number.
+        `scales` are the fields of `nlpx.data.Scales`, which a user of the network needs."""
+        from nlpx.models import FeedForwardNetwork
+
+        fixed = tuple((name, tuple(values)) for name, values in scales.items())
+        return FeedForwardNetwork(self, tuple(features), tuple(labels), target, fixed)
+
+
+@dataclass(frozen=True)
 class TokenConfig(Settings):
     """Text"""
 
@@ -247,6 +277,29 @@ class ExamplesConfig(TokenConfig):
     """What becomes of longer training texts; how many there were is printed."""
     buckets: int = setting(4, "[1, inf)")
     """Lengths that batches are padded to; every one is compiled."""
+
+
+@dataclass(frozen=True)
+class TableConfig(Settings):
+    """Data"""
+
+    data: str = "iris"
+    """iris, digits, diabetes (built in, of scikit-learn), brackets[:LENGTH] (made: is this string balanced?), or
+    file:PATH[:TARGET] (columns parted by commas, semicolons or tabs; the target is the last, or that of this name or
+    place)."""
+    test: str | None = None
+    """Report on this file, as --data; if not given, on a part of --data."""
+    target: Literal["auto", "labels", "number"] = "auto"
+    """What the target is. auto: labels where it holds text or at most 20 different whole numbers, else a number."""
+    skip: str | None = None
+    """Columns to leave out, as numbers of rows or names are, with commas."""
+    scale: Literal["each", "all"] | None = None
+    """What features are divided by: each by its own standard deviation, or all by one, which suits columns of one unit,
+    as pixels; if not given, all for digits and each for other tables."""
+    validation_fraction: float = setting(0.15, "(0, 0.5)")
+    """The part of --data held out to choose the checkpoint, drawn by --seed."""
+    test_fraction: float = setting(0.2, "(0, 0.5)")
+    """The part of --data held out to report on, drawn by --seed, where --test gives none."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,13 @@
-"""Text, pairs and labelled texts from built-in sources, files and TFDS, and batches. Knows no model, no task."""
+"""Texts, pairs, labelled texts and tables from built-in sources, files and TFDS; and batches. No model, no task."""
 
+from nlpx.data.brackets import make as make_brackets
 from nlpx.data.buckets import Columns, bucket_lengths, evaluation_batches, rows_of_equal_work, training_batches
 from nlpx.data.encode import Encoded, encode_texts
 from nlpx.data.labelled import LabelledData, load_labelled, read_labelled
 from nlpx.data.pairs import PairData, load_pairs, read_pairs
 from nlpx.data.sources import TextData, load_text, read_text
+from nlpx.data.table_files import number
+from nlpx.data.tables import Rows, Scales, TableData, bracket_rows, load_table, read_rows
 from nlpx.data.windows import Batch, evaluation_streams, evaluation_windows, random_windows, streams
 
 __all__ = [
@@ -13,7 +16,11 @@ __all__ = [
     "Encoded",
     "LabelledData",
     "PairData",
+    "Rows",
+    "Scales",
+    "TableData",
     "TextData",
+    "bracket_rows",
     "bucket_lengths",
     "encode_texts",
     "evaluation_batches",
@@ -21,10 +28,14 @@ __all__ = [
     "evaluation_windows",
     "load_labelled",
     "load_pairs",
+    "load_table",
     "load_text",
+    "make_brackets",
+    "number",
     "random_windows",
     "read_labelled",
     "read_pairs",
+    "read_rows",
     "read_text",
     "rows_of_equal_work",
     "streams",

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from nlpx.data import labelled_files, languages, tfds_text
+from nlpx.data import brackets, labelled_files, languages, tfds_text
 from nlpx.data.pairs import digest, held_out_count, own_parts, set_aside
 from nlpx.errors import InputError, unknown_source
 
 Example = tuple[str, str]
 
+_BRACKETS = 20_000
 _UNKNOWN = "-1"  # what TFDS writes for a label that is kept secret
 
 
@@ -68,7 +69,8 @@ def load_labelled(
     and examples whose label is kept secret ("no label"); a part in which all are is as if it were not there.
 
     Args:
-        spec: `cldr-languages` (made, nothing to download: which language is this phrase in?), `file:PATH` or
+        spec: `cldr-languages` (made, nothing to download: which language is this phrase in?),
+            `brackets[:LENGTH]` (made: is this string of brackets balanced?), `file:PATH` or
             `file:PATH:TEXT,LABEL` (a table or JSON lines, see `labelled_files.read`), or `tfds:NAME[/CONFIG]` (a set
             with one text and a `ClassLabel`), with the set's own splits.
         valid: `file:` as above; takes the place of the source's own validation part.
@@ -139,11 +141,14 @@ def _load(spec: str, seed: int) -> tuple[dict[str, list[Example]], collections.C
             raise InputError(f"cldr-languages takes no argument, but {spec} gives {argument!r}; write cldr-languages")
         *parts, dropped = languages.make(seed)
         return dict(zip(("train", "validation", "test"), parts, strict=True)), collections.Counter(dropped)
+    if source == "brackets":
+        length = brackets.length_of(argument)
+        return {"train": brackets.make(seed, length, _BRACKETS)}, collections.Counter()
     if source == "file":
         return {"train": labelled_files.read(argument)}, collections.Counter()
     if source == "tfds":
         return _read_tfds(argument)
-    raise unknown_source("source of labelled texts", spec, ("cldr-languages", "file", "tfds"))
+    raise unknown_source("source of labelled texts", spec, ("cldr-languages", "brackets", "file", "tfds"))
 
 
 def _read_tfds(argument: str) -> tuple[dict[str, list[Example]], collections.Counter[str]]:

@@ -1,14 +1,21 @@
-"""Figures that say how good texts and labels are, and these figures in words: of strings and numbers alone, no JAX."""
+"""Figures that say how good texts, labels and numbers are, and these figures in words: of strings and numbers alone, no
+JAX."""
 
+from nlpx.metrics.baselines import baselines, iris_rule
 from nlpx.metrics.classification import classification_metrics
-from nlpx.metrics.tables import classification_table, metrics_line, translation_table
+from nlpx.metrics.regression import regression_metrics
+from nlpx.metrics.tables import classification_table, methods_table, metrics_line, translation_table
 from nlpx.metrics.translation import metrics_by_length, translation_metrics
 
 __all__ = [
+    "baselines",
     "classification_metrics",
     "classification_table",
+    "iris_rule",
+    "methods_table",
     "metrics_by_length",
     "metrics_line",
+    "regression_metrics",
     "translation_metrics",
     "translation_table",
 ]

@@ -36,3 +36,18 @@ def translation_table(test: Mapping[str, Any]) -> str:
         sizes = f"source of {group['from']} to {group['to']} tokens: {group['count']} pairs"
         lines.append(f"  {sizes}, exact {100 * group['exact_match']:.1f} %, BLEU {group['bleu']:.1f}")
     return "\n".join(lines)
+
+
+def methods_table(test: Mapping[str, Any]) -> str:
+    """The figures of several methods on the same rows: `count`, and a mapping a method; a line each."""
+    methods = {name: each for name, each in test.items() if isinstance(each, Mapping)}
+    lines = [f"test, {test['count']:,} rows"]
+    for name, each in methods.items():
+        if "accuracy" in each:
+            figures = f"accuracy {100 * each['accuracy']:5.1f} %  macro F1 {100 * each['macro_f1']:5.1f} %"
+        else:
+            figures = (
+                f"R2 {each['r2']:6.3f}  RMSE {each['rmse']:.4g}  mean absolute error {each['mean_absolute_error']:.4g}"
+            )
+        lines.append(f"  {name:<{max(map(len, methods))}}  {figures}")
+    return "\n".join(lines)

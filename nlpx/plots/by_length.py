@@ -1,4 +1,4 @@
-"""How translation fares from short to long sources, one line a model."""
+"""How models fare from short to long texts, one line a model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,17 +8,32 @@ from nlpx.errors import unknown
 from nlpx.plots.figure import png
 
 # What a figure is called on its axis, and by how much it is multiplied for the unit written there.
-VALUES = {"exact_match": ("exact matches (% of translations)", 100), "bleu": ("BLEU (0 to 100)", 1)}
+VALUES = {
+    "accuracy": ("accuracy (%)", 100),
+    "exact_match": ("exact matches (% of translations)", 100),
+    "bleu": ("BLEU (0 to 100)", 1),
+}
 
 
 def plot_by_length(
-    groups_by_model: Mapping[str, Sequence[Mapping[str, Any]]], path: Path, value: str = "exact_match"
+    groups_by_model: Mapping[str, Sequence[Mapping[str, Any]]],
+    path: Path,
+    value: str = "exact_match",
+    *,
+    length: str = "source length (tokens, mean of each group)",
+    trained: int | None = None,
+    floor: float = 0,
+    title: str | None = None,
 ) -> None:
-    """Draws a figure over the source length, a marker at each group's mean, and writes a PNG.
+    """Draws a figure over the length, a marker at each group's mean, and writes a PNG.
 
     Args:
-      groups_by_model: a model's name to what `nlpx.metrics.metrics_by_length` gave.
-      value: "exact_match" or "bleu".
+      groups_by_model: a model's name to groups of like length, as `nlpx.metrics.metrics_by_length` gives them: `mean`
+        is their length.
+      value: "accuracy", "exact_match" or "bleu".
+      length: what the length is called on its axis.
+      trained: the one length that the models were trained at, to mark.
+      floor: where the axis of the figure begins.
 
     Raises:
       InputError: another value.
@@ -32,9 +47,13 @@ def plot_by_length(
             axes.plot(
                 [g["mean"] for g in groups], [scale * g[value] for g in groups], marker="o", markersize=4, label=name
             )
-        axes.set_xlabel("source length (tokens, mean of each group)")
+        if trained is not None:
+            axes.axvline(trained, color="0.5", linestyle="--", linewidth=1, label=f"trained at {trained}")
+        if title is not None:
+            axes.set_title(title, fontsize="medium")
+        axes.set_xlabel(length)
         axes.set_ylabel(label)
         axes.set_xlim(left=0)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(bottom=floor)
         axes.grid(alpha=0.3)
         axes.legend()

@@ -7,12 +7,14 @@ predict.Translator(trained)(["lundi 3 mai 2021"])
 from nlpx.predict.batches import in_batches
 from nlpx.predict.labels import Labeller
 from nlpx.predict.lines import answer_lines, is_text, print_as_it_comes
+from nlpx.predict.rows import RowPredictor
 from nlpx.predict.translation import Translated, Translator, check_beams, test_translations
 from nlpx.predict.writing import Writer
 from nlpx.train.run import Trained, load
 
 __all__ = [
     "Labeller",
+    "RowPredictor",
     "Trained",
     "Translated",
     "Translator",

@@ -7,6 +7,7 @@ The engine (`nlpx.train`) sums them over devices, accumulation parts and batches
     loss(params, batch, carry, dropout_keys, step)  the sums of a batch, and what the next one of its stream needs
     metrics(sums)                                   figures out of the sums of a whole set
     counted                                         what the loss is a mean over: "token", "text"
+    unit, read                                      what the loss is measured in, and what speed is counted in
 
 Among the sums are `loss` (nats), which is minimized, and `count`, by which it is divided; `tokens` is what a run's
 speed is counted in, where it is another. `dropout_keys` and `step` are None in evaluation.
@@ -14,6 +15,7 @@ speed is counted in, where it is another. `dropout_keys` and `step` are None in 
 
 from nlpx.tasks.classification import Classification
 from nlpx.tasks.language_modelling import LanguageModelling
+from nlpx.tasks.rows import RowClassification, RowRegression
 from nlpx.tasks.sequence_to_sequence import SequenceToSequence
 
-__all__ = ["Classification", "LanguageModelling", "SequenceToSequence"]
+__all__ = ["Classification", "LanguageModelling", "RowClassification", "RowRegression", "SequenceToSequence"]

@@ -11,6 +11,10 @@ class ModelTask:
     model: Any
     counted: ClassVar[str] = "token"
     """What the loss is a mean over."""
+    unit: ClassVar[str] = "nats"
+    """What the loss is measured in."""
+    read: ClassVar[str] = "token"
+    """What speed is counted in."""
 
     def init(self, key: Array) -> Any:
         """The initial parameters."""

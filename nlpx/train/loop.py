@@ -198,7 +198,12 @@ def train(
         start = int(state.step)
         batches.set_state(meta["data"])
     report = Report(
-        workdir, steps=config.steps, log_every=config.log_every, resume_step=start, state=meta.get("report")
+        workdir,
+        steps=config.steps,
+        log_every=config.log_every,
+        resume_step=start,
+        state=meta.get("report"),
+        read=engine.task.read,
     )
     metrics = meta.get("metrics", {})
     best = meta.get("best", {"loss": math.inf, "since": 0})

@@ -27,8 +27,17 @@ class Report:
     that an undisturbed one writes.
     """
 
-    def __init__(self, workdir: Path, *, steps: int, log_every: int, resume_step: int, state: dict[str, Any] | None):
-        self._steps, self._log_every = steps, log_every
+    def __init__(
+        self,
+        workdir: Path,
+        *,
+        steps: int,
+        log_every: int,
+        resume_step: int,
+        state: dict[str, Any] | None,
+        read: str = "token",
+    ):
+        self._steps, self._log_every, self._read = steps, log_every, read
         totals = ("tokens", "seconds", "eval_seconds", "steady_tokens", "steady_seconds")
         self.state = {"interval": {}, **dict.fromkeys(totals, 0.0), **(state or {})}
         """The task's sums since the last line, and over the whole run: tokens, seconds of training and validation, and
@@ -103,7 +112,7 @@ class Report:
         speed, shown = {}, ""
         if self._interval_tokens and self._interval_seconds:  # not where the first step after a start stands alone
             speed = {"tokens_per_second": self._interval_tokens / self._interval_seconds}
-            shown = f"{speed['tokens_per_second']:,.0f} tokens/s"
+            shown = f"{speed['tokens_per_second']:,.0f} {self._read}s/s"
         self.state["steady_tokens"] += self._interval_tokens
         self.state["steady_seconds"] += self._interval_seconds
         self._interval_tokens, self._interval_seconds = 0.0, 0.0

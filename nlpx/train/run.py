@@ -47,7 +47,7 @@ class Source(Protocol):
 def own_workdir(experiment: str, settings: Mapping[str, Any]) -> Path:
     """A folder under runs/ that the settings alone decide, so that the same command finds its run again."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
-    return Path("runs") / experiment / f"{settings['model']['arch']}-{digest}"
+    return Path("runs") / experiment / f"{settings['model'].get('arch', experiment)}-{digest}"
 
 
 class Run:
@@ -158,9 +158,11 @@ class Run:
           ValueError, DivergedError, Interrupted: see `nlpx.train.train`.
         """
         folder.prepare(self.workdir, self._settings, {**self._settings, **dataclasses.asdict(self.config)})
-        self._tokenizer.save(self.workdir)
-        model, self._unit = self.config.model, f"nats per {engine.task.counted}"
+        if self._tokenizer is not None:
+            self._tokenizer.save(self.workdir)
+        model, self._unit = self.config.model, f"{engine.task.unit} per {engine.task.counted}"
         about = {"config": type(model).__name__, "settings": dataclasses.asdict(model), "sizes": self._sizes}
+        about["tokenizer"] = self._tokenizer is not None
         folder.write_json(self.workdir / "model.json", about)
         for part, reasons in self._dropped.items():
             for why, count in reasons.items():
@@ -178,6 +180,7 @@ class Run:
             "experiment": self.experiment,
             "arch": model.arch,
             **{name: value for name, value in vars(result).items() if name != "params"},
+            "units": {"loss": engine.task.unit, "tokens": f"{engine.task.read}s"},
             "data": {"name": self._data.name, "sha256": self._data.sha256, **amounts, "dropped": self._dropped},
             "workdir": str(self.workdir),
         }
@@ -199,11 +202,13 @@ class Run:
 def headline(summary: Mapping[str, Any]) -> str:
     """What a run cost and reached, in two lines."""
     metrics = "  ".join(f"{name} {value:.4f}" for name, value in summary["metrics"].items())
-    speed = f" ({summary['tokens_per_second']:,.0f} tokens/s)" if summary["tokens_per_second"] else ""
+    units = summary.get("units", {"loss": "nats", "tokens": "tokens"})
+    read = units["tokens"]
+    speed = f" ({summary['tokens_per_second']:,.0f} {read}/s)" if summary["tokens_per_second"] else ""
     return (
-        f"{summary['arch']}: {summary['parameters']:,} parameters, {summary['tokens']:,} tokens in "
+        f"{summary['arch']}: {summary['parameters']:,} parameters, {summary['tokens']:,} {read} in "
         f"{summary['seconds']:.0f} s{speed}\n"
-        f"validation loss {summary['eval_loss']:.4f} nats  {metrics}"
+        f"validation loss {summary['eval_loss']:.4f} {units['loss']}  {metrics}"
     )
 
 
@@ -213,7 +218,8 @@ class Trained:
 
     model: Any
     params: Any
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
+    """None of a model that reads no text."""
     config: dict[str, Any]
     """What the run was started with: the groups of its flags."""
     step: int
@@ -253,7 +259,7 @@ def load(workdir: str | Path | None, experiment: str | None = None, *, best: boo
     if experiment is not None and config.get("experiment") != experiment:
         raise InputError(f"{workdir} holds a run of {config.get('experiment')!r}, not of {experiment!r}")
     about = folder.read_json(workdir / "model.json")
-    tokenizer = load_tokenizer(workdir)
+    tokenizer = load_tokenizer(workdir) if about.get("tokenizer", True) else None
     if about["config"] not in MODELS:
         raise InputError(f"{workdir} holds a model of {about['config']}, which no imported module defines: import it")
     model = from_dict(MODELS[about["config"]], about["settings"]).build(**about["sizes"])

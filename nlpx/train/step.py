@@ -34,6 +34,10 @@ class Task(Protocol):
 
     counted: str
     """What the loss is a mean over, in a word."""
+    unit: str
+    """What the loss is measured in: "nats", mostly."""
+    read: str
+    """What speed is counted in, in a word: "token", mostly."""
 
     def init(self, key: Key[Array, ""]) -> Any:
         """The initial parameters."""

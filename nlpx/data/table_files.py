@@ -1,0 +1,156 @@
+"""Tables from one file, a row a line, their columns parted by commas, semicolons or tabs; it may be .gz."""
+
+import csv
+import io
+import math
+import os
+import re
+from dataclasses import dataclass
+
+from nlpx.data import text_files
+from nlpx.errors import InputError
+
+_SEPARATORS = ",;\t"
+_COLUMN = re.compile(r"(.+):([^:/]+)")
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The cells of a file as text.
+
+    Attributes:
+        path: of the file.
+        names: of the columns; those of a file without a header are "column 1" and so on.
+        header: whether the names stand in the file.
+        target: the place of the target, counted from 0.
+        rows: (line, its cells), without the header and blank lines; lines are counted from 1.
+    """
+
+    path: str
+    names: tuple[str, ...]
+    header: bool
+    target: int
+    rows: list[tuple[int, list[str]]]
+
+
+def number(cell: str) -> float | None:
+    """The finite number that a cell holds, or None."""
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def read(argument: str, default: str | None = None) -> Sheet:
+    """The cells of one file. "\\r" at the end of a line, a byte order mark and a missing last line end do not matter.
+
+    Columns are parted by whatever the first line has most of: commas, semicolons or tabs; quotation marks as in CSV.
+    The first row is a header if no cell of it besides the target's is a number.
+
+    Args:
+        argument: `PATH`, or `PATH:TARGET` with the target's name in the header or its place, counted from 1.
+        default: the target's name where the argument says none and the header has it; else the last column.
+
+    Raises:
+        InputError: the file cannot be read, is damaged or has no rows; rows of other numbers of columns than the first;
+            a first row of which one cannot say whether it is a header; names twice; a target that is not there.
+    """
+    path, target = _path_and_target(argument)
+    content = text_files.read(path)
+    first = next((line for line in content.splitlines() if line.strip()), "")
+    rows = _rows(path, content, max(_SEPARATORS, key=first.count))
+    if not rows:
+        raise InputError(f"{path} holds no row; give a file with a row of numbers on each line")
+    (line, top), width = rows[0], len(rows[0][1])
+    if width < 2:
+        raise InputError(f"{path} has one column; give features and a target, parted by commas, semicolons or tabs")
+    for number_of_line, row in rows:
+        if len(row) != width:
+            what = f"{path}, line {number_of_line}: {len(row)} columns, but {width} in the first row"
+            raise InputError(f"{what}; give every row as many (quote fields that hold a separator)")
+    names = [cell or f"column {place}" for place, cell in enumerate(top, 1)]
+    place = _place(path, target, names, default)
+    numeric = [number(cell) is not None for column, cell in enumerate(top) if column != place]
+    header = not any(numeric)
+    if not header and not all(numeric):
+        odd = next(column for column, cell in enumerate(top) if column != place and number(cell) is None)
+        raise InputError(
+            f"{path}, line {line}, column {odd + 1}: {_shown(top[odd])} is no number, but others of this row are; "
+            "fill it in, or give a header whose names are no numbers"
+        )
+    if not header:
+        if target is not None and not target.isdecimal():
+            raise InputError(f"{path} has no header, so no column {target!r}; give the target's place, counted from 1")
+        names = [f"column {place}" for place in range(1, width + 1)]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"{path} has several columns {twice!r}; rename all but one")
+    rows = rows[1:] if header else rows
+    if not rows:
+        raise InputError(f"{path} holds a header and no row; give rows of numbers under it")
+    return Sheet(path, tuple(names), header, place, rows)
+
+
+def numbers(sheet: Sheet, columns: list[int]) -> list[list[float]]:
+    """The numbers in some columns, counted from 0, row by row.
+
+    Raises:
+        InputError: a cell that holds none, or NaN or an infinity: names its line and column.
+    """
+    found = []
+    for line, row in sheet.rows:
+        values = [number(row[column]) for column in columns]
+        if None in values:
+            column = columns[values.index(None)]
+            name = sheet.names[column] if sheet.header else f"{column + 1}"
+            raise InputError(
+                f"{sheet.path}, line {line}, column {name!r}: {_shown(row[column])} is no number; fill it in, delete "
+                "the line, or leave the column out with skip"
+            )
+        found.append(values)
+    return found
+
+
+def _path_and_target(argument: str) -> tuple[str, str | None]:
+    match = None if os.path.exists(os.path.expanduser(argument)) else _COLUMN.fullmatch(argument)
+    path, target = match.groups() if match else (argument, None)
+    if "," in path:
+        raise InputError(f"file:{argument} names several files; give one, as file:PATH or file:PATH:TARGET")
+    if os.path.isdir(os.path.expanduser(path)):
+        raise InputError(f"{path} is a folder; name the table in it")
+    return path, target
+
+
+def _rows(path: str, content: str, separator: str) -> list[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+    rows, line = [], 1
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                rows.append((line, [cell.strip() for cell in row]))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(
+            f"{path}, the row from line {line} on: damaged CSV ({error}); mend its quotation marks"
+        ) from None
+    return rows
+
+
+def _place(path: str, target: str | None, names: list[str], default: str | None) -> int:
+    """The column of the target, counted from 0."""
+    if target is None:
+        return names.index(default) if default in names else len(names) - 1
+    if target.isdecimal():
+        if not 1 <= int(target) <= len(names):
+            raise InputError(f"{path} has {len(names)} columns, but the target is sought in {target}; count from 1")
+        return int(target) - 1
+    if target in names:
+        return names.index(target)
+    if all(number(name) is not None for name in names[:-1]):
+        raise InputError(f"{path} has no header, so no column {target!r}; give the target's place, counted from 1")
+    listing = ", ".join(repr(name[:40]) for name in names[:12]) + (", ..." if len(names) > 12 else "")
+    raise InputError(f"{path} has no column {target!r}; it has {listing}")
+
+
+def _shown(cell: str) -> str:
+    return repr(cell[:40]) if cell else "an empty cell"

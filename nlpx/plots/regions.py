@@ -1,0 +1,58 @@
+"""Which label a classifier gives where, over two of its features."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from nlpx.plots.figure import png
+
+STEPS = 300
+"""Places along each axis at which the classifier is asked."""
+MARKERS = "os^Dv<>Pp*"
+
+
+def plot_regions(
+    classify: Callable[[np.ndarray], np.ndarray],
+    points: np.ndarray,
+    target: np.ndarray,
+    found: np.ndarray,
+    path: Path,
+    *,
+    features: tuple[str, str],
+    labels: Sequence[str],
+    title: str,
+) -> None:
+    """Colours the plane by the label that the classifier gives, draws examples into it, a ring around those with a
+    wrong one, and writes a PNG. Where there are more features than these two, a ring and the colour under it need not
+    agree.
+
+    Args:
+      classify: from (places, 2) features to the number of a label each.
+      points: (examples, 2) features.
+      target: (examples,) the number of each one's true label.
+      found: (examples,) the number of the label that the classifier gives it, from all its features.
+      features: what the axes are called.
+    """
+    from matplotlib.colors import ListedColormap
+
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = 0.08 * (high - low) + 1e-9
+    across, up = (np.linspace(*ends, STEPS) for ends in zip(low - margin, high + margin, strict=True))
+    there = classify(np.stack([each.ravel() for each in np.meshgrid(across, up)], axis=1)).reshape(STEPS, STEPS)
+    colors = [f"C{number}" for number in range(len(labels))]
+    with png(path) as figure:
+        axes = figure.subplots()
+        shades = {"cmap": ListedColormap(colors), "vmin": -0.5, "vmax": len(labels) - 0.5, "alpha": 0.25}
+        axes.pcolormesh(across, up, there, shading="nearest", rasterized=True, **shades)
+        for number, label in enumerate(labels):
+            own = points[target == number]
+            style = {"marker": MARKERS[number % len(MARKERS)], "color": colors[number], "edgecolor": "black"}
+            axes.scatter(own[:, 0], own[:, 1], s=28, linewidth=0.5, label=label, **style)
+        wrong = points[found != target]
+        if len(wrong):
+            axes.scatter(wrong[:, 0], wrong[:, 1], s=130, facecolor="none", edgecolor="black", label="wrong")
+        axes.set_xlabel(features[0], parse_math=False)
+        axes.set_ylabel(features[1], parse_math=False)
+        axes.set_title(title, parse_math=False, fontsize="medium")
+        axes.legend(loc="upper left")
