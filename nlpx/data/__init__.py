@@ -5,6 +5,7 @@ from nlpx.data.encode import Encoded, encode_texts
 from nlpx.data.labelled import LabelledData, load_labelled, read_labelled
 from nlpx.data.pairs import PairData, load_pairs, read_pairs
 from nlpx.data.sources import TextData, load_text, read_text
+from nlpx.data.tagged import TaggedData, load_tagged, read_tagged, tagged_columns
 from nlpx.data.windows import Batch, evaluation_streams, evaluation_windows, random_windows, streams
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Encoded",
     "LabelledData",
     "PairData",
+    "TaggedData",
     "TextData",
     "bucket_lengths",
     "encode_texts",
@@ -21,12 +23,15 @@ __all__ = [
     "evaluation_windows",
     "load_labelled",
     "load_pairs",
+    "load_tagged",
     "load_text",
     "random_windows",
     "read_labelled",
     "read_pairs",
+    "read_tagged",
     "read_text",
     "rows_of_equal_work",
     "streams",
+    "tagged_columns",
     "training_batches",
 ]

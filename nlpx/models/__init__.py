@@ -4,6 +4,7 @@ from nlpx.models.classifier import Classifier, Pooling
 from nlpx.models.encoder_decoder import Encoded, EncoderDecoder, attention_weights
 from nlpx.models.language_model import LanguageModel
 from nlpx.models.size import count_parameters, matching_width
+from nlpx.models.tagger import Tagger, TagScores
 
 __all__ = [
     "Classifier",
@@ -11,6 +12,8 @@ __all__ = [
     "EncoderDecoder",
     "LanguageModel",
     "Pooling",
+    "TagScores",
+    "Tagger",
     "attention_weights",
     "count_parameters",
     "matching_width",
