@@ -47,7 +47,8 @@ def entity_metrics(
         for extent in {**true, **found}:
             confusion[place[true.get(extent)], place[found.get(extent)]] += 1
     right, true, found = confusion.diagonal()[:-1], confusion.sum(axis=1)[:-1], confusion.sum(axis=0)[:-1]
-    each = [dict(zip(("precision", "recall", "f1"), row, strict=True)) for row in zip(*_scores(right, true, found))]
+    rows = zip(*_scores(right, true, found), strict=True)
+    each = [dict(zip(("precision", "recall", "f1"), row, strict=True)) for row in rows]
     precision, recall, f1 = (float(score) for score in _scores(right.sum(), true.sum(), found.sum()))
     return {
         "f1": f1,
