@@ -32,9 +32,8 @@ def test_parts_are_given_or_held_out_and_no_sentence_is_in_two(write):
 
 
 def test_long_training_sentences_are_cut_and_counted(write):
-    data = load_tagged(
-        write("train", sentences(9) + "a B-x\nb I-x\nc O\n"), valid=write("v", "a B-x\nc O\nd O\n"), max_length=2
-    )
+    train, others = write("train", sentences(9) + "a B-x\nb I-x\nc O\n"), write("others", "a B-x\nc O\nd O\n")
+    data = load_tagged(train, valid=others, test=others, max_length=2)
     assert ("a b", "B-x I-x") in data.train
     assert data.validation == [("a c d", "B-x O O")]
     assert data.dropped == {"cut to 2 words": 1}

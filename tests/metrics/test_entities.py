@@ -74,7 +74,6 @@ def test_what_cannot_be_scored_is_named(true, found, named):
 def test_the_table_has_a_line_for_the_whole_and_one_a_type():
     test = entity_metrics(*zip(*HARD.values(), strict=True), TYPES)
     first, *rest = entity_table({"count": len(HARD), **test}).splitlines()
-    assert first.startswith("test, 11 sentences: F1 32.00  precision ")
-    assert "of 12 entities; words" in first
+    assert first.startswith("test, 11 sentences: F1 26.09  precision 25.00  recall 27.27  of 11 entities")
     assert [line.split()[0] for line in rest] == list(TYPES)
     assert rest[0] == "  LOC  F1  50.00  precision  33.33  recall 100.00  of 1"

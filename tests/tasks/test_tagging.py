@@ -49,9 +49,9 @@ def test_bounds_are_those_of_the_entities():
 def test_validation_counts_words_and_entities_and_training_the_loss_alone():
     task, batch = make_task(crf=True), make_batch()
     params = randomized(jit(task.init)(jax.random.key(0)), 0.8)
-    sums = jit(lambda keys: task.loss(params, batch, (), keys)[0])
-    found = sums(None)
-    assert sums(jax.random.split(jax.random.key(0), ROWS)).keys() == {"loss", "count"}
+    sums = jit(lambda batch, keys: task.loss(params, batch, (), keys)[0])
+    found = sums(batch, None)
+    assert sums(batch, jax.random.split(jax.random.key(0), ROWS)).keys() == {"loss", "count"}
     mask = jnp.asarray(batch["words_mask"])
     scores = jit(task.model.apply)({"params": params}, batch["words"], batch["spelling"], mask=mask)
     best, tags = np.asarray(scores.best(mask)), batch["tags"]
@@ -61,7 +61,7 @@ def test_validation_counts_words_and_entities_and_training_the_loss_alone():
     ]
     right = sum(len(a & b) for a, b in zip(*named, strict=True))
     assert found["count"] == LENGTHS.sum()
-    assert_close(found["loss"], -scores.log_likelihood(tags, mask).sum())
+    assert_close(found["loss"], -scores.log_likelihood(jnp.asarray(tags), mask).sum())
     assert found["correct"] == (best == tags)[batch["words_mask"]].sum()
     assert [found["entities"], found["found"], found["right"]] == [*(sum(map(len, each)) for each in named), right]
     assert 0 < right < found["entities"]
