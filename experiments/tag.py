@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 from experiments import cli
 from nlpx.config import PredictConfig, SentencesConfig, TaggerConfig, TrainConfig, setting
 
-TRAIN = {"steps": 600, "batch_size": 64, "learning_rate": 3e-3, "weight_decay": 0.05, "eval_every": 100}
+TRAIN = {"steps": 1000, "batch_size": 64, "learning_rate": 3e-3, "weight_decay": 0.05, "eval_every": 250}
 
 
 @dataclass(frozen=True)

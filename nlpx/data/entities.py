@@ -37,7 +37,7 @@ _MEASURES = {
 }  # fmt: skip
 
 
-def make(seed: int, *, train: int = 4000, validation: int = 500, test: int = 1000) -> tuple[list[Example], ...]:
+def make(seed: int, *, train: int = 8000, validation: int = 500, test: int = 1000) -> tuple[list[Example], ...]:
     """Training, validation and test sentences: words and tags in IOB2, each with single plain spaces between them.
 
     They are the same for the same arguments and version of Babel. No two sentences are the same, whatever the case.
@@ -55,9 +55,11 @@ def make(seed: int, *, train: int = 4000, validation: int = 500, test: int = 100
     except ImportError as error:
         raise InputError(f"cldr-entities needs Babel ({error}): pip install 'nlpx[experiments]'") from error
     maker, english = random.Random(seed), babel.Locale("en")
-    places = sorted(zone.rpartition("/")[2].replace("_", " ") for zone in get_global("zone_territories") if "/" in zone)
+    zones = sorted(zone for zone in get_global("zone_territories") if zone.startswith("Europe/"))
     countries = [n for c, n in english.territories.items() if c.isalpha() and c not in _NO_COUNTRIES]
-    cities = [place for place in places if place.replace(" ", "").isalpha() and place not in countries]
+    cities = [
+        city for city in (zone.removeprefix("Europe/") for zone in zones) if city.isalpha() and city not in countries
+    ]
     names = {
         "country": countries,
         "language": [

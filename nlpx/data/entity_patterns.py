@@ -37,7 +37,7 @@ prices|fees|wages rose|fell|went from {money} to {money}
 the invoice|bill|fine ( {money} ) is|was due
 we|they|you owe|owed|promised {name} {money}
 he|she|{name} earned|made|saved {money} a month|year|week
-{money} is|was|seems a lot|too_much|little for {weight} of rice|tea|paper
+{money} is|was|seems a_lot|too_much|little for {weight} of rice|tea|paper
 the parcel|bag|box weighs {weight} and costs {money}
 the loan|debt|rent of {money} runs|stays|grows
 they|we|{name} exchanged|changed|swapped {money} for {currency}
@@ -98,14 +98,14 @@ on {date} at {time}
 before|after|until|since {date}
 between {date} and {date}
 in {country}
-in {city} , {country} ,
+in|near {city} , {country}
 in|near|outside {city}
 , as|while {name} lived|stayed in {country}
 between {country} and {country}
 for {money}
 , about|nearly twice|half of {money}
 , which cost|costs {money}
-, for|with {name} had no {currency}
+, as|since|for {name} had no {currency}
 at|by {time}
 within|after {span}
 in|into {language}
