@@ -185,6 +185,27 @@ class ClassifierConfig(_Bidirectional):
 
 
 @dataclass(frozen=True)
+class TaggerConfig(_Bidirectional):
+    """Model"""
+
+    characters: Literal["cnn", "lstm", "none"] = "cnn"
+    """How a word's letters become features beside its embedding: the largest of each over its characters, of a
+    convolution over three of them or of an LSTM in both directions; or not at all."""
+    character_width: int = setting(32, "[1, inf)")
+    """Features of a character, and of the convolution or of either direction of the LSTM over them."""
+    word_dropout: float = setting(0.3, "[0, 1)")
+    """Probability in training that a word is taken for unknown, so that letters and neighbours have to do."""
+    crf: bool = False
+    """Score whole sequences of tags (linear-chain CRF) instead of each word's tag by itself."""
+
+    def build(self, vocab_size: int, *, types: Sequence[str], characters: int, max_length: int = 256) -> Any:
+        """A `Tagger` of these types of entities, over so many words and characters, with so many learned positions."""
+        from nlpx.models import Tagger
+
+        return Tagger(vocab_size, self, tuple(types), characters, max_length)
+
+
+@dataclass(frozen=True)
 class EncoderDecoderConfig(_Tied, _Bidirectional):
     """Model"""
 
@@ -234,11 +255,15 @@ class FeedForwardConfig(ModelConfig):
 
 
 @dataclass(frozen=True)
-class TokenConfig(Settings):
-    """Text"""
-
+class _Validated(Settings):
     valid: str | None = None
     """Validate on this, as --data; if not given, on a part of --data."""
+
+
+@dataclass(frozen=True)
+class TokenConfig(_Validated):
+    """Text"""
+
     tokenizer: Literal["char", "byte", "word", "bpe"] = "char"
     """What a token is. word splits at white space and knows the words of the training text; bpe is trained on it."""
     vocab_size: int = setting(8192, "[1, inf)")
@@ -264,19 +289,25 @@ class TextConfig(TokenConfig):
 
 
 @dataclass(frozen=True)
-class ExamplesConfig(TokenConfig):
+class SentencesConfig(_Validated):
     """Data"""
 
     test: str | None = None
     """Report on this, as --data; if not given, on a part of --data held out."""
-    lowercase: bool = False
-    """Write everything in lower case."""
     max_length: int = setting(100, "[1, inf)")
     """Longest text in tokens."""
-    too_long: Literal["skip", "cut"] = "cut"
-    """What becomes of longer training texts; how many there were is printed."""
     buckets: int = setting(4, "[1, inf)")
     """Lengths that batches are padded to; every one is compiled."""
+
+
+@dataclass(frozen=True)
+class ExamplesConfig(SentencesConfig, TokenConfig):
+    """Data"""
+
+    lowercase: bool = False
+    """Write everything in lower case."""
+    too_long: Literal["skip", "cut"] = "cut"
+    """What becomes of longer training texts; how many there were is printed."""
 
 
 @dataclass(frozen=True)

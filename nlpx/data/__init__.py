@@ -8,6 +8,7 @@ from nlpx.data.pairs import PairData, load_pairs, read_pairs
 from nlpx.data.sources import TextData, load_text, read_text
 from nlpx.data.table_files import number
 from nlpx.data.tables import Rows, Scales, TableData, bracket_rows, load_table, read_rows
+from nlpx.data.tagged import TaggedData, load_tagged, read_tagged, tagged_columns
 from nlpx.data.windows import Batch, evaluation_streams, evaluation_windows, random_windows, streams
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Rows",
     "Scales",
     "TableData",
+    "TaggedData",
     "TextData",
     "bracket_rows",
     "bucket_lengths",
@@ -29,6 +31,7 @@ __all__ = [
     "load_labelled",
     "load_pairs",
     "load_table",
+    "load_tagged",
     "load_text",
     "make_brackets",
     "number",
@@ -36,8 +39,10 @@ __all__ = [
     "read_labelled",
     "read_pairs",
     "read_rows",
+    "read_tagged",
     "read_text",
     "rows_of_equal_work",
     "streams",
+    "tagged_columns",
     "training_batches",
 ]

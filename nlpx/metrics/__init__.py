@@ -3,14 +3,17 @@ JAX."""
 
 from nlpx.metrics.baselines import baselines, iris_rule
 from nlpx.metrics.classification import classification_metrics
+from nlpx.metrics.entities import entity_metrics
 from nlpx.metrics.regression import regression_metrics
-from nlpx.metrics.tables import classification_table, methods_table, metrics_line, translation_table
+from nlpx.metrics.tables import classification_table, entity_table, methods_table, metrics_line, translation_table
 from nlpx.metrics.translation import metrics_by_length, translation_metrics
 
 __all__ = [
     "baselines",
     "classification_metrics",
     "classification_table",
+    "entity_metrics",
+    "entity_table",
     "iris_rule",
     "methods_table",
     "metrics_by_length",

@@ -24,6 +24,19 @@ def classification_table(test: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def entity_table(test: Mapping[str, Any]) -> str:
+    """What `entity_metrics` gives, with `count` of sentences: the whole, then a line a type."""
+    lines = [
+        f"test, {test['count']:,} sentences: F1 {100 * test['f1']:.2f}  precision {100 * test['precision']:.2f}  "
+        f"recall {100 * test['recall']:.2f}  of {test['entities']:,} entities; words {100 * test['accuracy']:.2f} %"
+    ]
+    width = max(len(each["type"]) for each in test["per_type"])
+    for each in test["per_type"]:
+        scores = "  ".join(f"{name} {100 * each[name.lower()]:6.2f}" for name in ("F1", "precision", "recall"))
+        lines.append(f"  {each['type']:>{width}}  {scores}  of {each['count']:,}")
+    return "\n".join(lines)
+
+
 def translation_table(test: Mapping[str, Any]) -> str:
     """What `translation_metrics` gives, with `count` and `seconds`: the whole, how it was scored, then a line for each
     group of lengths."""

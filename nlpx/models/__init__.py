@@ -5,6 +5,7 @@ from nlpx.models.encoder_decoder import Encoded, EncoderDecoder, attention_weigh
 from nlpx.models.feed_forward import FeedForwardNetwork
 from nlpx.models.language_model import LanguageModel
 from nlpx.models.size import count_parameters, matching_width
+from nlpx.models.tagger import Tagger, TagScores
 
 __all__ = [
     "Classifier",
@@ -13,6 +14,8 @@ __all__ = [
     "FeedForwardNetwork",
     "LanguageModel",
     "Pooling",
+    "TagScores",
+    "Tagger",
     "attention_weights",
     "count_parameters",
     "matching_width",

@@ -11,6 +11,7 @@ from nlpx.ops.attention import (
 )
 from nlpx.ops.cells import LSTMNorm, LSTMState
 from nlpx.ops.checks import Backend
+from nlpx.ops.crf import CRF, crf_log_partition, crf_score, crf_viterbi
 from nlpx.ops.dropout import dropout
 from nlpx.ops.linear_recurrence import linear_recurrence, min_gru, min_lstm
 from nlpx.ops.losses import cross_entropy
@@ -20,6 +21,7 @@ from nlpx.ops.positions import rotary, sinusoidal, token_positions
 from nlpx.ops.recurrence import elman, gru, lstm
 
 __all__ = [
+    "CRF",
     "AttentionBackend",
     "AttentionMask",
     "Backend",
@@ -28,6 +30,9 @@ __all__ = [
     "LSTMState",
     "additive_attention",
     "cached_attention",
+    "crf_log_partition",
+    "crf_score",
+    "crf_viterbi",
     "cross_entropy",
     "dot_product_attention",
     "dropout",

@@ -8,11 +8,13 @@ from nlpx.predict.batches import in_batches
 from nlpx.predict.labels import Labeller
 from nlpx.predict.lines import answer_lines, is_text, print_as_it_comes
 from nlpx.predict.rows import RowPredictor
+from nlpx.predict.tags import EntityTagger, test_entities
 from nlpx.predict.translation import Translated, Translator, check_beams, test_translations
 from nlpx.predict.writing import Writer
 from nlpx.train.run import Trained, load
 
 __all__ = [
+    "EntityTagger",
     "Labeller",
     "RowPredictor",
     "Trained",
@@ -25,5 +27,6 @@ __all__ = [
     "is_text",
     "load",
     "print_as_it_comes",
+    "test_entities",
     "test_translations",
 ]

@@ -17,5 +17,13 @@ from nlpx.tasks.classification import Classification
 from nlpx.tasks.language_modelling import LanguageModelling
 from nlpx.tasks.rows import RowClassification, RowRegression
 from nlpx.tasks.sequence_to_sequence import SequenceToSequence
+from nlpx.tasks.tagging import Tagging
 
-__all__ = ["Classification", "LanguageModelling", "RowClassification", "RowRegression", "SequenceToSequence"]
+__all__ = [
+    "Classification",
+    "LanguageModelling",
+    "RowClassification",
+    "RowRegression",
+    "SequenceToSequence",
+    "Tagging",
+]

@@ -34,6 +34,7 @@ RULES: tuple[tuple[str, P], ...] = (
     (r"((source|target)_)?position/table", P()),
     (r"attention/((key|query)/(kernel|bias)|scale)", P()),
     (r"(readout|bridge_\d+|hidden_\d+|head|pooling/(hidden|score))/(kernel|bias)", P()),
+    (r"spelling/convolution/(kernel|bias)|crf_(start|transitions|end)", P()),
     (
         r"((stack|reversed)_\d+|backbone)/(input_kernel|recurrent_kernel|bias|recurrent_bias|projection|initial_state.*)",
         P(),
