@@ -2,6 +2,7 @@
 
 from nlpx.models.classifier import Classifier, Pooling
 from nlpx.models.encoder_decoder import Encoded, EncoderDecoder, attention_weights
+from nlpx.models.forecaster import Forecaster
 from nlpx.models.language_model import LanguageModel
 from nlpx.models.size import count_parameters, matching_width
 
@@ -9,6 +10,7 @@ __all__ = [
     "Classifier",
     "Encoded",
     "EncoderDecoder",
+    "Forecaster",
     "LanguageModel",
     "Pooling",
     "attention_weights",

@@ -5,6 +5,7 @@ predict.Translator(trained)(["lundi 3 mai 2021"])
 """
 
 from nlpx.predict.batches import in_batches
+from nlpx.predict.forecasts import SeriesForecaster, forecast_lines, read_given, measure_forecasts
 from nlpx.predict.labels import Labeller
 from nlpx.predict.lines import answer_lines, is_text, print_as_it_comes
 from nlpx.predict.translation import Translated, Translator, check_beams, test_translations
@@ -13,15 +14,19 @@ from nlpx.train.run import Trained, load
 
 __all__ = [
     "Labeller",
+    "SeriesForecaster",
     "Trained",
     "Translated",
     "Translator",
     "Writer",
     "answer_lines",
     "check_beams",
+    "forecast_lines",
     "in_batches",
     "is_text",
     "load",
     "print_as_it_comes",
+    "read_given",
+    "measure_forecasts",
     "test_translations",
 ]

@@ -11,6 +11,8 @@ class ModelTask:
     model: Any
     counted: ClassVar[str] = "token"
     """What the loss is a mean over."""
+    unit: ClassVar[str] = "nats"
+    """Of the loss."""
 
     def init(self, key: Array) -> Any:
         """The initial parameters."""

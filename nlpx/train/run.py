@@ -72,7 +72,7 @@ class Run:
         Raises:
           ValueError: see `workdir.check`.
         """
-        self._data = source
+        self._data, self._dropped = source, {"loading": source.dropped}
         about = {"experiment": self.experiment, "data_sha256": source.sha256}
         self._settings = {**about, **training_settings(self.config)}
         self.workdir = Path(self.config.train.workdir or own_workdir(self.experiment, self._settings))
@@ -158,8 +158,9 @@ class Run:
           ValueError, DivergedError, Interrupted: see `nlpx.train.train`.
         """
         folder.prepare(self.workdir, self._settings, {**self._settings, **dataclasses.asdict(self.config)})
-        self._tokenizer.save(self.workdir)
-        model, self._unit = self.config.model, f"nats per {engine.task.counted}"
+        if self._tokenizer is not None:
+            self._tokenizer.save(self.workdir)
+        model, self._unit = self.config.model, f"{engine.task.unit} per {engine.task.counted}"
         about = {"config": type(model).__name__, "settings": dataclasses.asdict(model), "sizes": self._sizes}
         folder.write_json(self.workdir / "model.json", about)
         for part, reasons in self._dropped.items():
@@ -177,6 +178,7 @@ class Run:
         return {
             "experiment": self.experiment,
             "arch": model.arch,
+            "loss_unit": self._unit,
             **{name: value for name, value in vars(result).items() if name != "params"},
             "data": {"name": self._data.name, "sha256": self._data.sha256, **amounts, "dropped": self._dropped},
             "workdir": str(self.workdir),
@@ -203,7 +205,7 @@ def headline(summary: Mapping[str, Any]) -> str:
     return (
         f"{summary['arch']}: {summary['parameters']:,} parameters, {summary['tokens']:,} tokens in "
         f"{summary['seconds']:.0f} s{speed}\n"
-        f"validation loss {summary['eval_loss']:.4f} nats  {metrics}"
+        f"validation loss {summary['eval_loss']:.4f} {summary['loss_unit']}  {metrics}"
     )
 
 
@@ -213,7 +215,8 @@ class Trained:
 
     model: Any
     params: Any
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
+    """None where the model reads no text."""
     config: dict[str, Any]
     """What the run was started with: the groups of its flags."""
     step: int
@@ -253,7 +256,7 @@ def load(workdir: str | Path | None, experiment: str | None = None, *, best: boo
     if experiment is not None and config.get("experiment") != experiment:
         raise InputError(f"{workdir} holds a run of {config.get('experiment')!r}, not of {experiment!r}")
     about = folder.read_json(workdir / "model.json")
-    tokenizer = load_tokenizer(workdir)
+    tokenizer = load_tokenizer(workdir) if (workdir / "tokenizer.json").exists() else None
     if about["config"] not in MODELS:
         raise InputError(f"{workdir} holds a model of {about['config']}, which no imported module defines: import it")
     model = from_dict(MODELS[about["config"]], about["settings"]).build(**about["sizes"])

@@ -34,6 +34,8 @@ class Task(Protocol):
 
     counted: str
     """What the loss is a mean over, in a word."""
+    unit: str
+    """Of the loss."""
 
     def init(self, key: Key[Array, ""]) -> Any:
         """The initial parameters."""
