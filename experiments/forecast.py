@@ -23,8 +23,8 @@ class ForecastConfig(PredictConfig):
     """Prediction"""
 
     predict: str | None = None
-    """Train nothing: forecast with the model in --workdir what follows the last row of this CSV file, or (-) of standard
-    input."""
+    """Train nothing: forecast with the model in --workdir what follows the last row of this CSV file (FILE or
+    file:FILE:DATE,VALUE), or (-) of standard input."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from nlpx.data import series_files
 from nlpx.data.calendar import Step, calendar_features, find_step, season_slots, slot_means
@@ -19,7 +19,7 @@ from nlpx.data.splits import check_fraction
 from nlpx.errors import InputError, unknown_source
 
 Missing = Literal["refuse", "carry"]
-PARTS = ("train", "validation", "test")
+CARRY = "choose missing 'carry', by which the value before stands in"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Scaling:
         return np.concatenate([np.ones((len(dates), 1)), calendar], axis=1) @ np.array(self.season)
 
     def slot_mean(self, dates: np.ndarray) -> Float[np.ndarray, "n v"]:
-        """Climatology: the training part's mean in the slot of each date; in one it does not have, the season's mean."""
+        """Climatology: the training part's mean in the slot of each date; where it has none, the season's mean."""
         found = self.season_mean(dates)
         for row, slot in enumerate(season_slots(dates, self.step)):
             found[row] = self.climatology.get(int(slot), found[row])
@@ -140,8 +140,8 @@ def load_series(spec: str, *, missing: Missing = "refuse") -> Series:
             before stands in for them ("carry"), which looks at nothing later. It is then in no target.
 
     Raises:
-        InputError: the source is unknown or cannot be read; dates in disorder, doubled or at irregular distances; missing
-            values, unless they are carried; none at the beginning that could be.
+        InputError: the source is unknown or cannot be read; dates in disorder, doubled or at irregular distances;
+            missing values, unless they are carried; none in the first row that could be.
     """
     source, _, argument = spec.partition(":")
     if spec == "elnino":
@@ -200,8 +200,8 @@ def cut_in_time(
         )
         if stop - start < needed:
             raise InputError(
-                f"the {part} part of {series.name} has {stop - start} of its {len(series)} steps, but {what} need {needed}: "
-                "give a longer series, a larger part, or less history or horizon"
+                f"the {part} part of {series.name} has {stop - start} of its {len(series)} steps, but {what} need "
+                f"{needed}: give a longer series, a larger part, or less history or horizon"
             )
     return parts
 
@@ -250,51 +250,64 @@ def regular(table: Table, name: str, missing: Missing = "refuse", *, unit: str =
     """A table at regular dates, with whatever is missing refused or carried. Errors: as `load_series`."""
     if len(table.dates) < 3:
         raise InputError(f"{table.path} has {len(table.dates)} rows of data; a series needs at least 3")
-    for row in np.flatnonzero(np.diff(table.dates) <= np.timedelta64(0, "s")):
-        before, date = written_dates(table.dates[row : row + 2])
-        what = "stands there twice" if before == date else f"stands after {before}"
-        raise InputError(f"{table.path}, line {table.lines[row + 1]}: {date} {what}; give each date once, in order")
-    step = find_step(table.dates)
-    steps = step.between(table.dates[:-1], table.dates[1:])
-    whole = np.round(steps).astype(np.int64)
-    expected = np.concatenate([step.after(d, w)[-1:] for d, w in zip(table.dates, np.maximum(whole, 1), strict=False)])
-    for row in np.flatnonzero((expected != table.dates[1:]) | (whole.sum() > 2 * len(whole) + 1)):
-        before, date = written_dates(table.dates[row : row + 2])
-        raise InputError(
-            f"{table.path}, line {table.lines[row + 1]}: {date} follows {before}, but most dates are {step} apart; irregular dates "
-            "cannot be forecast: resample the series to regular ones first"
-        )
-    gaps = np.flatnonzero(whole > 1)
-    if len(gaps) and missing == "refuse":
-        row = gaps[0]
-        before, date = written_dates(table.dates[row : row + 2])
-        raise InputError(
-            f"{table.path}, line {table.lines[row + 1]}: {date} follows {before}, where steps are {step} apart ({int(whole.sum() - len(whole))} "
-            "missing in all); add the rows, or choose missing 'carry', where the value before stands in"
-        )
-    dates = np.concatenate([table.dates[:1], step.after(table.dates[0], int(whole.sum()))])
+    step, places = _places(table, missing)
+    dates = np.concatenate([table.dates[:1], step.after(table.dates[0], int(places[-1]))])
     values = np.full((len(dates), len(table.names)), np.nan)
-    values[np.concatenate([[0], np.cumsum(whole)])] = table.values
-    if missing == "refuse" and (empty := np.argwhere(np.isnan(table.values))).size:
-        row, column = empty[0]
-        raise InputError(
-            f"{table.path}, line {table.lines[row]}, column {table.names[column]!r}: no value ({len(empty)} cells lack one); fill "
-            "it in, or choose missing 'carry', where the value before stands in"
-        )
+    values[places] = table.values
     known = ~np.isnan(values)
+    if missing == "refuse" and (empty := np.argwhere(np.isnan(table.values))).size:
+        count = f"{len(empty)} cells lack one" if len(empty) > 1 else "the only such cell"
+        raise InputError(f"{_cell(table, *empty[0])}: no value ({count}); fill it in, or {CARRY}")
     if not known[0].all():
-        raise InputError(
-            f"{table.path}, line {table.lines[0]}, column {table.names[int(known[0].argmin())]!r}: no value in the first row; begin later"
-        )
+        raise InputError(f"{_cell(table, 0, int(known[0].argmin()))}: no value in the first row; begin later")
     last = np.maximum.accumulate(np.where(known, np.arange(len(dates))[:, None], 0), axis=0)
     values = np.take_along_axis(values, last, axis=0)
     dropped = {f"column without numbers: {each}": 1 for each in table.left_out}
     if count := int((~known).sum()):
         dropped["values missing, the one before stands in"] = count
-    digest = hashlib.sha256(
-        repr(table.names).encode() + dates.astype(np.int64).tobytes() + values.tobytes() + known.tobytes()
-    )
+    digest = hashlib.sha256(repr((table.names, dates.tolist())).encode())
+    digest.update(values.tobytes() + known.tobytes())
     return Series(table.names, dates, values, known, step, unit, name, digest.hexdigest(), dropped)
+
+
+def _cell(table: Table, row: Any, column: Any) -> str:
+    return f"{table.path}, line {table.lines[row]}, column {table.names[column]!r}"
+
+
+def _places(table: Table, missing: Missing) -> tuple[Step, Int[np.ndarray, "n"]]:
+    """The step of a table's dates, and where each row stands in the regular series, from 0 on."""
+
+    def pair(row: Any) -> tuple[str, str, str]:
+        return f"{table.path}, line {table.lines[row + 1]}", *written_dates(table.dates[row : row + 2])
+
+    for row in np.flatnonzero(np.diff(table.dates) <= np.timedelta64(0, "s")):
+        where, before, date = pair(row)
+        what = "stands there twice" if before == date else f"stands after {before}"
+        raise InputError(f"{where}: {date} {what}; give each date once, in order")
+    step = find_step(table.dates)
+    apart = np.round(step.between(table.dates[:-1], table.dates[1:])).astype(np.int64)
+    places = np.concatenate([[0], np.cumsum(apart)])
+    # Half of the steps missing is no gap any more.
+    regular = apart.min() > 0 and places[-1] <= 2 * len(places)
+    expected = (
+        np.concatenate([table.dates[:1], step.after(table.dates[0], int(places[-1]))])[places] if regular else None
+    )
+    for row in range(len(apart)) if expected is None else np.flatnonzero(expected[1:] != table.dates[1:]):
+        if expected is None and apart[row] == 1:
+            continue
+        where, before, date = pair(row)
+        raise InputError(
+            f"{where}: {date} follows {before}, but most dates are {step} apart; dates have to be regular: "
+            "resample the series first"
+        )
+    if missing == "refuse" and (gaps := np.flatnonzero(apart > 1)).size:
+        where, before, date = pair(gaps[0])
+        lacking = places[-1] + 1 - len(places)
+        raise InputError(
+            f"{where}: {date} follows {before}, where steps are {step} apart ({lacking} missing in all); add the rows, "
+            f"or {CARRY}"
+        )
+    return step, places
 
 
 def written_dates(dates: np.ndarray) -> list[str]:

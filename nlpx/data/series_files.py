@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import datetime
 import io
+import itertools
 import math
 import os
 from collections.abc import Sequence
@@ -205,7 +206,7 @@ def _dates(path: str, name: str, cells: list[Row] | list[tuple[int, str]]) -> np
             f"{path}, line {line}, column {name!r}: {cell[:40]!r} is no date as those before; write it as 2024-01-31"
         )
     found = {tuple(dates) for dates in read.values() if len(dates) == longest}
-    rising = [dates for dates in found if all(a < b for a, b in zip(dates, dates[1:], strict=False))]
+    rising = [dates for dates in found if all(a < b for a, b in itertools.pairwise(dates))]
     if len(found) > 1 and len(rising) != 1:
         raise InputError(f"{path}, column {name!r}: is {cells[0][1]} day or month first? write dates as 2024-01-31")
     return np.array((rising or list(found))[0], "M8[s]")

@@ -25,7 +25,7 @@ def forecast_metrics(
     """
     if not forecasts.shape == truth.shape == known.shape or not known.any():
         raise InputError(
-            f"forecasts {forecasts.shape}, truth {truth.shape} and known {known.shape}: give one shape, and a value known"
+            f"forecasts {forecasts.shape}, truth {truth.shape} and known {known.shape} need one shape and a known value"
         )
     error = np.where(known, forecasts - truth, 0.0)
     counts = known.sum(axis=0)
@@ -50,8 +50,8 @@ def quantile_metrics(
 
     Returns:
       `pinball`: the mean over targets and levels (Koenker and Bassett 1978), in the variable's units.
-      `coverage`: 0 to 1, the share of the truth between the lowest and the highest quantile; `nominal` is what it should
-        be. Only with two levels or more.
+      `coverage`: 0 to 1, the share of the truth between the lowest and the highest quantile; `nominal` is what it
+        should be. Only with two levels or more.
     """
     above = truth[..., None] - quantiles
     level = np.asarray(levels)

@@ -39,8 +39,8 @@ def translation_table(test: Mapping[str, Any]) -> str:
 
 
 def forecast_table(test: Mapping[str, Any]) -> str:
-    """What `nlpx.predict.measure_forecasts` gives: for each variable the errors of the model and of the baselines, by steps
-    ahead. Of a long horizon some steps are shown."""
+    """What `nlpx.predict.measure_forecasts` gives: for each variable the errors of the model and of the baselines, by
+    steps ahead. Of a long horizon some steps are shown."""
     steps = [1]
     while steps[-1] < test["horizon"]:
         steps.append(steps[-1] + max(1, (test["horizon"] - 1) // 11))

@@ -3,6 +3,7 @@
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from nlpx.config import ForecasterConfig
@@ -49,7 +50,11 @@ class Forecaster(nn.Module):
         self.position = make_positions(config, self.history, self.param_dtype)
         self.backbone = Backbone(config, self.position, param_dtype=self.param_dtype)
         self.output_dropout = Dropout(config.dropout)
-        self.head = nn.Dense(self.horizon * self.targets * len(config.levels), **types)
+        # It begins with the season's mean and the quantiles of a normal distribution around it.
+        outputs = self.horizon * self.targets
+        normal = jnp.tile(jax.scipy.special.ndtri(jnp.asarray(config.levels)), outputs)
+        begin = {"kernel_init": nn.initializers.zeros, "bias_init": lambda key, shape, dtype: normal.astype(dtype)}
+        self.head = nn.Dense(outputs * len(config.levels), **begin, **types)
 
     def __call__(self, x: Float[Array, "b t f"], *, dropout_keys: RowKeys | None = None) -> Float[Array, "b h v q"]:
         """The quantiles of each variable at each step of the horizon, from low to high.

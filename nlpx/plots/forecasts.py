@@ -50,13 +50,14 @@ def plot_forecasts(
                     label = f"quantiles {levels[inner]:g} to {levels[-1 - inner]:g}" if first else None
                     axes.fill_between(at, low, high, color="C0", alpha=0.25, linewidth=0, label=label)
                 median = quantiles[row, :, levels.index(0.5)]
-                dot = {"marker": "o", "markersize": 3} if horizon == 1 else {"marker": "o", "markersize": 2}
-                axes.plot(at, median, color="C0", linewidth=1.2, label="median" if first else None, **dot)
+                style = {"color": "C0", "linewidth": 1.2, "marker": "o", "markersize": 2}
+                axes.plot(at, median, label="median" if first else None, **style)
             axes.set_ylabel(_labelled(name, unit), parse_math=False)
             axes.grid(alpha=0.3)
         panels[0].set_title(f"Forecasts of {horizon} steps, each made at the step before its first dot")
         panels[-1].set_xlabel("date")
-        panels[0].legend(loc="upper left", ncols=3, fontsize="small")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize="small")
 
 
 def plot_error_by_horizon(
@@ -87,4 +88,5 @@ def plot_error_by_horizon(
             axes.grid(alpha=0.3)
         for axes in panels[len(shown) :]:
             axes.remove()
-        panels[0].legend(fontsize="small")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize="small")

@@ -5,7 +5,7 @@ predict.Translator(trained)(["lundi 3 mai 2021"])
 """
 
 from nlpx.predict.batches import in_batches
-from nlpx.predict.forecasts import SeriesForecaster, forecast_lines, read_given, measure_forecasts
+from nlpx.predict.forecasts import SeriesForecaster, forecast_lines, measure_forecasts, read_given
 from nlpx.predict.labels import Labeller
 from nlpx.predict.lines import answer_lines, is_text, print_as_it_comes
 from nlpx.predict.translation import Translated, Translator, check_beams, test_translations
@@ -25,8 +25,8 @@ __all__ = [
     "in_batches",
     "is_text",
     "load",
+    "measure_forecasts",
     "print_as_it_comes",
     "read_given",
-    "measure_forecasts",
     "test_translations",
 ]

@@ -32,8 +32,8 @@ def climatology(
 def arima(
     series: Series, scaling: Scaling, origins: Int[np.ndarray, "w"], horizon: int, train_steps: int
 ) -> Float[np.ndarray, "w h v"]:
-    """ARIMA models of each variable by itself, around its season's mean (statsmodels). Their parameters are fitted on the
-    first `train_steps` once; each forecast then sees all values up to its origin.
+    """ARIMA models of each variable by itself, around its season's mean (statsmodels). Their parameters are fitted
+    once, on the first `train_steps`; each forecast then sees all values up to its origin.
 
     Raises:
         InputError: the training part is longer than `LONGEST`, or statsmodels is not installed.
