@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from experiments import cli
 from nlpx.config import ForecasterConfig, PredictConfig, SeriesConfig, TrainConfig
 
-TRAIN = {"steps": 1000, "batch_size": 64, "learning_rate": 1e-3, "weight_decay": 0.5, "eval_every": 50}
+TRAIN = {"steps": 300, "batch_size": 64, "learning_rate": 2e-3, "weight_decay": 0.3, "eval_every": 25}
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Config:
     @classmethod
     def preset(cls, arch: str | None) -> "Config":
         """What each family does well with."""
-        return cls(ForecasterConfig(arch=arch or "gru", layers=1, width=32, dropout=0.3))
+        return cls(ForecasterConfig(arch=arch or "gru", layers=1, width=32, dropout=0.5))
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -74,8 +74,8 @@ def evaluate(config: Config, trained: Any, folder: Path) -> dict[str, Any]:
     from nlpx import data, predict
 
     forecaster = predict.SeriesForecaster(trained)
-    series = data.load_series(config.use.evaluate, missing=config.data.missing)
-    return predict.measure_forecasts(forecaster, data.check_fits(series, forecaster.scaling), folder)
+    series = data.load_series(config.use.evaluate, missing=config.data.missing, scaling=forecaster.scaling)
+    return predict.measure_forecasts(forecaster, series, folder)
 
 
 def predict(config: Config, trained: Any) -> None:

@@ -282,10 +282,10 @@ class SeriesConfig(Settings):
 
     data: str = "elnino"
     """elnino (built in), or file:PATH or file:PATH:DATE,VALUE[,VALUE...] (CSV; columns by name or place)."""
-    missing: Literal["refuse", "carry"] = "refuse"
+    missing: Literal["refuse", "carry"] = setting("refuse", training=False)
     """What becomes of steps that the file lacks and of empty cells: refused, or the value before stands in, and is
     neither trained on nor measured."""
-    history: int = setting(24, "[1, inf)")
+    history: int = setting(12, "[1, inf)")
     """Steps that are read before a forecast."""
     horizon: int = setting(6, "[1, inf)")
     """Steps that are forecast, all at once."""

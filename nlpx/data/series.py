@@ -130,7 +130,7 @@ class Scaling:
         return {"history": view(inputs, history, first)[: len(future)], "future": future, "known": known}
 
 
-def load_series(spec: str, *, missing: Missing = "refuse") -> Series:
+def load_series(spec: str, *, missing: Missing = "refuse", scaling: Scaling | None = None) -> Series:
     """Reads a series.
 
     Args:
@@ -138,27 +138,33 @@ def load_series(spec: str, *, missing: Missing = "refuse") -> Series:
             `file:PATH:DATE,VALUE[,VALUE...]` (see `series_files.read`).
         missing: what becomes of steps that a file lacks and of cells without a value: they are refused, or the value
             before stands in for them ("carry"), which looks at nothing later. It is then in no target.
+        scaling: of a model that shall read it: its variables are read, and no others.
 
     Raises:
         InputError: the source is unknown or cannot be read; dates in disorder, doubled or at irregular distances;
-            missing values, unless they are carried; none in the first row that could be.
+            missing values, unless they are carried; none in the first row that could be; a series
+            that does not fit the scaling.
     """
     source, _, argument = spec.partition(":")
     if spec == "elnino":
-        return regular(_elnino(), spec, missing, unit="°C")
+        return _fitting(regular(_elnino(), spec, missing, unit="°C"), scaling)
     if source == "elnino":
         raise InputError(f"elnino takes no argument, but {spec} gives {argument!r}; write elnino")
     if source == "file":
-        return regular(series_files.read(argument), spec, missing)
+        table = series_files.read(argument, scaling and scaling.names)
+        return _fitting(regular(table, spec, missing), scaling)
     raise unknown_source("source of series", spec, ("elnino", "file"))
 
 
-def check_fits(series: Series, scaling: Scaling) -> Series:
-    """The series with the variables of the scaling alone.
+def read_series(path: str, content: str, scaling: Scaling, *, missing: Missing = "refuse") -> Series:
+    """The series of a CSV text for a model. `path` is what errors call it; all else as `load_series`."""
+    return _fitting(regular(series_files.parse(path, content, names=scaling.names), path, missing), scaling)
 
-    Raises:
-        InputError: it lacks one, or its step is another.
-    """
+
+def _fitting(series: Series, scaling: Scaling | None) -> Series:
+    """The variables of the scaling, in its order."""
+    if scaling is None:
+        return series
     if lacking := [name for name in scaling.names if name not in series.names]:
         raise InputError(
             f"{series.name} has no column {lacking[0]!r}, which the model reads; it has {', '.join(series.names)}"
@@ -190,14 +196,9 @@ def cut_in_time(
     validation = test - round(validation_fraction * len(series))
     parts = {"train": (0, validation), "validation": (validation, test), "test": (test, len(series))}
     for part, (start, stop) in parts.items():
-        needed, what = (
-            (history + horizon, f"history {history} and horizon {horizon}")
-            if part == "train"
-            else (
-                horizon,
-                f"horizon {horizon}",
-            )
-        )
+        needed, what = horizon, f"horizon {horizon}"
+        if part == "train":
+            needed, what = history + horizon, f"history {history} and {what}"
         if stop - start < needed:
             raise InputError(
                 f"the {part} part of {series.name} has {stop - start} of its {len(series)} steps, but {what} need "

@@ -44,12 +44,13 @@ class Table:
     left_out: tuple[str, ...]
 
 
-def read(argument: str) -> Table:
+def read(argument: str, names: Sequence[str] | None = None) -> Table:
     """The columns of one file.
 
     Args:
         argument: `PATH`, or `PATH:DATE,VALUE[,VALUE...]` with the names of columns, or with their places, counted from
             1. Without them, the first column of dates, and all of numbers that have a name, if any has.
+        names: of columns of numbers that are sought; without columns in the argument no others are read.
 
     Raises:
         InputError: the file cannot be read, has no row, or no columns of these kinds or names; a row of another length;
@@ -58,7 +59,7 @@ def read(argument: str) -> Table:
     path, columns = _columns(argument)
     if os.path.isdir(os.path.expanduser(path)) or ("," in path and not os.path.exists(os.path.expanduser(path))):
         raise InputError(f"{path} is no file; give one CSV file, as file:PATH or file:PATH:DATE,VALUE")
-    return parse(path, text_files.read(path), columns)
+    return parse(path, text_files.read(path), columns, names)
 
 
 def _columns(argument: str) -> tuple[str, list[str] | None]:
@@ -73,13 +74,14 @@ def _columns(argument: str) -> tuple[str, list[str] | None]:
     return argument, None
 
 
-def parse(path: str, content: str, columns: Sequence[str] | None = None) -> Table:
+def parse(path: str, content: str, columns: Sequence[str] | None = None, names: Sequence[str] | None = None) -> Table:
     """The columns of a text: commas, semicolons or tabs part them, whichever the first line has most of. Line ends of
     any kind, a byte order mark and blank lines are passed over.
 
     Args:
         path: what errors call it.
         columns: the date's, then those of numbers; None means as `read` without them.
+        names: as `read`.
 
     Raises:
         InputError: as `read`.
@@ -94,14 +96,14 @@ def parse(path: str, content: str, columns: Sequence[str] | None = None) -> Tabl
     header = [cell.strip() for cell in rows[0][1]]
     headed = not any(_is_date(cell) or _is_number(cell) for cell in header)
     body = rows[1:] if headed else rows
-    names = header if headed else [f"column {place}" for place in range(1, width + 1)]
+    titles = header if headed else [f"column {place}" for place in range(1, width + 1)]
     if not body:
         raise InputError(f"{path} holds no row but its first, the names; give rows of a date and numbers")
-    date, numbers, left_out = _places(path, names, body, columns, headed)
-    dates = _dates(path, names[date], [(line, cells[date].strip()) for line, cells in body])
-    values = np.array([[_number(path, line, names[at], cells[at]) for at in numbers] for line, cells in body])
+    date, numbers, left_out = _places(path, titles, body, columns or (names and [None, *names]))
+    dates = _dates(path, titles[date], [(line, cells[date].strip()) for line, cells in body])
+    values = np.array([[_number(path, line, titles[at], cells[at]) for at in numbers] for line, cells in body])
     lines = np.array([line for line, _ in body])
-    return Table(path, tuple(names[at] for at in numbers), dates, values, lines, tuple(names[at] for at in left_out))
+    return Table(path, tuple(titles[at] for at in numbers), dates, values, lines, tuple(titles[at] for at in left_out))
 
 
 def _rows(path: str, content: str) -> list[Row]:
@@ -121,11 +123,11 @@ def _rows(path: str, content: str) -> list[Row]:
 
 
 def _places(
-    path: str, names: list[str], body: list[Row], columns: Sequence[str] | None, headed: bool
+    path: str, names: list[str], body: list[Row], columns: Sequence[str | None] | None
 ) -> tuple[int, list[int], list[int]]:
-    """Where the dates, the numbers and what is left out stand, counted from 0."""
-    if columns is not None:
-        places = [_place(path, column, names, headed) for column in columns]
+    """Where the dates, the numbers and what is left out stand, counted from 0. A date's column of None is sought."""
+    if columns is not None and columns[0] is not None:
+        places = [_place(path, column, names) for column in columns]
         return places[0], places[1:], []
     examples = [next((c[at].strip() for _, c in body if not _is_missing(c[at])), "") for at in range(len(names))]
     date = next((at for at, cell in enumerate(examples) if _is_date(cell)), None)
@@ -133,17 +135,21 @@ def _places(
         raise InputError(
             f"{path} has no column of dates, as 2024-01-31, but {_listing(names)}: file:PATH:DATE,VALUE names it"
         )
+    if columns is not None:
+        return date, [_place(path, column, names) for column in columns[1:]], []
     others = [at for at in range(len(names)) if at != date]
     numbers = [at for at in others if _is_number(examples[at]) and names[at]]
     if not numbers:
         raise InputError(
             f"{path} has no column of numbers beside the dates, but {_listing(names)}: file:PATH:DATE,VALUE names it"
         )
+    if doubled := [names[at] for at in numbers if names.count(names[at]) > 1]:
+        raise InputError(f"{path} has several columns {doubled[0]!r}: name each once")
     return date, numbers, [at for at in others if at not in numbers]
 
 
-def _place(path: str, column: str, names: list[str], headed: bool) -> int:
-    if headed and names.count(column) == 1:
+def _place(path: str, column: str, names: list[str]) -> int:
+    if names.count(column) == 1:
         return names.index(column)
     if column.isascii() and column.isdigit() and 1 <= int(column) <= len(names):
         return int(column) - 1

@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float
 
 from nlpx import data, metrics, plots
-from nlpx.data.series_files import parse
 from nlpx.errors import InputError
 from nlpx.models import Forecaster
 from nlpx.predict import baselines
@@ -90,10 +89,10 @@ def read_given(given: str, scaling: data.Scaling, missing: data.Missing) -> data
       ValueError: it cannot be read, or does not fit the model.
     """
     if given == "-":
-        content = sys.stdin.buffer.read().decode("utf-8-sig", errors="surrogateescape")
-        return data.check_fits(data.regular(parse("standard input", content), "standard input", missing), scaling)
+        content = sys.stdin.buffer.read().decode("utf-8-sig", errors="replace")
+        return data.read_series("standard input", content, scaling, missing=missing)
     spec = given if given.startswith("file:") else f"file:{given}"
-    return data.check_fits(data.load_series(spec, missing=missing), scaling)
+    return data.load_series(spec, missing=missing, scaling=scaling)
 
 
 def forecast_lines(forecaster: SeriesForecaster, series: data.Series) -> list[str]:

@@ -3,7 +3,7 @@ import gzip
 import numpy as np
 import pytest
 
-from nlpx.data import Scaling, check_fits, cut_in_time, fit_scaling, load_series, regular, written_dates
+from nlpx.data import Scaling, cut_in_time, fit_scaling, load_series, read_series, regular, written_dates
 from nlpx.data.series_files import parse
 
 ROWS = "date,a,b,kind\n2021-01-01,1,5,x\n2021-01-02,2.5,6,y\n2021-01-03,-3e0,7,z\n2021-01-04,4,9,z\n"
@@ -167,7 +167,6 @@ def test_the_season_is_fitted_on_the_training_part_alone_and_written_and_read():
     assert fit_scaling(later, 1500) == scaling
     assert Scaling.from_json(scaling.to_json()) == scaling
     assert scaling.slot_mean(series.dates[:24]).shape == (24, 2)
-    assert check_fits(series, scaling).names == ("a", "b")
     constant = hourly(100)
     constant.values[:50, 0] = 3
     with pytest.raises(ValueError, match="column 'a' never changes in the training part"):
@@ -190,12 +189,22 @@ def test_windows_are_all_whose_horizon_lies_in_the_part():
 def test_a_series_of_other_columns_or_steps_does_not_fit(load):
     scaling = fit_scaling(hourly(), 1500)
     with pytest.raises(ValueError, match=r"file:x\.csv:date,a has no column 'b', which the model reads; it has a"):
-        check_fits(load(ROWS, ":date,a"), scaling)
+        load(ROWS, ":date,a", scaling=scaling)
     with pytest.raises(ValueError, match="has steps of 1 day, but the model was trained on steps of 1 hour"):
-        check_fits(load(ROWS), scaling)
+        load(ROWS, scaling=scaling)
 
 
 def test_el_nino_is_what_it_is():
     series = load_series("elnino")
     assert (len(series), series.unit, str(series.step)) == (732, "°C", "1 month")
     assert (written_dates(series.dates[[0, -1]]), series.values[0, 0]) == (["1950-01-01", "2010-12-01"], 23.11)
+
+
+def test_a_model_reads_its_own_columns_alone(load):
+    scaling = fit_scaling(load(ROWS.replace("kind", "a b"), ":date,b,a"), 4)
+    other = "note,b,when,c,a\n" + "".join(f"n/a,{day}.5,2022-02-0{day},,{day}\n" for day in range(1, 5))
+    series = load(other, scaling=scaling)
+    assert (series.names, series.values[1].tolist()) == (("b", "a"), [2.5, 2])
+    assert read_series("it", other, scaling).sha256 == series.sha256
+    with pytest.raises(ValueError, match="it has no column 'b'; it has 'note', 'x'"):
+        read_series("it", other.replace(",b", ",x"), scaling)
