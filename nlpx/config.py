@@ -206,6 +206,33 @@ class TaggerConfig(_Bidirectional):
 
 
 @dataclass(frozen=True)
+class ForecasterConfig(BackboneConfig):
+    """Model"""
+
+    quantiles: str = "0.1,0.5,0.9"
+    """Levels of the quantiles that are forecast, rising; the median, 0.5, is one."""
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        return tuple(map(float, self.quantiles.split(",")))
+
+    def __post_init__(self):
+        super().__post_init__()
+        try:
+            levels = self.levels
+        except ValueError:
+            levels = ()
+        if 0.5 not in levels or sorted({*levels, 0.0, 1.0}) != [0.0, *levels, 1.0]:
+            raise InputError(f"quantiles must be rising levels in (0, 1) with 0.5 among them, not {self.quantiles!r}")
+
+    def build(self, *, scaling: Mapping[str, Any], features: int, history: int, horizon: int) -> Any:
+        """A `Forecaster` of the variables of a scaling, which reads and forecasts so many steps."""
+        from nlpx.models import Forecaster
+
+        return Forecaster(self, len(scaling["names"]), features, history, horizon, scaling)
+
+
+@dataclass(frozen=True)
 class EncoderDecoderConfig(_Tied, _Bidirectional):
     """Model"""
 
@@ -331,6 +358,25 @@ class TableConfig(Settings):
     """The part of --data held out to choose the checkpoint, drawn by --seed."""
     test_fraction: float = setting(0.2, "(0, 0.5)")
     """The part of --data held out to report on, drawn by --seed, where --test gives none."""
+
+
+@dataclass(frozen=True)
+class SeriesConfig(Settings):
+    """Data"""
+
+    data: str = "elnino"
+    """elnino (built in), or file:PATH or file:PATH:DATE,VALUE[,VALUE...] (CSV; columns by name or place)."""
+    missing: Literal["refuse", "carry"] = setting("refuse", training=False)
+    """What becomes of steps that the file lacks and of empty cells: refused, or the value before stands in, and is
+    neither trained on nor measured."""
+    history: int = setting(12, "[1, inf)")
+    """Steps that are read before a forecast."""
+    horizon: int = setting(6, "[1, inf)")
+    """Steps that are forecast, all at once."""
+    validation_fraction: float = setting(0.1, "(0, 1)")
+    """The part of the steps that validates; it stands before the test part."""
+    test_fraction: float = setting(0.2, "(0, 1)")
+    """The last part of the steps: every forecast that lies in it is measured."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,17 @@ from nlpx.data.buckets import Columns, bucket_lengths, evaluation_batches, rows_
 from nlpx.data.encode import Encoded, encode_texts
 from nlpx.data.labelled import LabelledData, load_labelled, read_labelled
 from nlpx.data.pairs import PairData, load_pairs, read_pairs
+from nlpx.data.series import (
+    Missing,
+    Scaling,
+    Series,
+    cut_in_time,
+    fit_scaling,
+    load_series,
+    read_series,
+    regular,
+    written_dates,
+)
 from nlpx.data.sources import TextData, load_text, read_text
 from nlpx.data.table_files import number
 from nlpx.data.tables import Rows, Scales, TableData, bracket_rows, load_table, read_rows
@@ -16,20 +27,26 @@ __all__ = [
     "Columns",
     "Encoded",
     "LabelledData",
+    "Missing",
     "PairData",
     "Rows",
     "Scales",
+    "Scaling",
+    "Series",
     "TableData",
     "TaggedData",
     "TextData",
     "bracket_rows",
     "bucket_lengths",
+    "cut_in_time",
     "encode_texts",
     "evaluation_batches",
     "evaluation_streams",
     "evaluation_windows",
+    "fit_scaling",
     "load_labelled",
     "load_pairs",
+    "load_series",
     "load_table",
     "load_tagged",
     "load_text",
@@ -39,10 +56,13 @@ __all__ = [
     "read_labelled",
     "read_pairs",
     "read_rows",
+    "read_series",
     "read_tagged",
     "read_text",
+    "regular",
     "rows_of_equal_work",
     "streams",
     "tagged_columns",
     "training_batches",
+    "written_dates",
 ]

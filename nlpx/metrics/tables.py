@@ -64,3 +64,27 @@ def methods_table(test: Mapping[str, Any]) -> str:
             )
         lines.append(f"  {name:<{max(map(len, methods))}}  {figures}")
     return "\n".join(lines)
+
+
+def forecast_table(test: Mapping[str, Any]) -> str:
+    """What `nlpx.predict.measure_forecasts` gives: for each variable the errors of the model and of the baselines, by
+    steps ahead. Of a long horizon some steps are shown."""
+    steps = [1]
+    while steps[-1] < test["horizon"]:
+        steps.append(steps[-1] + max(1, (test["horizon"] - 1) // 11))
+    steps = [str(min(step, test["horizon"])) for step in steps]
+    lines = [
+        f"test, forecasts of {test['horizon']} steps from {test['origins']:,} origins, {test['from']} to {test['to']}"
+    ]
+    lines += [f"not measured: {each}" for each in test["not_measured"]]
+    for name, found in test["variables"].items():
+        unit, about = f" ({test['unit']})" if test["unit"] else "", found["quantiles"]
+        covered = f", {100 * about['coverage']:.1f} % within quantiles of {100 * about['nominal']:g} %"
+        lines.append(f"{name}{unit}: pinball loss {about['pinball']:.4g}{covered if 'coverage' in about else ''}")
+        lines.append("".join([f"  {'steps ahead':<18}", *(f"{step:>8}" for step in (*steps, "mean"))]))
+        for kind in ("mae", "rmse"):
+            for who, figures in found["errors"].items():
+                cells = (figures[kind].get(step) for step in (*steps, "mean"))
+                shown = "".join(f"{'-' if each is None else format(each, '.4g'):>8}" for each in cells)
+                lines.append(f"  {kind.upper():<5}{who:<13}{shown}")
+    return "\n".join(lines)

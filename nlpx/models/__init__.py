@@ -3,6 +3,7 @@
 from nlpx.models.classifier import Classifier, Pooling
 from nlpx.models.encoder_decoder import Encoded, EncoderDecoder, attention_weights
 from nlpx.models.feed_forward import FeedForwardNetwork
+from nlpx.models.forecaster import Forecaster
 from nlpx.models.language_model import LanguageModel
 from nlpx.models.size import count_parameters, matching_width
 from nlpx.models.tagger import Tagger, TagScores
@@ -12,6 +13,7 @@ __all__ = [
     "Encoded",
     "EncoderDecoder",
     "FeedForwardNetwork",
+    "Forecaster",
     "LanguageModel",
     "Pooling",
     "TagScores",

@@ -14,7 +14,7 @@ from nlpx.ops.checks import Backend
 from nlpx.ops.crf import CRF, crf_log_partition, crf_score, crf_viterbi
 from nlpx.ops.dropout import dropout
 from nlpx.ops.linear_recurrence import linear_recurrence, min_gru, min_lstm
-from nlpx.ops.losses import cross_entropy
+from nlpx.ops.losses import cross_entropy, pinball
 from nlpx.ops.masks import AttentionMask, keep_real
 from nlpx.ops.own_gradient import forward_mode
 from nlpx.ops.positions import rotary, sinusoidal, token_positions
@@ -46,6 +46,7 @@ __all__ = [
     "min_gru",
     "min_lstm",
     "multiplicative_attention",
+    "pinball",
     "rotary",
     "sinusoidal",
     "token_positions",

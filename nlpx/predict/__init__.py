@@ -5,6 +5,7 @@ predict.Translator(trained)(["lundi 3 mai 2021"])
 """
 
 from nlpx.predict.batches import in_batches
+from nlpx.predict.forecasts import SeriesForecaster, forecast_lines, measure_forecasts, read_given
 from nlpx.predict.labels import Labeller
 from nlpx.predict.lines import answer_lines, is_text, print_as_it_comes
 from nlpx.predict.rows import RowPredictor
@@ -17,16 +18,20 @@ __all__ = [
     "EntityTagger",
     "Labeller",
     "RowPredictor",
+    "SeriesForecaster",
     "Trained",
     "Translated",
     "Translator",
     "Writer",
     "answer_lines",
     "check_beams",
+    "forecast_lines",
     "in_batches",
     "is_text",
     "load",
+    "measure_forecasts",
     "print_as_it_comes",
+    "read_given",
     "test_entities",
     "test_translations",
 ]

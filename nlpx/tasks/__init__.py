@@ -14,6 +14,7 @@ speed is counted in, where it is another. `dropout_keys` and `step` are None in 
 """
 
 from nlpx.tasks.classification import Classification
+from nlpx.tasks.forecasting import Forecasting
 from nlpx.tasks.language_modelling import LanguageModelling
 from nlpx.tasks.rows import RowClassification, RowRegression
 from nlpx.tasks.sequence_to_sequence import SequenceToSequence
@@ -21,6 +22,7 @@ from nlpx.tasks.tagging import Tagging
 
 __all__ = [
     "Classification",
+    "Forecasting",
     "LanguageModelling",
     "RowClassification",
     "RowRegression",
