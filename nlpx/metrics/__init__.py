@@ -1,14 +1,23 @@
 """Figures that say how good texts and labels are, and these figures in words: of strings and numbers alone, no JAX."""
 
+from nlpx.metrics.answers import answer_metrics, answer_scores, exact_match, normalize_answer, word_f1
 from nlpx.metrics.classification import classification_metrics
-from nlpx.metrics.tables import classification_table, metrics_line, translation_table
+from nlpx.metrics.sliding_window import sliding_window_answer
+from nlpx.metrics.tables import answer_table, classification_table, metrics_line, translation_table
 from nlpx.metrics.translation import metrics_by_length, translation_metrics
 
 __all__ = [
+    "answer_metrics",
+    "answer_scores",
+    "answer_table",
     "classification_metrics",
     "classification_table",
+    "exact_match",
     "metrics_by_length",
     "metrics_line",
+    "normalize_answer",
+    "sliding_window_answer",
     "translation_metrics",
+    "word_f1",
     "translation_table",
 ]

@@ -36,3 +36,19 @@ def translation_table(test: Mapping[str, Any]) -> str:
         sizes = f"source of {group['from']} to {group['to']} tokens: {group['count']} pairs"
         lines.append(f"  {sizes}, exact {100 * group['exact_match']:.1f} %, BLEU {group['bleu']:.1f}")
     return "\n".join(lines)
+
+
+def answer_table(test: Mapping[str, Any]) -> str:
+    """What `answer_metrics` gives, with `seconds` and the same of a `baseline`: the whole, the baseline, then a line for
+    each group of lengths."""
+    lines = [
+        f"test, {test['count']:,} questions in {test['seconds']:.0f} s: exact {100 * test['exact_match']:.1f} %  "
+        f"F1 {100 * test['f1']:.1f} %",
+        f"  {'sliding window':<29}  exact {100 * test['baseline']['exact_match']:5.1f} %  "
+        f"F1 {100 * test['baseline']['f1']:5.1f} %",
+    ]
+    for group in test["by_length"]:
+        sizes = f"context of {group['from']} to {group['to']} words"
+        scores = f"exact {100 * group['exact_match']:5.1f} %  F1 {100 * group['f1']:5.1f} %"
+        lines.append(f"  {sizes:<29}  {scores}  of {group['count']}")
+    return "\n".join(lines)

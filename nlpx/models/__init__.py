@@ -3,6 +3,7 @@
 from nlpx.models.classifier import Classifier, Pooling
 from nlpx.models.encoder_decoder import Encoded, EncoderDecoder, attention_weights
 from nlpx.models.language_model import LanguageModel
+from nlpx.models.reader import Reader
 from nlpx.models.size import count_parameters, matching_width
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "EncoderDecoder",
     "LanguageModel",
     "Pooling",
+    "Reader",
     "attention_weights",
     "count_parameters",
     "matching_width",

@@ -1,4 +1,4 @@
-"""How translation fares from short to long sources, one line a model."""
+"""How a figure goes from short to long texts, one line a model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,17 +8,25 @@ from nlpx.errors import unknown
 from nlpx.plots.figure import png
 
 # What a figure is called on its axis, and by how much it is multiplied for the unit written there.
-VALUES = {"exact_match": ("exact matches (% of translations)", 100), "bleu": ("BLEU (0 to 100)", 1)}
+VALUES = {
+    "exact_match": ("exact matches (% of translations)", 100),
+    "bleu": ("BLEU (0 to 100)", 1),
+    "f1": ("F1 (%)", 100),
+}
 
 
 def plot_by_length(
-    groups_by_model: Mapping[str, Sequence[Mapping[str, Any]]], path: Path, value: str = "exact_match"
+    groups_by_model: Mapping[str, Sequence[Mapping[str, Any]]],
+    path: Path,
+    value: str = "exact_match",
+    of: str = "source length (tokens, mean of each group)",
 ) -> None:
-    """Draws a figure over the source length, a marker at each group's mean, and writes a PNG.
+    """Draws a figure over the length, a marker at each group's mean, and writes a PNG.
 
     Args:
-      groups_by_model: a model's name to what `nlpx.metrics.metrics_by_length` gave.
-      value: "exact_match" or "bleu".
+      groups_by_model: a model's name to what `nlpx.metrics.metrics_by_length` gave, or `by_length` of answers.
+      value: one of `VALUES`.
+      of: what is long, on the axis.
 
     Raises:
       InputError: another value.
@@ -32,7 +40,7 @@ def plot_by_length(
             axes.plot(
                 [g["mean"] for g in groups], [scale * g[value] for g in groups], marker="o", markersize=4, label=name
             )
-        axes.set_xlabel("source length (tokens, mean of each group)")
+        axes.set_xlabel(of)
         axes.set_ylabel(label)
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)

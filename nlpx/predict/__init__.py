@@ -4,6 +4,7 @@ trained = predict.load("runs/translate/...")
 predict.Translator(trained)(["lundi 3 mai 2021"])
 """
 
+from nlpx.predict.answers import Answered, Answerer, parse_question, test_answers
 from nlpx.predict.batches import in_batches
 from nlpx.predict.labels import Labeller
 from nlpx.predict.lines import answer_lines, is_text, print_as_it_comes
@@ -12,6 +13,8 @@ from nlpx.predict.writing import Writer
 from nlpx.train.run import Trained, load
 
 __all__ = [
+    "Answered",
+    "Answerer",
     "Labeller",
     "Trained",
     "Translated",
@@ -22,6 +25,8 @@ __all__ = [
     "in_batches",
     "is_text",
     "load",
+    "parse_question",
     "print_as_it_comes",
+    "test_answers",
     "test_translations",
 ]

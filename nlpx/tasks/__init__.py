@@ -14,6 +14,7 @@ speed is counted in, where it is another. `dropout_keys` and `step` are None in 
 
 from nlpx.tasks.classification import Classification
 from nlpx.tasks.language_modelling import LanguageModelling
+from nlpx.tasks.question_answering import QuestionAnswering
 from nlpx.tasks.sequence_to_sequence import SequenceToSequence
 
-__all__ = ["Classification", "LanguageModelling", "SequenceToSequence"]
+__all__ = ["Classification", "LanguageModelling", "QuestionAnswering", "SequenceToSequence"]

@@ -4,6 +4,7 @@ from nlpx.text.bpe import BPETokenizer
 from nlpx.text.byte import ByteTokenizer
 from nlpx.text.char import CharTokenizer
 from nlpx.text.registry import load_tokenizer, train_tokenizer
+from nlpx.text.spans import lower, word_spans
 from nlpx.text.tokenizer import Tokenizer
 from nlpx.text.word import WordTokenizer
 
@@ -14,5 +15,7 @@ __all__ = [
     "Tokenizer",
     "WordTokenizer",
     "load_tokenizer",
+    "lower",
     "train_tokenizer",
+    "word_spans",
 ]

@@ -72,7 +72,7 @@ class Run:
         Raises:
           ValueError: see `workdir.check`.
         """
-        self._data = source
+        self._data, self._dropped = source, {"loading": source.dropped}
         about = {"experiment": self.experiment, "data_sha256": source.sha256}
         self._settings = {**about, **training_settings(self.config)}
         self.workdir = Path(self.config.train.workdir or own_workdir(self.experiment, self._settings))
@@ -109,8 +109,12 @@ class Run:
         encoded = {
             part: data.encode_texts(texts, self._tokenizer, **limits.get(part, keep)) for part, texts in parts.items()
         }
-        self._dropped = {"loading": self._data.dropped, **{part: each.dropped for part, each in encoded.items()}}
+        self.note({part: each.dropped for part, each in encoded.items()})
         return encoded
+
+    def note(self, dropped: Mapping[str, Mapping[str, int]]) -> None:
+        """What became of examples, part by part: why and how many, for the summary and for who starts the run."""
+        self._dropped |= dropped
 
     def bucketed(
         self, engine: Engine, train: data.Columns, valid: data.Columns, buckets: int
