@@ -1,9 +1,9 @@
-"""Trains a reader to answer questions by a span of their context, measures it on questions it has not seen, and answers.
+"""Trains a reader to answer questions by a span of their context, measures it on others, and answers with it.
 
 python -m experiments.answer --arch transformer
 python -m experiments.answer --arch lstm
 python -m experiments.answer --data file:train-v1.1.json --test file:dev-v1.1.json
-python -m experiments.answer --workdir runs/answer/... --predict "Weeks in Peru begin on Monday. ||| When do weeks begin in Peru?"
+python -m experiments.answer --workdir runs/answer/... --predict "Peru pays in soles. ||| How does Peru pay?"
 python -m experiments.answer --workdir runs/answer/... --evaluate file:others.json
 
 By default: questions about countries and languages it has never read of. Minutes on two CPU cores.
@@ -55,17 +55,9 @@ class Config:
         return cls(ReaderConfig(layers=1, width=96, dropout=0.1))
 
 
-def measure(trained: Any, config: Config, questions: list[Any], folder: Path) -> dict[str, Any]:
-    """Exact match and F1 of a trained model on questions it has not seen, beside the sliding window's."""
-    from nlpx import predict
-
-    longest = config.use.longest_answer
-    return predict.test_answers(predict.Answerer(trained, longest=longest), questions, folder, longest=longest)
-
-
 def run(config: Config) -> dict[str, Any]:
     """Trains to the end, or goes on where the run in the workdir stopped; measures, and writes the summary."""
-    from nlpx import data
+    from nlpx import data, predict
     from nlpx.tasks import QuestionAnswering
     from nlpx.train import Engine, Run
 
@@ -86,15 +78,17 @@ def run(config: Config) -> dict[str, Any]:
     batches, evaluation = run.bucketed(engine, columns["train"], columns["validation"], given.buckets)
     amounts = {part: len(getattr(asked, part)) for part in ("train", "validation", "test")}
     summary = run.train(engine, batches=batches, evaluation=evaluation, amounts=amounts)
-    trained = run.trained()
-    return run.finish(summary, test=measure(trained, config, asked.test, run.workdir), checkpoint=trained.step)
+    answerer = predict.Answerer(trained := run.trained(), longest=config.use.longest_answer)
+    test = predict.test_answers(answerer, asked.test, run.workdir)
+    return run.finish(summary, test=test, checkpoint=trained.step)
 
 
 def evaluate(config: Config, trained: Any, folder: Path) -> dict[str, Any]:
     """The same figures on other questions."""
-    from nlpx import data
+    from nlpx import data, predict
 
-    return measure(trained, config, data.read_questions(config.use.evaluate), folder)
+    answerer = predict.Answerer(trained, longest=config.use.longest_answer)
+    return predict.test_answers(answerer, data.read_questions(config.use.evaluate), folder)
 
 
 def predict(config: Config, trained: Any) -> None:

@@ -1,4 +1,4 @@
-"""Questions from one file: SQuAD's JSON (Rajpurkar 2016, arXiv 1606.05250), or a JSON object a line; either may be .gz."""
+"""Questions from a file: SQuAD's JSON (Rajpurkar 2016, arXiv 1606.05250), or a JSON object a line; .gz too."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -27,9 +27,9 @@ def read(argument: str) -> tuple[list[Question], dict[str, int]]:
     texts, or {"text": [...], "answer_start": [...]}; `title` and `id` may be there. Any other: SQuAD's `data` of
     articles, of `paragraphs`, of `qas`.
 
-    An answer that does not stand where the file says is looked for: the place nearest to it counts. Questions without an
-    answer ("no answer", as SQuAD 2.0 has them) or with none that is in the context ("answer not in its context") are
-    left out.
+    An answer that does not stand where the file says is looked for: the place nearest to it counts. Questions without
+    an answer ("no answer", as SQuAD 2.0 has them) or with none that is in the context ("answer not in its context")
+    are left out.
 
     Raises:
         InputError: the file cannot be read, is no such JSON, or holds no question that can be used.

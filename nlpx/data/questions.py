@@ -32,7 +32,7 @@ class QuestionData:
     dropped: dict[str, int]
 
     def joined(self, *parts: str, lowercase: bool = False) -> str:
-        """All contexts, once each, and all questions of some parts, a line each, with spaces between words and marks."""
+        """All contexts, once each, and all questions of some parts, a line each; spaces part words and marks."""
         asked = [each for part in parts for each in getattr(self, part)]
         texts = dict.fromkeys([*(each.context for each in asked), *(each.question for each in asked)])
         lines = (" ".join(text[a:b] for a, b in word_spans(text)) for text in texts)
@@ -43,8 +43,8 @@ def load_questions(spec: str, *, valid: str | None = None, test: str | None = No
     """Reads or makes questions.
 
     Parts the source lacks are held out of its training questions: whole articles (whole contexts, where there is one
-    article), chosen by a hash of their names, until they hold 10 % of the questions. Training questions whose context is
-    in validation or test are left out and counted ("in validation", "in test").
+    article), chosen by a hash of their names, until they hold 10 % of the questions. Training questions whose context
+    is in validation or test are left out and counted ("in validation", "in test").
 
     Args:
         spec: `cldr-facts` (made, nothing to download), or `file:PATH` (see `question_files.read`).

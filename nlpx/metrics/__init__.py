@@ -18,6 +18,6 @@ __all__ = [
     "normalize_answer",
     "sliding_window_answer",
     "translation_metrics",
-    "word_f1",
     "translation_table",
+    "word_f1",
 ]

@@ -1,4 +1,4 @@
-"""How near answers come to what people answered, by SQuAD's own rules (Rajpurkar 2016, arXiv 1606.05250, section 6.1)."""
+"""How near answers come to the true ones, by SQuAD's own rules (Rajpurkar 2016, arXiv 1606.05250, section 6.1)."""
 
 import collections
 import re
@@ -24,7 +24,7 @@ def exact_match(answer: str, truth: str) -> bool:
 
 
 def word_f1(answer: str, truth: str) -> float:
-    """0 to 1: the harmonic mean of precision and recall of the answer's words, each counted as often as it stands there.
+    """0 to 1: the harmonic mean of precision and recall of the answer's words, each as often as it stands there.
 
     Where one of them has no words, 1 if both have none, else 0 (as version 2 of SQuAD's script has it).
     """

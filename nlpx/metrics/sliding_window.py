@@ -2,6 +2,7 @@
 in sentences that have words of the question (Rajpurkar 2016, arXiv 1606.05250, section 5.1)."""
 
 import collections
+import itertools
 import math
 import re
 
@@ -10,13 +11,17 @@ import numpy as np
 from nlpx.text import word_spans
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]*[A-Z0-9])")
-FUNCTION_WORDS = frozenset(
-    "a about after all also although am among an and any are as at be because been before being between both but by can "
-    "could did do does during each for from had has have he her him his how i if in into is it its me more most my no "
-    "nor not of on one or other our out over she should so some such than that the their them then there these they "
-    "this those through to under until up was we were what when where which while who whom whose why will with would "
-    "you your tell".split()
-)
+FUNCTION_WORDS = frozenset([
+    "a", "about", "after", "all", "also", "although", "am", "among", "an", "and", "any", "are", "as", "at",
+    "be", "because", "been", "before", "being", "between", "both", "but", "by", "can", "could", "did", "do",
+    "does", "during", "each", "for", "from", "had", "has", "have", "he", "her", "him", "his", "how", "i", "if",
+    "in", "into", "is", "it", "its", "me", "more", "most", "my", "no", "nor", "not", "of", "on", "one", "or",
+    "other", "our", "out", "over", "she", "should", "so", "some", "such", "tell", "than", "that", "the",
+    "their", "them", "then", "there", "these", "they", "this", "those", "through", "to", "under", "until", "up",
+    "was", "we", "were", "what", "when", "where", "which", "while", "who", "whom", "whose", "why", "will",
+    "with", "would", "you", "your",
+])  # fmt: skip
+"""Of English; no candidate has any."""
 
 
 def sliding_window_answer(context: str, question: str, *, longest: int = 20) -> str:
@@ -24,9 +29,9 @@ def sliding_window_answer(context: str, question: str, *, longest: int = 20) -> 
 
     Candidates are runs of words of a sentence, as long as they go, between function words, words of the question and
     punctuation: they stand in for the constituents of a parser. Of these, those whose sentence shares the most words
-    and pairs of neighbours with the question; of these, the one for which a window over the context, as wide as question
-    and candidate have words, finds the most of these, each weighing log(1 + 1 / its count in the context), less the mean
-    distance from the candidate to the question's words.
+    and pairs of neighbours with the question; of these, the one for which a window over the context, as wide as
+    question and candidate have words, finds the most of their words, each weighing log(1 + 1 / its count in the
+    context), less the mean distance from the candidate to the question's words.
 
     Args:
       longest: most words of an answer; longer candidates are cut.
@@ -37,13 +42,13 @@ def sliding_window_answer(context: str, question: str, *, longest: int = 20) -> 
     spans = word_spans(context)
     words, asked = [context[a:b].lower() for a, b in spans], [question[a:b].lower() for a, b in word_spans(question)]
     content = {word for word in asked if word[0].isalnum()}
-    pairs = set(zip(asked, asked[1:], strict=False))
+    pairs = set(itertools.pairwise(asked))
     ends = [match.start() for match in _SENTENCE_END.finditer(context)]
     sentence = np.searchsorted(ends, [a for a, _ in spans], side="right")
     overlap: collections.Counter[int] = collections.Counter()
     for number in range(len(ends) + 1):
         own = [words[i] for i in np.flatnonzero(sentence == number)]
-        overlap[number] = len(content & set(own)) + len(pairs & set(zip(own, own[1:], strict=False)))
+        overlap[number] = len(content & set(own)) + len(pairs & set(itertools.pairwise(own)))
     runs: list[list[int]] = [[]]
     for i, word in enumerate(words):
         if runs[-1] and sentence[i] != sentence[runs[-1][-1]]:

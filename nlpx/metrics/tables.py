@@ -39,8 +39,8 @@ def translation_table(test: Mapping[str, Any]) -> str:
 
 
 def answer_table(test: Mapping[str, Any]) -> str:
-    """What `answer_metrics` gives, with `seconds` and the same of a `baseline`: the whole, the baseline, then a line for
-    each group of lengths."""
+    """What `answer_metrics` gives, with `seconds` and the same of a `baseline`: the whole, the baseline, then a line
+    for each group of lengths."""
     lines = [
         f"test, {test['count']:,} questions in {test['seconds']:.0f} s: exact {100 * test['exact_match']:.1f} %  "
         f"F1 {100 * test['f1']:.1f} %",

@@ -13,7 +13,7 @@ from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 from nlpx.ops.masks import check_mask
 
 SEGMENTS = 3
-"""Kinds of tokens: of the question (0), of the context (1), and of a word of the context that is in the question (2)."""
+"""Kinds of tokens: of the question (0), of the context (1), of a word of the context that is in the question (2)."""
 
 
 class Reader(nn.Module):

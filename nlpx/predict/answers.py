@@ -63,7 +63,7 @@ class Answerer:
         model, settings = trained.model, trained.config["data"]
         if not isinstance(model, Reader):
             raise InputError(f"a {type(model).__name__} answers no questions: give a run of experiments.answer")
-        self._trained, self._longest, self._batch_size = trained, longest, batch_size
+        self._trained, self.longest, self._batch_size = trained, longest, batch_size
         options = ("max_length", "question_length", "stride", "lowercase")
         self.encode = data.PassageEncoder(trained.tokenizer, **{name: settings[name] for name in options})
 
@@ -120,7 +120,7 @@ class Answerer:
     def _best(self, window: Places) -> tuple[float, int, int]:
         """The likeliest pair of a first word and a last one, not before it and not too far behind, and how likely."""
         joint = window.start[:, None] + window.end
-        legal = np.tri(*joint.shape, k=self._longest - 1, dtype=bool) & ~np.tri(*joint.shape, k=-1, dtype=bool)
+        legal = np.tri(*joint.shape, k=self.longest - 1, dtype=bool) & ~np.tri(*joint.shape, k=-1, dtype=bool)
         first, last = np.unravel_index(np.where(legal, joint, -np.inf).argmax(), joint.shape)
         return float(joint[first, last]), window.words[first], window.words[last]
 
@@ -157,9 +157,7 @@ def parse_question(line: str) -> data.Question:
     return data.Question(context.strip(), question.strip(), (), "", "")
 
 
-def test_answers(
-    answerer: Answerer, questions: Sequence[data.Question], folder: Path, *, longest: int
-) -> dict[str, Any]:
+def test_answers(answerer: Answerer, questions: Sequence[data.Question], folder: Path) -> dict[str, Any]:
     """Answers questions that no training has seen, and compares with what people answered.
 
     Writes `answers.tsv`, `predictions.json` (id to answer, which SQuAD's own script reads) where questions have ids,
@@ -186,7 +184,9 @@ def test_answers(
     if all(each.id for each in questions):
         by_id = {each.id: text for each, text in zip(questions, texts, strict=True)}
         (folder / "predictions.json").write_text(json.dumps(by_id, ensure_ascii=False), encoding="utf-8")
-    guessed = [metrics.sliding_window_answer(each.context, each.question, longest=longest) for each in questions]
+    guessed = [
+        metrics.sliding_window_answer(each.context, each.question, longest=answerer.longest) for each in questions
+    ]
     test = metrics.answer_metrics(texts, truths, lengths)
     baseline = metrics.answer_metrics(guessed, truths, lengths)
     groups = {"reader": test["by_length"], "sliding window": baseline["by_length"]}

@@ -23,8 +23,9 @@ def place_log_probabilities(logits: Float[Array, "b t"], allowed: Bool[Array, "b
 
 @dataclass(frozen=True)
 class QuestionAnswering(ModelTask):
-    """Batches hold `text`, `text_mask`, `segment`, `begins`, `ends` (b, t) as `nlpx.data.passages` makes them, the places
-    `start` and `end` (b,) of the answer's first and last token, and `index` (b,), below 0 in rows that only fill up.
+    """Batches hold `text`, `text_mask`, `segment`, `begins`, `ends` (b, t) as `nlpx.data.passages` makes them, `start`
+    and `end` (b,), the places of the answer's first and last token, and `index` (b,), below 0 in rows that only fill
+    up.
 
     The loss is that of the two places together (Wang and Jiang 2017, arXiv 1608.07905, boundary model).
 
