@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 from experiments import cli
 from nlpx.config import AnswerConfig, ExamplesConfig, ReaderConfig, TrainConfig, setting
 
-DATA = {"tokenizer": "bpe", "vocab_size": 2000}
+DATA = {"tokenizer": "bpe", "vocab_size": 2000, "buckets": 2}
 TRAIN = {"steps": 1500, "batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.05, "eval_every": 250}
 
 
@@ -51,7 +51,7 @@ class Config:
     def preset(cls, arch: str | None) -> "Config":
         """What each family does well with."""
         if arch in (None, "transformer"):
-            return cls(ReaderConfig(arch="transformer", layers=3, width=128, positions="rotary", dropout=0.1))
+            return cls(ReaderConfig(arch="transformer", layers=2, width=128, positions="rotary", dropout=0.1))
         return cls(ReaderConfig(layers=1, width=96, dropout=0.1))
 
 
