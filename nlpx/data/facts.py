@@ -41,12 +41,14 @@ class Fact(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A question whose answer is `answer`, which stands in `context` from character `start` on."""
+    """A question about the country or language `subject` whose answer is `answer`, which stands in `context` from
+    character `start` on."""
 
     context: str
     question: str
     answer: str
     start: int
+    subject: str
 
 
 def make(
@@ -90,22 +92,34 @@ def _questions(maker: random.Random, part: str, subjects: list[list[Fact]], coun
             (by_subject[fact.subject], maker.randint(*_SAME_SUBJECT)),
             (by_kind[maker.choice(kinds)], maker.randint(*_OTHERS)),
         ]
-        sentences = [_say(fact, maker.choice(phrases.statements))]
-        used = {fact[:3]}
-        for pool, amount in wanted:
-            most = len(sentences) + amount
-            for other in maker.choices(pool, k=_TRIES):
-                if len(sentences) < most and other[:3] not in used:
-                    sentence, _ = _say(other, maker.choice(PHRASES[other.kind].statements))
-                    if fact.value not in sentence:
-                        used.add(other[:3])
-                        sentences.append((sentence, None))
-        maker.shuffle(sentences)
+        sentences = _sentences(maker, fact, wanted)
         answer = next(number for number, (_, start) in enumerate(sentences) if start is not None)
         before = sum(len(sentence) + 1 for sentence, _ in sentences[:answer])
         asked = maker.choice({"train": phrases.questions, "validation": phrases.validation, "test": phrases.test}[part])
-        question = _fill(asked, fact)
-        yield Asked(" ".join(text for text, _ in sentences), question, fact.value, before + sentences[answer][1])
+        yield Asked(
+            " ".join(sentence for sentence, _ in sentences),
+            _fill(asked, fact),
+            fact.value,
+            before + sentences[answer][1],
+            fact.subject,
+        )
+
+
+def _sentences(maker: random.Random, fact: Fact, wanted: list[tuple[list[Fact], int]]) -> list[tuple[str, int | None]]:
+    """A fact and so many of each pool, each in a sentence, in random order; and where in its own the fact's value
+    begins. No other sentence has the value in it."""
+    sentences: list[tuple[str, int | None]] = [_say(fact, maker.choice(PHRASES[fact.kind].statements))]
+    used = {fact[:3]}
+    for pool, amount in wanted:
+        most = len(sentences) + amount
+        for other in maker.choices(pool, k=_TRIES):
+            if len(sentences) < most and other[:3] not in used:
+                sentence, _ = _say(other, maker.choice(PHRASES[other.kind].statements))
+                if fact.value not in sentence:
+                    used.add(other[:3])
+                    sentences.append((sentence, None))
+    maker.shuffle(sentences)
+    return sentences
 
 
 def _likeness(fact: Fact) -> tuple[str, str]:

@@ -103,7 +103,7 @@ def _load(spec: str, seed: int) -> tuple[dict[str, list[Question]], dict[str, in
         made = zip(("train", "validation", "test"), facts.make(seed), strict=True)
         return {
             part: [
-                Question(each.context, each.question, ((each.answer, each.start),), part, f"{part}-{number}")
+                Question(each.context, each.question, ((each.answer, each.start),), each.subject, f"{part}-{number}")
                 for number, each in enumerate(asked)
             ]
             for part, asked in made
