@@ -233,6 +233,20 @@ class ForecasterConfig(BackboneConfig):
 
 
 @dataclass(frozen=True)
+class ReaderConfig(_Bidirectional):
+    """Model"""
+
+    attention: bool = setting(True, archs=RECURRENT)
+    """Let every token of a recurrent reader look at the question, and another layer read what it found."""
+
+    def build(self, vocab_size: int, *, max_length: int = 384) -> Any:
+        """A `Reader` over the tokens of a vocabulary and one more, which stands between question and context."""
+        from nlpx.models import Reader
+
+        return Reader(vocab_size + 1, self, max_length)
+
+
+@dataclass(frozen=True)
 class EncoderDecoderConfig(_Tied, _Bidirectional):
     """Model"""
 
@@ -468,6 +482,16 @@ class SearchConfig(PredictConfig):
     """Hypotheses score their log-probability by ((5 + tokens) / 6) to this power; 0 prefers short ones."""
     attention_map: str | None = setting(None, training=False)
     """With --predict TEXT: write the attention of its answer to this PNG."""
+
+
+@dataclass(frozen=True)
+class AnswerConfig(PredictConfig):
+    """Prediction"""
+
+    longest_answer: int = setting(20, "[1, inf)", training=False)
+    """Most words of an answer."""
+    probability_map: str | None = setting(None, training=False)
+    """With --predict TEXT: write how probable it is that the answer begins and ends at each word to this PNG."""
 
 
 def settings_of(config: Any) -> Iterator[dataclasses.Field]:

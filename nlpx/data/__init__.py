@@ -5,6 +5,9 @@ from nlpx.data.buckets import Columns, bucket_lengths, evaluation_batches, rows_
 from nlpx.data.encode import Encoded, encode_texts
 from nlpx.data.labelled import LabelledData, load_labelled, read_labelled
 from nlpx.data.pairs import PairData, load_pairs, read_pairs
+from nlpx.data.passages import SEGMENTS, PassageEncoder, Passages
+from nlpx.data.question_files import Question
+from nlpx.data.questions import QuestionData, load_questions, read_questions
 from nlpx.data.series import (
     Missing,
     Scaling,
@@ -23,12 +26,17 @@ from nlpx.data.tagged import TaggedData, load_tagged, read_tagged, tagged_column
 from nlpx.data.windows import Batch, evaluation_streams, evaluation_windows, random_windows, streams
 
 __all__ = [
+    "SEGMENTS",
     "Batch",
     "Columns",
     "Encoded",
     "LabelledData",
     "Missing",
     "PairData",
+    "PassageEncoder",
+    "Passages",
+    "Question",
+    "QuestionData",
     "Rows",
     "Scales",
     "Scaling",
@@ -46,6 +54,7 @@ __all__ = [
     "fit_scaling",
     "load_labelled",
     "load_pairs",
+    "load_questions",
     "load_series",
     "load_table",
     "load_tagged",
@@ -55,6 +64,7 @@ __all__ = [
     "random_windows",
     "read_labelled",
     "read_pairs",
+    "read_questions",
     "read_rows",
     "read_series",
     "read_tagged",

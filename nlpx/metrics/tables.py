@@ -88,3 +88,19 @@ def forecast_table(test: Mapping[str, Any]) -> str:
                 shown = "".join(f"{'-' if each is None else format(each, '.4g'):>8}" for each in cells)
                 lines.append(f"  {kind.upper():<5}{who:<13}{shown}")
     return "\n".join(lines)
+
+
+def answer_table(test: Mapping[str, Any]) -> str:
+    """What `answer_metrics` gives, with `seconds` and the same of a `baseline`: the whole, the baseline, then a line
+    for each group of lengths."""
+    lines = [
+        f"test, {test['count']:,} questions in {test['seconds']:.0f} s: exact {100 * test['exact_match']:.1f} %  "
+        f"F1 {100 * test['f1']:.1f} %",
+        f"  {'sliding window':<29}  exact {100 * test['baseline']['exact_match']:5.1f} %  "
+        f"F1 {100 * test['baseline']['f1']:5.1f} %",
+    ]
+    for group in test["by_length"]:
+        sizes = f"context of {group['from']} to {group['to']} words"
+        scores = f"exact {100 * group['exact_match']:5.1f} %  F1 {100 * group['f1']:5.1f} %"
+        lines.append(f"  {sizes:<29}  {scores}  of {group['count']}")
+    return "\n".join(lines)

@@ -15,6 +15,8 @@ __all__ = [
     "plot_error_by_horizon",
     "plot_forecasts",
     "plot_losses",
+    "plot_places",
     "plot_predicted",
     "plot_regions",
 ]
+from nlpx.plots.places import plot_places

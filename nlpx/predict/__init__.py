@@ -4,6 +4,7 @@ trained = predict.load("runs/translate/...")
 predict.Translator(trained)(["lundi 3 mai 2021"])
 """
 
+from nlpx.predict.answers import Answered, Answerer, parse_question, test_answers
 from nlpx.predict.batches import in_batches
 from nlpx.predict.forecasts import SeriesForecaster, forecast_lines, measure_forecasts, read_given
 from nlpx.predict.labels import Labeller
@@ -15,6 +16,8 @@ from nlpx.predict.writing import Writer
 from nlpx.train.run import Trained, load
 
 __all__ = [
+    "Answered",
+    "Answerer",
     "EntityTagger",
     "Labeller",
     "RowPredictor",
@@ -30,8 +33,10 @@ __all__ = [
     "is_text",
     "load",
     "measure_forecasts",
+    "parse_question",
     "print_as_it_comes",
     "read_given",
+    "test_answers",
     "test_entities",
     "test_translations",
 ]

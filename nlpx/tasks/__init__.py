@@ -16,6 +16,7 @@ speed is counted in, where it is another. `dropout_keys` and `step` are None in 
 from nlpx.tasks.classification import Classification
 from nlpx.tasks.forecasting import Forecasting
 from nlpx.tasks.language_modelling import LanguageModelling
+from nlpx.tasks.question_answering import QuestionAnswering
 from nlpx.tasks.rows import RowClassification, RowRegression
 from nlpx.tasks.sequence_to_sequence import SequenceToSequence
 from nlpx.tasks.tagging import Tagging
@@ -24,6 +25,7 @@ __all__ = [
     "Classification",
     "Forecasting",
     "LanguageModelling",
+    "QuestionAnswering",
     "RowClassification",
     "RowRegression",
     "SequenceToSequence",

@@ -114,6 +114,10 @@ class Run:
         self._dropped |= {part: each.dropped for part, each in encoded.items()}
         return encoded
 
+    def note(self, dropped: Mapping[str, Mapping[str, int]]) -> None:
+        """What became of examples, part by part: why and how many, for the summary and for who starts the run."""
+        self._dropped |= dropped
+
     def bucketed(
         self, engine: Engine, train: data.Columns, valid: data.Columns, buckets: int
     ) -> tuple[Any, Iterable[HostBatch]]:
