@@ -36,3 +36,16 @@ def translation_table(test: Mapping[str, Any]) -> str:
         sizes = f"source of {group['from']} to {group['to']} tokens: {group['count']} pairs"
         lines.append(f"  {sizes}, exact {100 * group['exact_match']:.1f} %, BLEU {group['bleu']:.1f}")
     return "\n".join(lines)
+
+
+def captioning_table(test: Mapping[str, Any]) -> str:
+    """What `captioning_metrics` gives, with `count` and `seconds`: the whole, how it was scored, then a line for each
+    baseline."""
+    lines = [
+        f"test, {test['count']:,} pictures in {test['seconds']:.0f} s: exact {100 * test['exact_match']:.1f} %  "
+        f"BLEU {test['bleu']:.1f}  chrF {test['chrf']:.1f}",
+        f"{test['signatures']['bleu']}  {test['signatures']['chrf']}",
+    ]
+    for name, each in test["baselines"].items():
+        lines.append(f"  {name}: exact {100 * each['exact_match']:.1f} %, BLEU {each['bleu']:.1f}")
+    return "\n".join(lines)

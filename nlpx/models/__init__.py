@@ -1,11 +1,13 @@
 """Whole models, each built by its config: `LanguageModelConfig(arch="gru").build(vocab_size)`."""
 
+from nlpx.models.captioner import Captioner
 from nlpx.models.classifier import Classifier, Pooling
 from nlpx.models.encoder_decoder import Encoded, EncoderDecoder, attention_weights
 from nlpx.models.language_model import LanguageModel
 from nlpx.models.size import count_parameters, matching_width
 
 __all__ = [
+    "Captioner",
     "Classifier",
     "Encoded",
     "EncoderDecoder",

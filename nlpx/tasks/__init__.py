@@ -12,8 +12,9 @@ Among the sums are `loss` (nats), which is minimized, and `count`, by which it i
 speed is counted in, where it is another. `dropout_keys` and `step` are None in evaluation.
 """
 
+from nlpx.tasks.captioning import Captioning
 from nlpx.tasks.classification import Classification
 from nlpx.tasks.language_modelling import LanguageModelling
 from nlpx.tasks.sequence_to_sequence import SequenceToSequence
 
-__all__ = ["Classification", "LanguageModelling", "SequenceToSequence"]
+__all__ = ["Captioning", "Classification", "LanguageModelling", "SequenceToSequence"]
