@@ -17,7 +17,7 @@ from experiments import cli
 from nlpx.config import CaptionerConfig, ExamplesConfig, SearchConfig, TrainConfig, setting
 
 DATA = {"tokenizer": "word", "buckets": 1, "max_length": 40}
-TRAIN = {"steps": 2000, "batch_size": 64, "learning_rate": 2e-3, "weight_decay": 0.05, "eval_every": 500}
+TRAIN = {"steps": 2000, "batch_size": 64, "learning_rate": 2e-3, "weight_decay": 0.05, "eval_every": 250}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ class Config:
     @classmethod
     def preset(cls, arch: str | None) -> "Config":
         """What each family does well with."""
-        return cls(CaptionerConfig(arch="transformer" if arch == "transformer" else "lstm", layers=1, width=128))
+        return cls(
+            CaptionerConfig(arch="transformer" if arch == "transformer" else "lstm", layers=1, width=128, dropout=0.1)
+        )
 
 
 def make_describer(trained: Any, config: Config) -> Any:
@@ -62,7 +64,7 @@ def run(config: Config) -> dict[str, Any]:
     from nlpx.tasks import Captioning
     from nlpx.train import Engine, Run
 
-    given, options, use = config.data, config.train, config.use
+    given, options = config.data, config.train
     run, reading = Run(config.experiment, config), {"size": given.size, "color": given.color}
     known = data.load_captions(
         given.data, valid=given.valid, test=given.test, lowercase=given.lowercase, seed=options.seed, **reading
@@ -71,17 +73,17 @@ def run(config: Config) -> dict[str, Any]:
     tokenizer = run.tokenizer(given, known.joined("train"), known.joined("validation", "test"))
     shape = known.pictures.shape[1:]
     model = run.build(vocab_size=tokenizer.vocab_size, shape=shape, max_length=given.max_length + 1)
-    predict.check_beams(use.beams, model)
+    predict.check_beams(config.use.beams, model)
     task = Captioning(model, given.label_smoothing)
     encoded = run.encode(given, {part: known.columns(part) for part in ("train", "validation")}, model)
-    columns = {part: task.columns(known.of(part, each.kept), **each.columns) for part, each in encoded.items()}
+    columns = {part: task.columns(known.seen(part, each.kept), **each.columns) for part, each in encoded.items()}
     engine = Engine(task, options)
     batches, evaluation = run.bucketed(engine, columns["train"], columns["validation"], given.buckets)
     amounts = {**{part: len(each.kept) for part, each in encoded.items()}, "test": len(known.test)}
     summary = run.train(engine, batches=batches, evaluation=evaluation, amounts=amounts)
-    describer, references = make_describer(trained := run.trained(), config), known.columns("test")["target"]
-    guesses = data.guessed_captions(given.data, references)
-    test = predict.test_captions(describer, known.of("test", range(len(references))), references, run.workdir, guesses)
+    trained = run.trained()
+    seen = known.seen("test"), known.columns("test")["target"]
+    test = predict.test_captions(make_describer(trained, config), *seen, run.workdir)
     return run.finish(summary, test=test, checkpoint=trained.step)
 
 
@@ -89,11 +91,9 @@ def evaluate(config: Config, trained: Any, folder: Path) -> dict[str, Any]:
     """The same figures on other pictures."""
     from nlpx import data, predict
 
-    given = config.data
-    reading = {"size": given.size, "color": given.color, "lowercase": given.lowercase}
-    pictures, references = data.read_captions(config.use.evaluate, **reading)
-    guesses = data.guessed_captions(given.data, references)
-    return predict.test_captions(make_describer(trained, config), pictures, references, folder, guesses)
+    given, describer = config.data, make_describer(trained, config)
+    seen = data.read_captions(config.use.evaluate, size=given.size, color=given.color, lowercase=given.lowercase)
+    return predict.test_captions(describer, *seen, folder)
 
 
 def predict(config: Config, trained: Any) -> None:
@@ -101,11 +101,11 @@ def predict(config: Config, trained: Any) -> None:
     from nlpx import data, predict
 
     use, describer = config.use, make_describer(trained, config)
-
-    def answer(paths):
-        return [f"{each.text}\t{each.score:.4f}" for each in describer(paths)]
-
-    predict.answer_lines(use.predict, answer, alone=lambda given: data.is_picture(given) or predict.is_text(given))
+    predict.answer_lines(
+        use.predict,
+        lambda paths: [f"{each.text}\t{each.score:.4f}" for each in describer(paths)],
+        alone=lambda given: predict.is_text(given) or data.is_picture(given),
+    )
     if use.attention_map:
         describer.draw(describer.open(use.predict), Path(use.attention_map))
         print(f"attention: {use.attention_map}", file=sys.stderr)

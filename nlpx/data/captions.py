@@ -47,10 +47,12 @@ class CaptionData:
         """The captions of "train", "validation" or "test"."""
         return {"target": [caption for _, caption in getattr(self, part)]}
 
-    def of(self, part: str, rows: Sequence[int] | Int64[np.ndarray, "rows"]) -> UInt8[np.ndarray, "rows y x c"]:
-        """The pictures of some examples."""
+    def seen(
+        self, part: str, rows: Sequence[int] | Int64[np.ndarray, "rows"] | None = None
+    ) -> UInt8[np.ndarray, "rows y x c"]:
+        """The pictures of some examples of a part; of all, if none are named."""
         examples = getattr(self, part)
-        return self.pictures[[examples[row][0] for row in rows]]
+        return self.pictures[[examples[row][0] for row in (range(len(examples)) if rows is None else rows)]]
 
 
 class _Pictures:
@@ -134,8 +136,9 @@ def read_captions(
 
 
 def guessed_captions(spec: str, captions: list[str]) -> dict[str, list[str]]:
-    """What one would say of pictures without looking, by how; for the SPEC of the training data."""
-    return {"random digits in its place": digit_scenes.redraw(captions)} if spec == "digit-scenes" else {}
+    """What one who was trained on a SPEC would say of pictures by chance, by how, besides what is said of any."""
+    guessed = digit_scenes.redraw(captions) if spec == "digit-scenes" else None
+    return {} if guessed is None else {"the true places, digits at random": guessed}
 
 
 def _read(part: str, spec: str, pictures: _Pictures, dropped: collections.Counter[str]) -> list[Example]:

@@ -62,8 +62,11 @@ def make(seed: int, *, train: int = 20_000, validation: int = 1000, test: int = 
     return scenes
 
 
-def redraw(captions: list[str], seed: int = 0) -> list[str]:
-    """The captions with other digits at random: what one would say who knows how to say it, and sees nothing."""
+def redraw(captions: list[str], seed: int = 0) -> list[str] | None:
+    """The captions with other digits at random: what one would say who knows how to say it, and cannot read digits.
+
+    None if one of them names no digit.
+    """
     maker = random.Random(seed)
     number = "|".join(NUMBERS)
 
@@ -73,7 +76,7 @@ def redraw(captions: list[str], seed: int = 0) -> list[str]:
 
     # Neither how many there are ("two threes") nor "one above the other" is a digit.
     pattern = re.compile(rf"\b(an?) (?:{number})\b|\b(?:{number})(?:es|s)\b")
-    return [pattern.sub(other, each) for each in captions]
+    return [pattern.sub(other, each) for each in captions] if all(map(pattern.search, captions)) else None
 
 
 def _scene(maker: random.Random, images: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, str]:

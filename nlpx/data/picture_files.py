@@ -13,15 +13,21 @@ from nlpx.data import text_files
 from nlpx.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-LARGEST_PART_BAD = 0.1
-"""The part of pictures that may fail to open before the whole table is refused."""
+MOST_BAD = 0.1
+"""The largest part of a table's pictures that may fail to open; of more the table is refused."""
 NAMED = 10
 """Pictures named, of those that do not open."""
 
 
 def is_picture(path: str) -> bool:
-    """Whether a path has the ending of a picture."""
-    return path.lower().endswith(SUFFIXES)
+    """Whether a path has the ending of a picture, or is that of a file which Pillow knows as one."""
+    if path.lower().endswith(SUFFIXES):
+        return True
+    try:
+        with _pillow().open(path):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def open_picture(path: str | Path, size: int, channels: int) -> UInt8[np.ndarray, "y x c"]:
@@ -60,8 +66,7 @@ def read_table(path: str, size: int, channels: int) -> tuple[list[np.ndarray], l
     not open are named on standard error, and left out.
 
     Args:
-        path: of the table, `.tsv`, in UTF-8; a first line without the path of a picture, as "image" and "caption", is a
-            header.
+        path: of the table, in UTF-8; a first line that names no picture, as "image" and "caption", is a header.
         size, channels: see `open_picture`.
 
     Returns:
@@ -78,7 +83,7 @@ def read_table(path: str, size: int, channels: int) -> tuple[list[np.ndarray], l
     rows = []
     for number, line in enumerate(text_files.read(path).split("\n"), 1):
         name, _, caption = (part.strip() for part in line.partition("\t"))
-        if not (name or caption) or (number == 1 and caption and not is_picture(name)):
+        if not (name or caption) or (number == 1 and caption and not is_picture(str(folder / name))):
             continue
         if not (name and caption):
             raise InputError(f"{path}, line {number}: write the path of a picture, a tab, and its caption")
@@ -95,18 +100,18 @@ def read_table(path: str, size: int, channels: int) -> tuple[list[np.ndarray], l
             continue
         places[name] = len(pictures)
         pictures.append(picture)
-    check_bad(path, bad, len(names))
+    _check_bad(path, bad, len(names))
     kept = [(places[name], caption) for name, caption in rows if name in places]
     return pictures, kept, len(rows) - len(kept)
 
 
-def check_bad(path: str, bad: list[str], count: int) -> None:
+def _check_bad(path: str, bad: list[str], count: int) -> None:
     """Names pictures that do not open.
 
     Raises:
         InputError: they are more than a tenth of `count`.
     """
-    if len(bad) > LARGEST_PART_BAD * count:
+    if len(bad) > MOST_BAD * count:
         raise InputError(
             f"{len(bad)} of the {count} pictures of {path} do not open, more than a tenth; first: {bad[0]}"
         )

@@ -20,8 +20,9 @@ class PictureGrid(nn.Module):
     """Pictures as vectors, one a place, line by line.
 
     Attributes:
-      kind: "cnn", two convolutions of 3 x 3 for each halving of the picture, the second of which halves it, and twice
-        the features after each; or "patches", one matrix for all patches (Dosovitskiy 2021, arXiv 2010.11929).
+      kind: "cnn", two convolutions of 3 x 3 for each halving of the picture, the second of which halves it, with twice
+        the features each time, up to half the width; or "patches", one matrix for all patches (Dosovitskiy 2021, arXiv
+        2010.11929).
       patch: pixels of a side of a place; for "cnn" a power of two.
       width: features of a place.
     """
@@ -43,7 +44,7 @@ class PictureGrid(nn.Module):
             return x.reshape(len(x), -1, self.width)
         halvings = self.patch.bit_length() - 1
         for stage in range(max(halvings, 1)):
-            features = max(min(NARROWEST, self.width), self.width >> max(halvings - 1 - stage, 0))
+            features = max(min(NARROWEST, self.width), self.width >> max(halvings - stage, 1))
             for stride in (1, 2 if stage < halvings else 1):
                 x = nn.Conv(features, (3, 3), stride, name=f"convolution_{2 * stage + (stride > 1)}", **types)(x)
                 x = jax.nn.relu(x)

@@ -1,7 +1,7 @@
 """Describing pictures with a captioner, by beam search."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,11 @@ class Describer:
         options = {"beams": beams, "length_penalty": length_penalty, "batch_size": batch_size}
         self._search = Search(trained, limit=lambda source: limit, **options)
         self.settings = self._search.settings
+
+    @property
+    def trained_on(self) -> str:
+        """The SPEC of the training data."""
+        return self._trained.config["data"]["data"]
 
     @property
     def attends(self) -> bool:
@@ -91,16 +96,12 @@ def test_captions(
     pictures: UInt8[np.ndarray, "n y x c"],
     references: Sequence[str],
     folder: Path,
-    guesses: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """Describes pictures that no training has seen, and compares with their references.
 
     Writes `captions.tsv`; `plots/captions.png`, a sheet of the first pictures, and of the first that are wrong in its
     last row; with attention `plots/attention.png` of the first picture with the longest caption; and the folder
     `examples`: the first pictures as files, with a table of them as `--data file:` reads it.
-
-    Args:
-      guesses: see `metrics.captioning_metrics`.
 
     Returns:
       The figures of `metrics.captioning_metrics`, `count`, `seconds`, and the settings of the search.
@@ -121,5 +122,5 @@ def test_captions(
         weights, words = describer.attention(pictures[longest], found[longest].tokens)
         plots.plot_looks(pictures[longest], words, weights, folder / "plots" / "attention.png")
     data.write_examples(folder / "examples", pictures[:SHOWN], references[:SHOWN])
-    figures = metrics.captioning_metrics(texts, references, guesses)
+    figures = metrics.captioning_metrics(texts, references, data.guessed_captions(describer.trained_on, references))
     return {**figures, "count": len(texts), "seconds": seconds, **describer.settings}
