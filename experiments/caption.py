@@ -71,8 +71,7 @@ def run(config: Config) -> dict[str, Any]:
     )
     run.open(known)
     tokenizer = run.tokenizer(given, known.joined("train"), known.joined("validation", "test"))
-    shape = known.pictures.shape[1:]
-    model = run.build(vocab_size=tokenizer.vocab_size, shape=shape, max_length=given.max_length + 1)
+    model = run.build(vocab_size=tokenizer.vocab_size, shape=known.shape, max_length=given.max_length + 1)
     predict.check_beams(config.use.beams, model)
     task = Captioning(model, given.label_smoothing)
     encoded = run.encode(given, {part: known.columns(part) for part in ("train", "validation")}, model)
@@ -91,9 +90,9 @@ def evaluate(config: Config, trained: Any, folder: Path) -> dict[str, Any]:
     """The same figures on other pictures."""
     from nlpx import data, predict
 
-    given, describer = config.data, make_describer(trained, config)
+    given = config.data
     seen = data.read_captions(config.use.evaluate, size=given.size, color=given.color, lowercase=given.lowercase)
-    return predict.test_captions(describer, *seen, folder)
+    return predict.test_captions(make_describer(trained, config), *seen, folder)
 
 
 def predict(config: Config, trained: Any) -> None:
@@ -101,10 +100,9 @@ def predict(config: Config, trained: Any) -> None:
     from nlpx import data, predict
 
     use, describer = config.use, make_describer(trained, config)
+    alone = predict.is_text(use.predict) or data.is_picture(use.predict)
     predict.answer_lines(
-        use.predict,
-        lambda paths: [f"{each.text}\t{each.score:.4f}" for each in describer(paths)],
-        alone=lambda given: predict.is_text(given) or data.is_picture(given),
+        use.predict, lambda paths: [f"{each.text}\t{each.score:.4f}" for each in describer(paths)], alone=alone
     )
     if use.attention_map:
         describer.draw(describer.open(use.predict), Path(use.attention_map))

@@ -39,6 +39,11 @@ class CaptionData:
     sha256: str
     dropped: dict[str, int]
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of the pictures."""
+        return self.pictures.shape[1:]
+
     def joined(self, *parts: str) -> str:
         """All captions of some parts, a line each."""
         return "\n".join(caption for part in parts for _, caption in getattr(self, part))

@@ -152,7 +152,7 @@ def test_what_cannot_be_is_named(options, message):
 
 def test_other_pictures_and_masks_are_refused():
     each = MODELS["cnn-bahdanau"]
-    with pytest.raises(ValueError, match="reads whole pictures of the shape .*pictures of the shape"):
+    with pytest.raises(ValueError, match=r"reads whole pictures of the shape .*pictures of the shape"):
         each.init(jax.random.key(0), PICTURES[:, :4], INPUTS)
     with pytest.raises(ValueError, match="was given a mask"):
         each.init(jax.random.key(0), PICTURES, INPUTS, source_mask=jnp.ones(PICTURES.shape[:2], bool))

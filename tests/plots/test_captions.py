@@ -5,7 +5,7 @@ import pytest
 from nlpx.plots import plot_captions, plot_looks
 
 matplotlib.use("agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 PNG = b"\x89PNG\r\n\x1a\n"
 PICTURES = np.random.default_rng(0).integers(0, 255, (6, 8, 8, 1)).astype(np.uint8)
