@@ -14,7 +14,7 @@ Pair = tuple[str, str]
 Parts = dict[str, list[tuple[Any, str]]]
 
 _LARGEST_PART = 2000
-_VALIDATION_SPLITS = ("validation", "valid", "dev")
+_VALIDATION_SPLITS = ("validation", "valid", "dev", "val")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,10 +23,11 @@ def is_picture(path: str) -> bool:
     """Whether a path has the ending of a picture, or is that of a file which Pillow knows as one."""
     if path.lower().endswith(SUFFIXES):
         return True
+    image = _pillow()
     try:
-        with _pillow().open(path):
+        with image.open(path):
             return True
-    except (OSError, ValueError):
+    except (OSError, ValueError, image.DecompressionBombError):
         return False
 
 
@@ -54,7 +55,7 @@ def open_picture(path: str | Path, size: int, channels: int) -> UInt8[np.ndarray
         raise InputError(f"cannot open {path}: {why}; give a PNG or JPEG") from None
 
 
-def square(pixels: UInt8[np.ndarray, "y x c"], size: int, channels: int) -> UInt8[np.ndarray, "size size c"]:
+def square(pixels: UInt8[np.ndarray, "y x c"], size: int, channels: int) -> UInt8[np.ndarray, "height width channels"]:
     """The same of pixels."""
     return _square(_pillow().fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels), size, channels)
 
@@ -105,6 +106,17 @@ def read_table(path: str, size: int, channels: int) -> tuple[list[np.ndarray], l
     return pictures, kept, len(rows) - len(kept)
 
 
+def write_examples(folder: Path, pictures: UInt8[np.ndarray, "n y x c"], captions: Sequence[str]) -> None:
+    """Writes pictures as PNG files, and `captions.tsv` beside them, which `read_table` reads."""
+    image = _pillow()
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [f"{number:02}.png" for number in range(len(pictures))]
+    for name, picture in zip(names, pictures, strict=True):
+        image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(folder / name)
+    lines = (f"{name}\t{caption}\n" for name, caption in zip(names, captions, strict=True))
+    (folder / "captions.tsv").write_text("".join(lines), encoding="utf-8")
+
+
 def _check_bad(path: str, bad: list[str], count: int) -> None:
     """Names pictures that do not open.
 
@@ -142,14 +154,3 @@ def _pillow() -> Any:
     except ImportError as error:
         raise InputError(f"pictures need Pillow ({error}): pip install 'nlpx[experiments]'") from error
     return Image
-
-
-def write_examples(folder: Path, pictures: UInt8[np.ndarray, "n y x c"], captions: Sequence[str]) -> None:
-    """Writes pictures as PNG files, and `captions.tsv` beside them, which `read_table` reads."""
-    image = _pillow()
-    folder.mkdir(parents=True, exist_ok=True)
-    names = [f"{number:02}.png" for number in range(len(pictures))]
-    for name, picture in zip(names, pictures, strict=True):
-        image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(folder / name)
-    lines = (f"{name}\t{caption}\n" for name, caption in zip(names, captions, strict=True))
-    (folder / "captions.tsv").write_text("".join(lines), encoding="utf-8")

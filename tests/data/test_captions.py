@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 
@@ -94,6 +96,46 @@ def test_a_source_that_will_not_do_is_named(spec, options, message):
 def test_too_few_pictures_are_named(write):
     with pytest.raises(InputError, match="leaves no picture for training; give more of them"):
         load_captions(write("all", (1, "a")), size=4)
+
+
+class _Set:
+    """Prepares a set of pictures of one shade, each with two captions, where TFDS looks."""
+
+    def __init__(self, folder, monkeypatch):
+        tfds, image = pytest.importorskip("tensorflow_datasets"), pytest.importorskip("PIL.Image")
+        monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(folder))
+
+        class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+            VERSION = tfds.core.Version("1.0.0")
+            name = "nlpx_small_captions"
+
+            def _info(self):
+                texts = tfds.features.Sequence({"id": np.int64, "text": tfds.features.Text()})
+                features = {"captions": texts, "image": tfds.features.Image(shape=(None, None, 3))}
+                return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+
+            def _split_generators(self, dl_manager):
+                return {"train": self._generate_examples(range(6)), "val": self._generate_examples(range(6, 8))}
+
+            def _generate_examples(self, shades):
+                for shade in shades:
+                    texts = [{"id": number, "text": f"shade {shade} é{number}"} for number in range(2)]
+                    file = io.BytesIO()  # arrays would ask for TensorFlow
+                    image.fromarray(np.full((6, 6, 3), shade, np.uint8)).save(file, format="PNG")
+                    file.seek(0)
+                    yield shade, {"image": file, "captions": texts}
+
+        Builder(data_dir=str(folder), file_format="array_record").download_and_prepare()
+
+
+def test_a_set_of_tfds(tmp_path, monkeypatch):
+    _Set(tmp_path, monkeypatch)
+    known = load_captions("tfds:nlpx_small_captions", size=6)
+    assert known.columns("validation")["target"] == [f"shade {shade} é0" for shade in shades(known, "validation")]
+    assert sorted(known.columns("train")["target"]) == sorted(
+        f"shade {shade} é{number}" for shade in set(shades(known, "train")) for number in range(2)
+    )
+    assert known.pictures.shape[1:] == (6, 6, 1)
 
 
 @pytest.mark.parametrize(

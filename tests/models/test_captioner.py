@@ -29,7 +29,7 @@ MODELS = {
     "patches-bahdanau": model("gru", encoder="patches"),
     "patches-transformer": model("transformer", encoder="patches", positions="sinusoidal", dropout=0.5),
 }
-LESS = ("cnn-none", "cnn-luong", "patches-bahdanau")
+LESS = ("cnn-none", "cnn-luong", "cnn-transformer", "patches-bahdanau")
 ALL = [pytest.param(name, marks=[pytest.mark.slow] * (name in LESS)) for name in MODELS]
 
 
@@ -58,6 +58,7 @@ def decoder(request):
     return subject(request.param)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_chunks_of_the_caption_give_what_the_whole_gives(decoder, data):
     check_chunks(decoder, data)
