@@ -247,27 +247,57 @@ class ReaderConfig(_Bidirectional):
 
 
 @dataclass(frozen=True)
-class EncoderDecoderConfig(_Tied, _Bidirectional):
-    """Model"""
-
+class _Decoder(_Tied):
     attention: Literal["none", "bahdanau", "luong"] = setting("bahdanau", archs=STATE_READING)
     """How a recurrent decoder looks back at the source: not at all (it sees the encoder's last state alone), before
     each step (Bahdanau), or after it (Luong)."""
     score: Literal["dot", "general", "concat"] = setting("general", archs=STATE_READING)
     """How Luong's attention compares."""
-    reverse_source: bool = setting(False, archs=RECURRENT)
-    """Read the source from its end."""
 
     def __post_init__(self):
         super().__post_init__()
         if self.recurrent and self.position_kind != "none":
             raise InputError(f"positions {self.positions!r}: the recurrent decoders have none; leave positions out")
 
+
+@dataclass(frozen=True)
+class EncoderDecoderConfig(_Decoder, _Bidirectional):
+    """Model"""
+
+    reverse_source: bool = setting(False, archs=RECURRENT)
+    """Read the source from its end."""
+
     def build(self, vocab_size: int, *, max_length: int = 256) -> Any:
         """An `EncoderDecoder` over the tokens of a vocabulary and two more, which begin and end a sequence."""
         from nlpx.models import EncoderDecoder
 
         return EncoderDecoder(vocab_size + 2, self, max_length)
+
+
+@dataclass(frozen=True)
+class CaptionerConfig(_Decoder):
+    """Model"""
+
+    bidirectional: ClassVar[bool] = True
+    encoder: Literal["cnn", "patches"] = "cnn"
+    """What reads the picture. cnn: convolutions, at whose features the decoder looks. patches: each patch is a token of
+    the backbone, which reads them line by line, or, as a Transformer, lets all see each other."""
+    patch: int = setting(4, "[1, inf)")
+    """Pixels of a side of a patch, the places that attention can tell apart; for cnn a power of two."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.position_kind == "rotary":
+            raise InputError("positions 'rotary' compares places in two texts, and a picture is none: use another")
+        if self.encoder == "cnn" and self.patch.bit_count() != 1:
+            raise InputError(f"patch {self.patch} is no power of two, which a cnn needs: it halves the picture")
+
+    def build(self, vocab_size: int, *, shape: Sequence[int], max_length: int = 256) -> Any:
+        """A `Captioner` of pictures of a shape (height, width, channels), over the tokens of a vocabulary and two more,
+        which begin and end a caption."""
+        from nlpx.models import Captioner
+
+        return Captioner(vocab_size + 2, self, max_length, shape=tuple(shape))
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
-"""Texts, pairs, labelled texts and tables from built-in sources, files and TFDS; and batches. No model, no task."""
+"""Text, pairs and labelled texts from built-in sources, files and TFDS, and batches. Knows no model, no task."""
 
 from nlpx.data.brackets import make as make_brackets
 from nlpx.data.buckets import Columns, bucket_lengths, evaluation_batches, rows_of_equal_work, training_batches
+from nlpx.data.captions import CaptionData, guessed_captions, load_captions, read_captions
 from nlpx.data.encode import Encoded, encode_texts
 from nlpx.data.labelled import LabelledData, load_labelled, read_labelled
 from nlpx.data.pairs import PairData, load_pairs, read_pairs
 from nlpx.data.passages import SEGMENTS, PassageEncoder, Passages
+from nlpx.data.picture_files import is_picture, open_picture, write_examples
 from nlpx.data.question_files import Question
 from nlpx.data.questions import QuestionData, load_questions, read_questions
 from nlpx.data.series import (
@@ -28,6 +30,7 @@ from nlpx.data.windows import Batch, evaluation_streams, evaluation_windows, ran
 __all__ = [
     "SEGMENTS",
     "Batch",
+    "CaptionData",
     "Columns",
     "Encoded",
     "LabelledData",
@@ -52,6 +55,9 @@ __all__ = [
     "evaluation_streams",
     "evaluation_windows",
     "fit_scaling",
+    "guessed_captions",
+    "is_picture",
+    "load_captions",
     "load_labelled",
     "load_pairs",
     "load_questions",
@@ -61,7 +67,9 @@ __all__ = [
     "load_text",
     "make_brackets",
     "number",
+    "open_picture",
     "random_windows",
+    "read_captions",
     "read_labelled",
     "read_pairs",
     "read_questions",
@@ -74,5 +82,6 @@ __all__ = [
     "streams",
     "tagged_columns",
     "training_batches",
+    "write_examples",
     "written_dates",
 ]

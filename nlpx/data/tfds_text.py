@@ -42,14 +42,14 @@ def load(argument: str, validation_fraction: float) -> tuple[str, str]:
 
 
 def read(
-    argument: str, choose: Callable[[Any], tuple[str, ...]], value: Callable[[Any], str] | None = None
-) -> dict[str, list[tuple[str, ...]]]:
+    argument: str, choose: Callable[[Any], tuple[str, ...]], value: Callable[[Any], Any] | None = None
+) -> dict[str, list[tuple[Any, ...]]]:
     """The strings of every example, by split; splits without examples are left out.
 
     Arguments:
         argument: NAME[/CONFIG][:VERSION].
         choose: the names of the features to read, given the builder; asked before anything is downloaded.
-        value: from a feature's value to a string, where it is none itself.
+        value: what a feature's value becomes, where it is no string.
     Raises InputError as `load`.
     """
     match = _NAME.fullmatch(argument)
@@ -76,7 +76,7 @@ def _library() -> Any:
         raise InputError(f"tfds: needs tensorflow-datasets ({error}): pip install 'nlpx[experiments]'") from error
     # Sets register when their module is imported, and the library's own sweep stops at the first module that
     # misses a package, before it reaches those with text.
-    for module in ("text", "translate", "summarization", "structured", "question_answering"):
+    for module in ("text", "translate", "summarization", "structured", "question_answering", "object_detection"):
         with contextlib.suppress(ImportError):
             importlib.import_module(f"tensorflow_datasets.{module}")
     return tfds
@@ -138,8 +138,8 @@ def _is_string(feature: Any) -> bool:
 
 
 def _rows(
-    builder: Any, argument: str, split: str, features: tuple[str, ...], value: Callable[[Any], str]
-) -> list[tuple[str, ...]]:
+    builder: Any, argument: str, split: str, features: tuple[str, ...], value: Callable[[Any], Any]
+) -> list[tuple[Any, ...]]:
     try:
         return [tuple(value(example[name]) for name in features) for example in builder.as_data_source(split)]
     except Exception as error:

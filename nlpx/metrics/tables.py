@@ -104,3 +104,16 @@ def answer_table(test: Mapping[str, Any]) -> str:
         scores = f"exact {100 * group['exact_match']:5.1f} %  F1 {100 * group['f1']:5.1f} %"
         lines.append(f"  {sizes:<29}  {scores}  of {group['count']}")
     return "\n".join(lines)
+
+
+def captioning_table(test: Mapping[str, Any]) -> str:
+    """What `captioning_metrics` gives, with `count` and `seconds`: the whole, how it was scored, then a line for each
+    baseline."""
+    lines = [
+        f"test, {test['count']:,} pictures in {test['seconds']:.0f} s: exact {100 * test['exact_match']:.1f} %  "
+        f"BLEU {test['bleu']:.1f}  chrF {test['chrf']:.1f}",
+        f"{test['signatures']['bleu']}  {test['signatures']['chrf']}",
+    ]
+    for name, each in test["baselines"].items():
+        lines.append(f"  {name}: exact {100 * each['exact_match']:.1f} %, BLEU {each['bleu']:.1f}")
+    return "\n".join(lines)

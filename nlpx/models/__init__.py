@@ -1,5 +1,6 @@
 """Whole models, each built by its config: `LanguageModelConfig(arch="gru").build(vocab_size)`."""
 
+from nlpx.models.captioner import Captioner
 from nlpx.models.classifier import Classifier, Pooling
 from nlpx.models.encoder_decoder import Encoded, EncoderDecoder, attention_weights
 from nlpx.models.feed_forward import FeedForwardNetwork
@@ -10,6 +11,7 @@ from nlpx.models.size import count_parameters, matching_width
 from nlpx.models.tagger import Tagger, TagScores
 
 __all__ = [
+    "Captioner",
     "Classifier",
     "Encoded",
     "EncoderDecoder",

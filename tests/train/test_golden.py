@@ -8,8 +8,15 @@ import jax
 import numpy as np
 import pytest
 
-from nlpx.config import ClassifierConfig, EncoderDecoderConfig, LanguageModelConfig, ReaderConfig, TrainConfig
-from nlpx.tasks import Classification, LanguageModelling, QuestionAnswering, SequenceToSequence
+from nlpx.config import (
+    CaptionerConfig,
+    ClassifierConfig,
+    EncoderDecoderConfig,
+    LanguageModelConfig,
+    ReaderConfig,
+    TrainConfig,
+)
+from nlpx.tasks import Captioning, Classification, LanguageModelling, QuestionAnswering, SequenceToSequence
 from nlpx.train import Engine
 
 V, ROWS, LENGTH, STEPS = 17, 8, 16, (1, 10, 25, 50)
@@ -22,6 +29,7 @@ MODELS = {
     "minlstm": LanguageModelConfig(arch="minlstm", **SIZE),
     "transformer": LanguageModelConfig(arch="transformer", heads=2, **SIZE),
     "translation": EncoderDecoderConfig(arch="gru", attention="bahdanau", **SIZE),
+    "captioning": CaptionerConfig(arch="transformer", heads=2, dropout=0.1, **SIZE),
     "classification": ClassifierConfig(arch="lstm", pooling="attention", dropout=0.1, **SIZE),
     "answers": ReaderConfig(arch="gru", dropout=0.1, **SIZE),
 }
@@ -66,6 +74,13 @@ def prepared(name):
         task = SequenceToSequence(config.build(V))
         masks = {"source_mask": mask, "target_mask": mask}
         return task, lambda tokens: {"source": tokens[:, :-1], "target": tokens[:, 1:], **masks}
+    if name == "captioning":  # the first tokens as a picture
+        task = Captioning(config.build(V, shape=(4, 4, 1), max_length=LENGTH))
+
+        def picture(tokens):
+            return (tokens[:, :LENGTH] * 15).astype(np.uint8).reshape(ROWS, 4, 4, 1)
+
+        return task, lambda tokens: {"source": picture(tokens), "target": tokens[:, 1:], "target_mask": mask}
     task = LanguageModelling(config.build(V, max_length=LENGTH))
     return task, lambda tokens: {"inputs": tokens[:, :-1], "targets": tokens[:, 1:], "mask": mask}
 
