@@ -124,8 +124,8 @@ def load_table(
         target: "labels", "number", or "auto": labels where the target is text, or at most 20 different whole numbers
             that occur five times each on average.
         skip: names of columns that are left out, with commas between them.
-        scale: "each" divides each feature by its own standard deviation, "all" all of them by one: a pixel that is nearly
-            always white does not become the largest. If not given, "all" for digits, else "each".
+        scale: "each" divides each feature by its own standard deviation, "all" all of them by one: a pixel that is
+            nearly always white does not become the largest. If not given, "all" for digits, else "each".
         validation_fraction, test_fraction: in (0, 0.5).
         seed: of the draw.
 

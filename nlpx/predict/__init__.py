@@ -12,9 +12,8 @@ from nlpx.predict.labels import Labeller
 from nlpx.predict.lines import answer_lines, is_text, print_as_it_comes
 from nlpx.predict.rows import RowPredictor
 from nlpx.predict.search import Search, Translated, check_beams
-from nlpx.predict.summaries import test_summaries
 from nlpx.predict.tags import EntityTagger, test_entities
-from nlpx.predict.translation import Translated, Translator, check_beams, test_translations
+from nlpx.predict.translation import Translator, test_translations
 from nlpx.predict.writing import Writer
 from nlpx.train.run import Trained, load
 
@@ -44,6 +43,5 @@ __all__ = [
     "test_answers",
     "test_captions",
     "test_entities",
-    "test_summaries",
     "test_translations",
 ]
