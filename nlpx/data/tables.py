@@ -84,6 +84,11 @@ class TableData:
     sha256: str
     dropped: dict[str, int] = dataclasses.field(default_factory=dict)
 
+    def joined(self, *parts: str) -> Rows:
+        """The rows of some parts, one after the other."""
+        rows = [getattr(self, part) for part in parts]
+        return Rows(np.concatenate([each.features for each in rows]), np.concatenate([each.target for each in rows]))
+
     def columns(self, part: str) -> dict[str, np.ndarray]:
         """`features` and `target` of "train", "validation" or "test" as a network reads them, standardised."""
         rows: Rows = getattr(self, part)
