@@ -190,9 +190,14 @@ class EncoderDecoderConfig(_Tied, _Bidirectional):
     """How Luong's attention compares."""
     reverse_source: bool = setting(False, archs=RECURRENT)
     """Read the source from its end."""
+    copy: bool = False
+    """Let the decoder copy from the source where it attends (pointer-generator); with words as tokens, those that the
+    vocabulary lacks too."""
 
     def __post_init__(self):
         super().__post_init__()
+        if self.copy and self.recurrent and self.attention == "none":
+            raise InputError("copy points where the decoder attends, and attention is 'none': use bahdanau or luong")
         if self.recurrent and self.position_kind != "none":
             raise InputError(f"positions {self.positions!r}: the recurrent decoders have none; leave positions out")
 
@@ -338,6 +343,14 @@ class SearchConfig(PredictConfig):
     """Hypotheses score their log-probability by ((5 + tokens) / 6) to this power; 0 prefers short ones."""
     attention_map: str | None = setting(None, training=False)
     """With --predict TEXT: write the attention of its answer to this PNG."""
+
+
+@dataclass(frozen=True)
+class SummaryConfig(SearchConfig):
+    """Prediction"""
+
+    summary_length: int = setting(40, "[1, inf)", training=False)
+    """Most tokens to write."""
 
 
 def settings_of(config: Any) -> Iterator[dataclasses.Field]:

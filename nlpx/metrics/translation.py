@@ -81,29 +81,37 @@ def metrics_by_length(
     _check(hypotheses, references)
     if len(source_lengths) != len(hypotheses):
         raise InputError(f"{len(source_lengths)} lengths for {len(hypotheses)} hypotheses: give one a source")
-    if borders is None:
-        ordered, n = sorted(source_lengths), len(source_lengths)
-        borders = sorted({ordered[math.ceil(n * i / GROUPS) - 1] for i in range(1, GROUPS)})
-    if any(low >= high for low, high in itertools.pairwise(borders)):
+    if borders is not None and any(low >= high for low, high in itertools.pairwise(borders)):
         raise InputError(f"borders {tuple(borders)} do not rise: give each greater than the one before")
     bleu = _sacrebleu().BLEU(effective_order=True)
     groups = []
-    for above, to in zip([float("-inf"), *borders], [*borders, float("inf")], strict=True):
-        chosen = [i for i, length in enumerate(source_lengths) if above < length <= to]
-        if not chosen:
-            continue
-        lengths = [source_lengths[i] for i in chosen]
+    for chosen, group in length_groups(source_lengths, borders):
         ours, theirs = ([texts[i] for i in chosen] for texts in (hypotheses, references))
-        groups.append(
-            {
-                "count": len(chosen),
-                "from": min(lengths),
-                "to": max(lengths),
-                "mean": sum(lengths) / len(lengths),
-                "bleu": bleu.corpus_score(ours, [theirs]).score,
-                "exact_match": _exact_match(ours, theirs, False),
-            }
-        )
+        scores = {
+            "bleu": bleu.corpus_score(ours, [theirs]).score,
+            "exact_match": _exact_match(ours, theirs, False),
+        }
+        groups.append({**group, **scores})
+    return groups
+
+
+def length_groups(
+    lengths: Sequence[int], borders: Sequence[int] | None = None
+) -> list[tuple[list[int], dict[str, Any]]]:
+    """Texts in groups of short to long ones: which they are, and `count`, `from`, `to` and `mean` of their lengths.
+
+    Args:
+      borders: as `metrics_by_length`.
+    """
+    if borders is None:
+        ordered, n = sorted(lengths), len(lengths)
+        borders = sorted({ordered[math.ceil(n * i / GROUPS) - 1] for i in range(1, GROUPS)})
+    groups = []
+    for above, to in zip([float("-inf"), *borders], [*borders, float("inf")], strict=True):
+        if chosen := [i for i, length in enumerate(lengths) if above < length <= to]:
+            own = [lengths[i] for i in chosen]
+            sizes = {"count": len(chosen), "from": min(own), "to": max(own), "mean": sum(own) / len(own)}
+            groups.append((chosen, sizes))
     return groups
 
 

@@ -1,4 +1,4 @@
-"""How translation fares from short to long sources, one line a model."""
+"""How translations and summaries fare from short to long sources, one line a model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,11 @@ from nlpx.errors import unknown
 from nlpx.plots.figure import png
 
 # What a figure is called on its axis, and by how much it is multiplied for the unit written there.
-VALUES = {"exact_match": ("exact matches (% of translations)", 100), "bleu": ("BLEU (0 to 100)", 1)}
+VALUES = {
+    "exact_match": ("exact matches (% of translations)", 100),
+    "bleu": ("BLEU (0 to 100)", 1),
+    "rougeL": ("ROUGE-L, F-measure (0 to 100)", 1),
+}
 
 
 def plot_by_length(
@@ -17,8 +21,8 @@ def plot_by_length(
     """Draws a figure over the source length, a marker at each group's mean, and writes a PNG.
 
     Args:
-      groups_by_model: a model's name to what `nlpx.metrics.metrics_by_length` gave.
-      value: "exact_match" or "bleu".
+      groups_by_model: a model's name to what `nlpx.metrics.metrics_by_length` gave, or groups like those.
+      value: "exact_match", "bleu" or "rougeL".
 
     Raises:
       InputError: another value.
