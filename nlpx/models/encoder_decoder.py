@@ -48,9 +48,10 @@ class EncoderDecoder(nn.Module):
     attention inside). A Transformer is attention alone (arXiv 1706.03762).
 
     With `config.copy` each step decides how probable it is that the next token is written from the vocabulary, or else
-    copied from where the source is attended to (See 2017, arXiv 1704.04368); a Transformer attends once more for it. The logits are then log-probabilities, over the vocabulary and as many ids after it as the source has places:
-    ids from `copied_from` on, in source or target, stand for words of this source that the vocabulary lacks. They are
-    read as the token `UNKNOWN`, and written as themselves.
+    copied from where the source is attended to (See 2017, arXiv 1704.04368); a Transformer attends once more for it.
+    The logits are then log-probabilities, over the vocabulary and as many ids after it as the source has places: ids
+    from `copied_from` on, in source or target, stand for words of this source that the vocabulary lacks. They are read
+    as the token `UNKNOWN`, and written as themselves.
 
         encoded = model.apply(variables, source, source_mask, method="encode")
         state = model.apply(variables, encoded, capacity, method="initial_state")

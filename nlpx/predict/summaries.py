@@ -8,9 +8,7 @@ from nlpx import metrics, plots
 from nlpx.predict.translation import Translator, write_all
 
 
-def test_summaries(
-    translator: Translator, pairs: Sequence[tuple[str, str]], folder: Path, name: str
-) -> dict[str, Any]:
+def test_summaries(translator: Translator, pairs: Sequence[tuple[str, str]], folder: Path, name: str) -> dict[str, Any]:
     """Sums up texts that no training has seen, and compares with their summaries; so too the first sentence of each,
     cut to the mean number of words that the summaries have (`lead`).
 

@@ -32,8 +32,8 @@ RULES: tuple[tuple[str, P], ...] = (
     (r"(attention_norm|cross_norm|feed_forward_norm|final_norm)/(scale|bias)", P()),
     (r"(source_)?embedding/(table|bias|kernel)", P()),
     (r"((source|target)_)?position/table", P()),
-    (r"attention/((key|query)/(kernel|bias)|scale)", P()),
-    (r"(readout|bridge_\d+|head|pooling/(hidden|score))/(kernel|bias)", P()),
+    (r"(attention|pointer)/((key|query)/(kernel|bias)|scale)", P()),
+    (r"(readout|bridge_\d+|copy_gate|head|pooling/(hidden|score))/(kernel|bias)", P()),
     (
         r"((stack|reversed)_\d+|backbone)/(input_kernel|recurrent_kernel|bias|recurrent_bias|projection|initial_state.*)",
         P(),

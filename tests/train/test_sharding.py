@@ -106,6 +106,7 @@ def others():
     for arch, attention in (("gru", "none"), ("gru", "bahdanau"), ("gru", "luong"), ("transformer", "none")):
         options = {"attention": attention, "tied": False, "score": "concat"}
         yield of_model(EncoderDecoderConfig(arch=arch, **size, **options).build(4))
+    yield of_model(EncoderDecoderConfig(arch="transformer", copy=True, **size).build(4))
     yield of_model(ClassifierConfig(arch="lstm", pooling="attention", **size).build(4, labels=("a", "b")))
 
 
