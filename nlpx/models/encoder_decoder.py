@@ -143,7 +143,7 @@ class EncoderDecoder(nn.Module):
         config = self.config
         if config.recurrent and config.reverse_source:
             source, mask = source[:, ::-1], None if mask is None else mask[:, ::-1]
-        copied = (ops.keep_real(mask, source, UNKNOWN),) if config.copy else ()
+        copied = (source if mask is None else jnp.where(mask, source, UNKNOWN),) if config.copy else ()
         source = self._known(source)
         x = self.embedding(source) if config.tied else self.source_embedding(source)
         x, state = self.encoder(x, mask=mask, dropout_keys=dropout_keys)
