@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import heapq
 from collections.abc import Callable
+from typing import Any
 
 from nlpx.data import cldr, pair_files
 from nlpx.errors import InputError, unknown_source
@@ -119,7 +120,7 @@ def _load(spec: str, lowercase: bool, seed: int) -> tuple[dict[str, list[Pair]],
     raise unknown_source("source of pairs", spec, ("cldr", "file", "tfds"))
 
 
-def own_parts(splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:
+def own_parts(splits: dict[str, list[Any]]) -> dict[str, list[Any]]:
     """The splits of a set by the names used here: "train" always, "validation" and "test" where the set has them."""
     if "train" not in splits:
         return {"train": [pair for pairs in splits.values() for pair in pairs]}
