@@ -1,11 +1,12 @@
 """Batches of examples of like length, out of named columns.
 
-A ragged column is a list of 1-D arrays of integers, one an example: token ids. A plain column is one array whose
-first axis is the examples: labels. An example is as long as the longest of its ragged columns, and belongs to the
-first bucket whose border is not shorter.
+A ragged column is a list of arrays of integers, one an example, whose first axis is its tokens: their ids, or those of
+each token's characters. A plain column is one array whose first axis is the examples: labels. An example is as long as
+the longest of its ragged columns, and belongs to the first bucket whose border is not shorter.
 Letters of the shapes: b rows in a batch, t places in a row, the border of the batch's bucket.
-A batch is a dict of numpy arrays. A ragged column `x` gives `x` int32 (b, t), zero where nothing stands, and `x_mask`
-bool (b, t), True where a token stands. A plain column gives (b, ...). `index` int32 (b,) is the number of the example.
+A batch is a dict of numpy arrays. A ragged column `x` gives `x` int32 (b, t, ...), zero where nothing stands, and
+`x_mask` bool (b, t), True where a token stands. A plain column gives (b, ...). `index` int32 (b,) is the number of the
+example.
 A row that only fills a batch up has index -1, no True in a mask, and zeros elsewhere.
 """
 
@@ -191,8 +192,9 @@ def _bucket_of_each(columns: Columns, lengths: tuple[int, ...]) -> Int64[np.ndar
 
 def _run_together(name: str, parts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """All ids in one array, with a zero at the end, and where each part begins, with the end after the last."""
+    each = parts[0].shape[1:]
     for number, part in enumerate(parts):
-        if part.ndim != 1 or (len(part) and part.dtype.kind not in "iu"):
+        if part.ndim < 1 or part.shape[1:] != each or (len(part) and part.dtype.kind not in "iu"):
             what = f"example {number} of column {name!r} is {part.dtype} of shape {part.shape}"
-            raise InputError(f"{what}; give 1-D arrays of integers, or one array for a plain column")
-    return np.concatenate([*parts, [0]]).astype(np.int32), np.cumsum([0, *map(len, parts)])
+            raise InputError(f"{what}; give arrays of integers that differ in length alone, or one for a plain column")
+    return np.concatenate([*parts, np.zeros((1, *each), np.int32)]).astype(np.int32), np.cumsum([0, *map(len, parts)])

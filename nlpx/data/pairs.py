@@ -4,15 +4,17 @@ import collections
 import dataclasses
 import hashlib
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from nlpx.data import cldr, pair_files
 from nlpx.errors import InputError, unknown_source
 
 Pair = tuple[str, str]
+Parts = dict[str, list[tuple[Any, str]]]
 
 _LARGEST_PART = 2000
-_VALIDATION_SPLITS = ("validation", "valid", "dev")
+_VALIDATION_SPLITS = ("validation", "valid", "dev", "val")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +121,7 @@ def _load(spec: str, lowercase: bool, seed: int) -> tuple[dict[str, list[Pair]],
     raise unknown_source("source of pairs", spec, ("cldr", "file", "tfds"))
 
 
-def own_parts(splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:
+def own_parts(splits: Parts) -> Parts:
     """The splits of a set by the names used here: "train" always, "validation" and "test" where the set has them."""
     if "train" not in splits:
         return {"train": [pair for pairs in splits.values() for pair in pairs]}
@@ -129,13 +131,14 @@ def own_parts(splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:
     return {part: pairs[0] for part, pairs in found.items() if pairs}
 
 
-def held_out_count(train: list[Pair]) -> int:
+def held_out_count(train: Sequence[Any]) -> int:
     """How many are held out of `train` for a part that is lacking: 5 %, at least 1 and at most 2,000."""
     return min(_LARGEST_PART, max(1, len(set(train)) // 20))
 
 
-def set_aside(parts: dict[str, list[Pair]], part: str, hold_out: Callable[[list[Pair]], list[Pair]]) -> int:
-    """Leaves out of training what shares its first text with `part`, which is held out of training where it is lacking.
+def set_aside(parts: Parts, part: str, hold_out: Callable[[list[Any]], list[Any]]) -> int:
+    """Leaves out of training what shares its first text, or its picture, with `part`, which is held out of training
+    where it is lacking.
 
     Args:
         parts: the pairs by part, "train" always; changed.
@@ -151,7 +154,7 @@ def set_aside(parts: dict[str, list[Pair]], part: str, hold_out: Callable[[list[
     return len(train) - len(parts["train"]) - len(held_out)
 
 
-def digest(parts: dict[str, list[Pair]]) -> str:
+def digest(parts: Parts) -> str:
     """Hexadecimal SHA-256 of the training, validation and test pairs."""
     found = hashlib.sha256()
     for part in ("train", "validation", "test"):

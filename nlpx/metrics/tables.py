@@ -24,6 +24,19 @@ def classification_table(test: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def entity_table(test: Mapping[str, Any]) -> str:
+    """What `entity_metrics` gives, with `count` of sentences: the whole, then a line a type."""
+    lines = [
+        f"test, {test['count']:,} sentences: F1 {100 * test['f1']:.2f}  precision {100 * test['precision']:.2f}  "
+        f"recall {100 * test['recall']:.2f}  of {test['entities']:,} entities; words {100 * test['accuracy']:.2f} %"
+    ]
+    width = max(len(each["type"]) for each in test["per_type"])
+    for each in test["per_type"]:
+        scores = "  ".join(f"{name} {100 * each[name.lower()]:6.2f}" for name in ("F1", "precision", "recall"))
+        lines.append(f"  {each['type']:>{width}}  {scores}  of {each['count']:,}")
+    return "\n".join(lines)
+
+
 def translation_table(test: Mapping[str, Any]) -> str:
     """What `translation_metrics` gives, with `count` and `seconds`: the whole, how it was scored, then a line for each
     group of lengths."""
@@ -50,4 +63,57 @@ def methods_table(test: Mapping[str, Any]) -> str:
                 f"R2 {each['r2']:6.3f}  RMSE {each['rmse']:.4g}  mean absolute error {each['mean_absolute_error']:.4g}"
             )
         lines.append(f"  {name:<{max(map(len, methods))}}  {figures}")
+    return "\n".join(lines)
+
+
+def forecast_table(test: Mapping[str, Any]) -> str:
+    """What `nlpx.predict.measure_forecasts` gives: for each variable the errors of the model and of the baselines, by
+    steps ahead. Of a long horizon some steps are shown."""
+    steps = [1]
+    while steps[-1] < test["horizon"]:
+        steps.append(steps[-1] + max(1, (test["horizon"] - 1) // 11))
+    steps = [str(min(step, test["horizon"])) for step in steps]
+    lines = [
+        f"test, forecasts of {test['horizon']} steps from {test['origins']:,} origins, {test['from']} to {test['to']}"
+    ]
+    lines += [f"not measured: {each}" for each in test["not_measured"]]
+    for name, found in test["variables"].items():
+        unit, about = f" ({test['unit']})" if test["unit"] else "", found["quantiles"]
+        covered = f", {100 * about['coverage']:.1f} % within quantiles of {100 * about['nominal']:g} %"
+        lines.append(f"{name}{unit}: pinball loss {about['pinball']:.4g}{covered if 'coverage' in about else ''}")
+        lines.append("".join([f"  {'steps ahead':<18}", *(f"{step:>8}" for step in (*steps, "mean"))]))
+        for kind in ("mae", "rmse"):
+            for who, figures in found["errors"].items():
+                cells = (figures[kind].get(step) for step in (*steps, "mean"))
+                shown = "".join(f"{'-' if each is None else format(each, '.4g'):>8}" for each in cells)
+                lines.append(f"  {kind.upper():<5}{who:<13}{shown}")
+    return "\n".join(lines)
+
+
+def answer_table(test: Mapping[str, Any]) -> str:
+    """What `answer_metrics` gives, with `seconds` and the same of a `baseline`: the whole, the baseline, then a line
+    for each group of lengths."""
+    lines = [
+        f"test, {test['count']:,} questions in {test['seconds']:.0f} s: exact {100 * test['exact_match']:.1f} %  "
+        f"F1 {100 * test['f1']:.1f} %",
+        f"  {'sliding window':<29}  exact {100 * test['baseline']['exact_match']:5.1f} %  "
+        f"F1 {100 * test['baseline']['f1']:5.1f} %",
+    ]
+    for group in test["by_length"]:
+        sizes = f"context of {group['from']} to {group['to']} words"
+        scores = f"exact {100 * group['exact_match']:5.1f} %  F1 {100 * group['f1']:5.1f} %"
+        lines.append(f"  {sizes:<29}  {scores}  of {group['count']}")
+    return "\n".join(lines)
+
+
+def captioning_table(test: Mapping[str, Any]) -> str:
+    """What `captioning_metrics` gives, with `count` and `seconds`: the whole, how it was scored, then a line for each
+    baseline."""
+    lines = [
+        f"test, {test['count']:,} pictures in {test['seconds']:.0f} s: exact {100 * test['exact_match']:.1f} %  "
+        f"BLEU {test['bleu']:.1f}  chrF {test['chrf']:.1f}",
+        f"{test['signatures']['bleu']}  {test['signatures']['chrf']}",
+    ]
+    for name, each in test["baselines"].items():
+        lines.append(f"  {name}: exact {100 * each['exact_match']:.1f} %, BLEU {each['bleu']:.1f}")
     return "\n".join(lines)

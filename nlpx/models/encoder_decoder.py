@@ -1,4 +1,7 @@
-"""Sequence to sequence: a recurrent encoder and decoder, the same with attention, and the Transformer. One class."""
+"""Sequence to sequence: a recurrent encoder and decoder, the same with attention, and the Transformer. One class.
+
+Another kind of source needs another `make_encoder` and `read` alone; see `Captioner`.
+"""
 
 import functools
 from typing import Any, NamedTuple
@@ -8,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from nlpx import ops
-from nlpx.config import EncoderDecoderConfig
+from nlpx.config import CaptionerConfig, EncoderDecoderConfig
 from nlpx.errors import InputError
 from nlpx.layers import (
     CELLS,
@@ -21,8 +24,11 @@ from nlpx.layers import (
     TokenEmbedding,
     make_positions,
 )
-from nlpx.ops.array_types import Array, Bool, Float, Int, Mask, RowKeys
+from nlpx.ops.array_types import Array, Bool, Float, Int, Mask, RowKeys, UInt8
 from nlpx.ops.masks import check_mask
+
+Source = Int[Array, "b s"] | UInt8[Array, "b y x c"]
+"""Tokens, or the pictures (rows, columns, channels) that a `Captioner` reads."""
 
 
 class Encoded(NamedTuple):
@@ -53,7 +59,7 @@ class EncoderDecoder(nn.Module):
     """
 
     vocab_size: int
-    config: EncoderDecoderConfig
+    config: EncoderDecoderConfig | CaptionerConfig
     max_length: int = 256
     param_dtype: Any = jnp.float32
 
@@ -86,13 +92,8 @@ class EncoderDecoder(nn.Module):
         types = {"dtype": jnp.dtype(config.dtype), "param_dtype": self.param_dtype}
         stack = {"param_dtype": self.param_dtype}
         self.embedding = TokenEmbedding(self.vocab_size, config.width, tied=config.tied, **types)
-        if not config.tied:
-            self.source_embedding = TokenEmbedding(self.vocab_size, config.width, has_logits=False, **types)
-        self.source_position = make_positions(config, self.max_length, self.param_dtype)
+        self.make_encoder(types)
         self.target_position = make_positions(config, self.max_length, self.param_dtype)
-        self.encoder = Backbone(
-            config, self.source_position, causal=config.recurrent and not config.bidirectional, **stack
-        )
         if config.recurrent and config.attention == "bahdanau":
             self.target_dropout = Dropout(config.dropout)
             self.decoder = AttentiveRNN(config.arch, config.width, config.layers, dropout=config.dropout, **types)
@@ -109,8 +110,30 @@ class EncoderDecoder(nn.Module):
             self.bridge = [nn.Dense(config.width, **types) for _ in range(config.layers * parts)]
         self.output_dropout = Dropout(config.dropout)
 
+    def make_encoder(self, types: dict[str, Any]) -> None:
+        """The modules that `read` needs, made in `setup`."""
+        config = self.config
+        if not config.tied:
+            self.source_embedding = TokenEmbedding(self.vocab_size, config.width, has_logits=False, **types)
+        self.source_position = make_positions(config, self.max_length, self.param_dtype)
+        causal = config.recurrent and not config.bidirectional
+        self.encoder = Backbone(config, self.source_position, causal=causal, param_dtype=self.param_dtype)
+
+    def read(
+        self, source: Source, mask: Bool[Array, "b s"] | None, dropout_keys: RowKeys | None
+    ) -> tuple[Float[Array, "b s e"], Any]:
+        """The features of the source, and the states that the layers of a recurrent decoder begin with (else ())."""
+        check_mask(mask, source.shape)
+        config = self.config
+        backwards = config.recurrent and config.reverse_source
+        if backwards:
+            source, mask = source[:, ::-1], None if mask is None else mask[:, ::-1]
+        x = self.embedding(source) if config.tied else self.source_embedding(source)
+        x, state = self.encoder(x, mask=mask, dropout_keys=dropout_keys)
+        return x[:, ::-1] if backwards else x, self._ended(state)
+
     def encode(
-        self, source: Int[Array, "b s"], mask: Bool[Array, "b s"] | None = None, dropout_keys: RowKeys | None = None
+        self, source: Source, mask: Bool[Array, "b s"] | None = None, dropout_keys: RowKeys | None = None
     ) -> Encoded:
         """Reads the source; where the mask is False, there is nothing.
 
@@ -120,29 +143,30 @@ class EncoderDecoder(nn.Module):
         Raises:
           ValueError: a source that is not whole numbers (b, s), or a mask or keys that do not fit it.
         """
-        check_mask(mask, source.shape)
+        x, stack = self.read(source, mask, dropout_keys)
         config = self.config
-        if config.recurrent and config.reverse_source:
-            source, mask = source[:, ::-1], None if mask is None else mask[:, ::-1]
-        x = self.embedding(source) if config.tied else self.source_embedding(source)
-        x, state = self.encoder(x, mask=mask, dropout_keys=dropout_keys)
         if not config.recurrent:
             return Encoded(self.decoder.remember(x, mask), ())
-        stack = self._joined(state.stack) if config.bidirectional else state.stack
         if config.attention == "bahdanau":
             top = jax.tree.leaves(stack[-1])[0].astype(x.dtype)  # the hidden state: the first question
             return Encoded(self.decoder.remember(x, mask), AttentiveState(stack, top))
         start = BackboneState(jnp.zeros(len(x), jnp.int32), stack)
         return Encoded(self.attention.remember(x, mask) if self.attends else (), start)
 
-    def _joined(self, ended):
-        forward, backward = (tuple(getattr(of_layer, way) for of_layer in ended) for way in ("forward", "backward"))
-        ways, tree = zip(*map(jax.tree.flatten, (forward, backward)), strict=True)
-        joined = [
-            jnp.tanh(bridge(jnp.concatenate(pair, axis=-1))).astype(pair[0].dtype)
-            for bridge, pair in zip(self.bridge, zip(*ways, strict=True), strict=True)
-        ]
-        return jax.tree.unflatten(tree[0], joined)
+    def _ended(self, state):
+        """The decoder's states out of those that the encoder ended in."""
+        if not self.config.recurrent:
+            return ()
+        if not self.config.bidirectional:
+            return state.stack
+        ways = (tuple(getattr(of_layer, way) for of_layer in state.stack) for way in ("forward", "backward"))
+        return self.bridged(jax.tree.map(lambda *pair: jnp.concatenate(pair, axis=-1), *ways))
+
+    def bridged(self, states: Any) -> Any:
+        """Each leaf (b, e) of the layers' states through a dense layer of its own, as wide as the decoder's."""
+        leaves, tree = jax.tree.flatten(states)
+        bridged = [jnp.tanh(bridge(leaf)).astype(leaf.dtype) for bridge, leaf in zip(self.bridge, leaves, strict=True)]
+        return jax.tree.unflatten(tree, bridged)
 
     def initial_state(self, encoded: Encoded, capacity: int = 0) -> Any:
         """The decoder's state before its first token.
@@ -193,12 +217,12 @@ class EncoderDecoder(nn.Module):
                 y = self.readout(jnp.concatenate([y, context], axis=-1))
         if self.attends:
             y = jnp.tanh(y)
-            self.sow("intermediates", "weights", weights[..., ::-1] if config.reverse_source else weights)
+            self.sow("intermediates", "weights", weights)
         return self.embedding.logits(self.output_dropout(y, dropout_keys)), state
 
     def __call__(
         self,
-        source: Int[Array, "b s"],
+        source: Source,
         inputs: Int[Array, "b t"],
         *,
         source_mask: Bool[Array, "b s"] | None = None,
@@ -210,7 +234,7 @@ class EncoderDecoder(nn.Module):
         Raises:
           ValueError: tokens that are not whole numbers (b, t); masks or keys that do not fit them.
         """
-        check_mask(source_mask, source.shape, "source_mask")
+        check_mask(source_mask, source.shape[:2], "source_mask")
         encoded = self.encode(source, source_mask, dropout_keys)
         return self.decode(inputs, encoded, mask=mask, dropout_keys=dropout_keys)[0]
 
@@ -219,7 +243,7 @@ class EncoderDecoder(nn.Module):
 def attention_weights(
     model: EncoderDecoder,
     variables: Any,
-    source: Int[Array, "b s"],
+    source: Source,
     inputs: Int[Array, "b t"],
     *,
     source_mask: Bool[Array, "b s"] | None = None,

@@ -1,10 +1,12 @@
 """Losses as sums with counts: a mean of means depends on how the tokens were cut into batches, a sum does not."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 
 from nlpx.errors import InputError
-from nlpx.ops.array_types import Array, Float, Int, Mask
+from nlpx.ops.array_types import Array, Bool, Float, Int, Mask
 from nlpx.ops.masks import check_mask, keep_real
 
 
@@ -33,6 +35,37 @@ def cross_entropy(
     if label_smoothing:
         uniform = log_normalizer - logits.mean(axis=-1)
         losses = (1 - label_smoothing) * losses + label_smoothing * uniform
+    if mask is None:
+        return losses.sum(), jnp.asarray(losses.size, losses.dtype)
+    return jnp.where(mask, losses, 0).sum(), mask.sum(dtype=losses.dtype)
+
+
+def pinball(
+    quantiles: Float[Array, "b h v q"],
+    targets: Float[Array, "b h v"],
+    levels: Sequence[float],
+    mask: Bool[Array, "b h v"] | None = None,
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """The pinball loss, whose least value is at the quantiles of the targets (Koenker and Bassett 1978, doi
+    10.2307/1913643): of each target the mean over the levels, summed over the real ones; and their number.
+
+    A target above the quantile of level p costs p times the difference, one below it (1 - p) times: at 0.5 that is half
+    of the absolute error. Computed in float32 at least.
+
+    Args:
+      levels: of the quantiles, each in (0, 1).
+      mask: True where a target counts.
+
+    Raises:
+      ValueError: as many levels as quantiles there have to be, within (0, 1); a mask of another shape or dtype.
+    """
+    if len(levels) != quantiles.shape[-1] or not all(0 < level < 1 for level in levels):
+        raise InputError(f"levels {tuple(levels)} do not fit {quantiles.shape[-1]} quantiles: give one in (0, 1) each")
+    check_mask(mask, targets.shape)
+    quantiles = quantiles.astype(jnp.promote_types(quantiles.dtype, jnp.float32))
+    above = targets[..., None] - quantiles
+    level = jnp.asarray(levels, quantiles.dtype)
+    losses = jnp.maximum(level * above, (level - 1) * above).mean(axis=-1)
     if mask is None:
         return losses.sum(), jnp.asarray(losses.size, losses.dtype)
     return jnp.where(mask, losses, 0).sum(), mask.sum(dtype=losses.dtype)

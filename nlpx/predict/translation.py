@@ -3,38 +3,16 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from nlpx import data, metrics, plots
-from nlpx.decode import beam_search
 from nlpx.errors import InputError
-from nlpx.models import EncoderDecoder, attention_weights
-from nlpx.predict.batches import in_batches
+from nlpx.models import attention_weights
+from nlpx.predict.search import Search, Translated, words_of
 from nlpx.train.run import Trained
-
-
-def check_beams(beams: int, model: EncoderDecoder) -> None:
-    """Says before a training what would only be found after it.
-
-    Raises:
-      ValueError: no beams, or more than the vocabulary has tokens.
-    """
-    if not 1 <= beams <= model.vocab_size:
-        raise InputError(f"beams must be from 1 to the {model.vocab_size} tokens of the vocabulary, not {beams}")
-
-
-class Translated(NamedTuple):
-    """One translation."""
-
-    text: str
-    score: float
-    """Log-probability by the length penalty, nats."""
-    tokens: np.ndarray
-    """Its token ids, without the end token."""
 
 
 class Translator:
@@ -50,32 +28,15 @@ class Translator:
     """
 
     def __init__(self, trained: Trained, *, beams: int = 4, length_penalty: float = 0.6, batch_size: int = 64):
-        self._trained, self._batch_size = trained, batch_size
-        self.settings = {"beams": beams, "length_penalty": length_penalty}
-        model = trained.model
-        check_beams(beams, model)
-
-        def search(params, source, source_mask):
-            variables = {"params": params}
-            encoded = model.apply(variables, source, source_mask, method="encode")
-            limit = self.limit(source.shape[1])
-
-            def step(tokens, state, mask):
-                return model.apply(variables, tokens, encoded, state=state, mask=mask, method="decode")
-
-            state = model.apply(variables, encoded, limit, method="initial_state")
-            found = beam_search(
-                step,
-                state,
-                jnp.full((source.shape[0], 1), model.bos),
-                tokens=limit,
-                beams=beams,
-                eos=model.eos,
-                length_penalty=length_penalty,
-            )
-            return jax.tree.map(lambda leaf: leaf[:, 0], found)
-
-        self._search = jax.jit(search)
+        self._trained = trained
+        self._search = Search(
+            trained,
+            limit=lambda source: self.limit(source.shape[1]),
+            beams=beams,
+            length_penalty=length_penalty,
+            batch_size=batch_size,
+        )
+        self.settings = self._search.settings
 
     @property
     def attends(self) -> bool:
@@ -111,20 +72,8 @@ class Translator:
 
     def translate(self, sources: Sequence[np.ndarray]) -> list[Translated]:
         """The best translation of each source, given in tokens."""
-        model, tokenizer = self._trained.model, self._trained.tokenizer
-
-        def run(batch: data.Batch) -> list[Translated]:
-            found = self._search(self._trained.params, batch["source"], batch["source_mask"])
-            rows = []
-            for tokens, length, score in zip(*map(np.asarray, found), strict=True):
-                ids = tokens[:length]
-                # One line, whatever is written: line ends are tokens too.
-                text = " ".join(tokenizer.decode(ids[ids < model.bos]).split())
-                rows.append(Translated(text, float(score), ids))
-            return rows
-
-        ended = [np.append(source, model.eos).astype(np.int32) for source in sources]
-        return in_batches({"source": ended}, run, self._batch_size)
+        eos = self._trained.model.eos
+        return self._search({"source": [np.append(source, eos).astype(np.int32) for source in sources]})
 
     def __call__(self, sentences: Sequence[str]) -> list[Translated]:
         """The best translation of each sentence."""
@@ -141,7 +90,7 @@ class Translator:
         read = np.append(model.bos, target[:-1])
         tokens = (jnp.asarray(each[None], jnp.int32) for each in (source, read))
         weights = attention_weights(model, {"params": self._trained.params}, *tokens)
-        (of_source, sources), (of_target, targets) = self._words(source), self._words(target)
+        (of_source, sources), (of_target, targets) = words_of(self._trained, source), words_of(self._trained, target)
         pieces_to_words = of_target / of_target.sum(axis=1, keepdims=True)
         return pieces_to_words @ np.asarray(weights[0]) @ of_source.T, sources, targets
 
@@ -150,24 +99,6 @@ class Translator:
         source = self.encode(sentence)
         weights, *words = self.attention(source, self.translate([source])[0].tokens)
         plots.plot_attention(weights, *words, path)
-
-    def _words(self, tokens: Any) -> tuple[np.ndarray, list[str]]:
-        """Which tokens belong to which word (words, tokens), and the words."""
-        tokenizer, bos = self._trained.tokenizer, self._trained.model.bos
-        groups: list[list[int]] = []
-        for token in tokens:
-            known = token < bos
-            begins = not known or tokenizer.kind == "word" or tokenizer.decode([token])[:1].isspace()
-            if begins or not groups:
-                groups.append([])
-            groups[-1].append(int(token))
-        belongs = np.zeros((len(groups), len(tokens)))
-        at = 0
-        for word, group in enumerate(groups):
-            belongs[word, at : at + len(group)] = 1
-            at += len(group)
-        names = ["</s>" if group[0] >= bos else tokenizer.decode(group).strip() or "␣" for group in groups]
-        return belongs, names
 
 
 def test_translations(translator: Translator, pairs: Sequence[tuple[str, str]], folder: Path) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from nlpx.tasks.task import ModelTask
 
 @dataclass(frozen=True)
 class SequenceToSequence(ModelTask):
-    """Batches hold `source`, `source_mask` (b, s), and `target`, `target_mask` (b, t), as `columns` makes them.
+    """Batches hold `source`, `source_mask` (b, s), and `target`, `target_mask` (b, t), as `columns` makes them. Sources
+    that are whole, as pictures (b, y, x, c), have no mask.
 
     Attributes:
       label_smoothing: weight of the uniform distribution in the training targets, in [0, 1).
@@ -34,11 +35,16 @@ class SequenceToSequence(ModelTask):
 
     def columns(self, source: Sequence[np.ndarray], target: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
         """The token ids of pairs with the tokens that begin and end them."""
-        bos, eos = self.model.bos, self.model.eos
+        eos = self.model.eos
         return {
             "source": [np.concatenate([ids, [eos]]).astype(np.int32) for ids in source],
-            "target": [np.concatenate([[bos], ids, [eos]]).astype(np.int32) for ids in target],
+            "target": self.targets(target),
         }
+
+    def targets(self, target: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The token ids of targets with those that begin and end them."""
+        bos, eos = self.model.bos, self.model.eos
+        return [np.concatenate([[bos], ids, [eos]]).astype(np.int32) for ids in target]
 
     def loss(
         self,
@@ -51,7 +57,7 @@ class SequenceToSequence(ModelTask):
         training = dropout_keys is not None
         mask = batch["target_mask"][:, 1:]
         inputs, targets = (jnp.where(mask, part, 0) for part in (batch["target"][:, :-1], batch["target"][:, 1:]))
-        source = batch["source"], batch["source_mask"]
+        source = batch["source"], batch.get("source_mask")
         if training and self.scheduled_sampling:
             rate = self.scheduled_sampling * step / self.steps
             logits = self._sampled(params, *source, inputs, mask, rate, dropout_keys)

@@ -8,6 +8,7 @@ from nlpx.errors import InputError, unknown
 from nlpx.text.bpe import BPETokenizer
 from nlpx.text.byte import ByteTokenizer
 from nlpx.text.char import CharTokenizer
+from nlpx.text.spelled import SpelledWordTokenizer
 from nlpx.text.tokenizer import FILE_NAME, Tokenizer
 from nlpx.text.word import WordTokenizer
 
@@ -55,7 +56,8 @@ def load_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
         raise InputError(f"cannot read the tokenizer {path}: {error}") from error
     try:
         payload = json.loads(content)
-        return _KINDS[payload.get("kind", BPETokenizer.kind)].from_json(payload)
+        kinds = {**_KINDS, SpelledWordTokenizer.kind: SpelledWordTokenizer}
+        return kinds[payload.get("kind", BPETokenizer.kind)].from_json(payload)
     except InputError:  # a package is missing; nothing is wrong with the file
         raise
     except (AttributeError, LookupError, TypeError, ValueError) as error:

@@ -16,7 +16,7 @@ import hashlib
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -72,7 +72,7 @@ class Run:
         Raises:
           ValueError: see `workdir.check`.
         """
-        self._data = source
+        self._data, self._dropped = source, {"loading": source.dropped}
         about = {"experiment": self.experiment, "data_sha256": source.sha256}
         self._settings = {**about, **training_settings(self.config)}
         self.workdir = Path(self.config.train.workdir or own_workdir(self.experiment, self._settings))
@@ -84,11 +84,13 @@ class Run:
         Characters are an alphabet, not knowledge of a text: those of the validation and test texts are in it too. Words
         and pieces come from the training text alone.
         """
-        if (self.workdir / "tokenizer.json").exists():
-            self._tokenizer = load_tokenizer(self.workdir)
-        else:
-            corpus = train + others if settings.tokenizer == "char" else train
-            self._tokenizer = train_tokenizer(settings.tokenizer, corpus, vocab_size=settings.vocab_size)
+        corpus = train + others if settings.tokenizer == "char" else train
+        return self.own_tokenizer(lambda: train_tokenizer(settings.tokenizer, corpus, vocab_size=settings.vocab_size))
+
+    def own_tokenizer(self, make: Callable[[], Tokenizer]) -> Tokenizer:
+        """The tokenizer that this run made when it began, or what `make` gives."""
+        made = (self.workdir / "tokenizer.json").exists()
+        self._tokenizer = load_tokenizer(self.workdir) if made else make()
         return self._tokenizer
 
     def build(self, **sizes: Any) -> Any:
@@ -109,8 +111,12 @@ class Run:
         encoded = {
             part: data.encode_texts(texts, self._tokenizer, **limits.get(part, keep)) for part, texts in parts.items()
         }
-        self._dropped = {"loading": self._data.dropped, **{part: each.dropped for part, each in encoded.items()}}
+        self._dropped |= {part: each.dropped for part, each in encoded.items()}
         return encoded
+
+    def note(self, dropped: Mapping[str, Mapping[str, int]]) -> None:
+        """What became of examples, part by part: why and how many, for the summary and for who starts the run."""
+        self._dropped |= dropped
 
     def bucketed(
         self, engine: Engine, train: data.Columns, valid: data.Columns, buckets: int

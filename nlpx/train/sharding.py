@@ -30,10 +30,12 @@ RULES: tuple[tuple[str, P], ...] = (
     # The rest is small, or read at every step of a recurrence, and lies whole on every device.
     (r"((cross_)?attention/out|feed_forward/down)/bias", P()),
     (r"(attention_norm|cross_norm|feed_forward_norm|final_norm)/(scale|bias)", P()),
-    (r"(source_)?embedding/(table|bias|kernel)", P()),
+    (r"((source|segment)_)?embedding/(table|bias|kernel)", P()),
     (r"((source|target)_)?position/table", P()),
+    (r"picture/(convolution_\d+|patches|out)/(kernel|bias)", P()),
     (r"attention/((key|query)/(kernel|bias)|scale)", P()),
     (r"(readout|bridge_\d+|hidden_\d+|head|pooling/(hidden|score))/(kernel|bias)", P()),
+    (r"spelling/convolution/(kernel|bias)|crf_(start|transitions|end)", P()),
     (
         r"((stack|reversed)_\d+|backbone)/(input_kernel|recurrent_kernel|bias|recurrent_bias|projection|initial_state.*)",
         P(),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import experiments
-from experiments import classify, feed_forward, language_model, rnn_vs_transformer, translate
+from experiments import answer, caption, classify, feed_forward, language_model, rnn_vs_transformer, translate
 
 ROOT = Path(__file__).parents[2]
 
@@ -152,7 +152,7 @@ def test_prediction_names_what_will_not_do(refused, trained, flags, named):
     assert named in refused(language_model, "--workdir", trained, *flags)
 
 
-@pytest.mark.parametrize("module", [language_model, translate, classify, feed_forward])
+@pytest.mark.parametrize("module", [language_model, translate, classify, feed_forward, answer, caption])
 def test_prediction_needs_a_run_of_its_experiment(refused, tmp_path, module):
     assert "give the folder of a finished run as workdir" in refused(module, "--predict=x")
     for missing in ("nowhere", "."):
@@ -198,6 +198,8 @@ def test_prediction_needs_a_checkpoint(refused, trained, tmp_path):
         (language_model, ["--arch=mingru", "--remat"], "--remat: not read by mingru"),
         (translate, ["--reverse-source"], "--reverse-source: not read by transformer"),
         (classify, ["--arch=transformer", "--no-bidirectional"], "--bidirectional: not read by transformer"),
+        (caption, ["--arch=transformer", "--attention=luong"], "--attention: not read by transformer"),
+        (answer, ["--no-attention"], "--attention: not read by transformer"),
         (rnn_vs_transformer, ["--initial=learned"], "--initial: not read by transformer"),
     ],
 )

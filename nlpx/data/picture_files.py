@@ -1,0 +1,156 @@
+"""Pictures from files, all brought to one size, and tables that say what is on them."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from nlpx.data import text_files
+from nlpx.errors import InputError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+MOST_BAD = 0.1
+"""The largest part of a table's pictures that may fail to open; of more the table is refused."""
+NAMED = 10
+"""Pictures named, of those that do not open."""
+
+
+def is_picture(path: str) -> bool:
+    """Whether a path has the ending of a picture, or is that of a file which Pillow knows as one."""
+    if path.lower().endswith(SUFFIXES):
+        return True
+    image = _pillow()
+    try:
+        with image.open(path):
+            return True
+    except (OSError, ValueError, image.DecompressionBombError):
+        return False
+
+
+def open_picture(path: str | Path, size: int, channels: int) -> UInt8[np.ndarray, "y x c"]:
+    """A picture as a square of `size` pixels, 0 (black) to 255.
+
+    Its proportions stay, with grey (128) beside it where it is no square. What is transparent becomes white; a JPEG is
+    turned as its camera was held; of several frames the first is taken.
+
+    Args:
+        channels: 1 for shades of grey, 3 for red, green and blue.
+
+    Raises:
+        InputError: it is not there, is no picture, or is damaged.
+    """
+    image = _pillow()
+    if os.path.isdir(os.path.expanduser(path)):
+        raise InputError(f"{path} is a folder: name a picture, or a file with the path of one on each line")
+    try:
+        with image.open(os.path.expanduser(path)) as picture:
+            return _square(picture, size, channels)
+    # Pillow raises errors of many kinds for damaged files.
+    except Exception as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "no picture, or a damaged one"
+        raise InputError(f"cannot open {path}: {why}; give a PNG or JPEG") from None
+
+
+def square(pixels: UInt8[np.ndarray, "y x c"], size: int, channels: int) -> UInt8[np.ndarray, "height width channels"]:
+    """The same of pixels."""
+    return _square(_pillow().fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels), size, channels)
+
+
+def read_table(path: str, size: int, channels: int) -> tuple[list[np.ndarray], list[tuple[int, str]], int]:
+    """The pictures and captions of a table: a picture's path, a tab, a caption on each line.
+
+    Paths are relative to the table's folder. A picture may stand on several lines, with a caption each. Those that do
+    not open are named on standard error, and left out.
+
+    Args:
+        path: of the table, in UTF-8; a first line that names no picture, as "image" and "caption", is a header.
+        size, channels: see `open_picture`.
+
+    Returns:
+        the pictures, each once; examples (its number, caption) in the order of the table; and how many lines were left
+        out as their picture does not open.
+
+    Raises:
+        InputError: a table that cannot be read, a line without tab, path or caption, or more than a tenth of the
+            pictures do not open.
+    """
+    folder = Path(os.path.expanduser(path)).parent
+    if os.path.isdir(os.path.expanduser(path)):
+        raise InputError(f"{path} is a folder; name the table of pictures and captions in it")
+    rows = []
+    for number, line in enumerate(text_files.read(path).split("\n"), 1):
+        name, _, caption = (part.strip() for part in line.partition("\t"))
+        if not (name or caption) or (number == 1 and caption and not is_picture(str(folder / name))):
+            continue
+        if not (name and caption):
+            raise InputError(f"{path}, line {number}: write the path of a picture, a tab, and its caption")
+        rows.append((name, caption))
+    names = list(dict.fromkeys(name for name, _ in rows))
+    if not names:
+        raise InputError(f"{path} holds no picture; write a path, a tab and a caption on each line")
+    places, pictures, bad = {}, [], []
+    for name in names:
+        try:
+            picture = open_picture(folder / name, size, channels)
+        except InputError as error:
+            bad.append(str(error))
+            continue
+        places[name] = len(pictures)
+        pictures.append(picture)
+    _check_bad(path, bad, len(names))
+    kept = [(places[name], caption) for name, caption in rows if name in places]
+    return pictures, kept, len(rows) - len(kept)
+
+
+def write_examples(folder: Path, pictures: UInt8[np.ndarray, "n y x c"], captions: Sequence[str]) -> None:
+    """Writes pictures as PNG files, and `captions.tsv` beside them, which `read_table` reads."""
+    image = _pillow()
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [f"{number:02}.png" for number in range(len(pictures))]
+    for name, picture in zip(names, pictures, strict=True):
+        image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(folder / name)
+    lines = (f"{name}\t{caption}\n" for name, caption in zip(names, captions, strict=True))
+    (folder / "captions.tsv").write_text("".join(lines), encoding="utf-8")
+
+
+def _check_bad(path: str, bad: list[str], count: int) -> None:
+    """Names pictures that do not open.
+
+    Raises:
+        InputError: they are more than a tenth of `count`.
+    """
+    if len(bad) > MOST_BAD * count:
+        raise InputError(
+            f"{len(bad)} of the {count} pictures of {path} do not open, more than a tenth; first: {bad[0]}"
+        )
+    for line in bad[:NAMED]:
+        print(f"left out: {line}", file=sys.stderr)
+    if len(bad) > NAMED:
+        print(f"left out: {len(bad) - NAMED} more pictures that do not open", file=sys.stderr)
+
+
+def _square(picture: Any, size: int, channels: int) -> np.ndarray:
+    from PIL import Image, ImageOps
+
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):  # 16 bits
+        picture = Image.fromarray((np.asarray(picture, np.float64) / 257).clip(0, 255).astype(np.uint8))
+    if picture.has_transparency_data:
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
+    picture = picture.convert("L" if channels == 1 else "RGB")
+    grey = 128 if channels == 1 else (128, 128, 128)
+    if picture.size != (size, size):
+        picture = ImageOps.pad(picture, (size, size), Image.Resampling.BILINEAR, color=grey)
+    return np.asarray(picture, np.uint8).reshape(size, size, channels)
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise InputError(f"pictures need Pillow ({error}): pip install 'nlpx[experiments]'") from error
+    return Image

@@ -1,0 +1,123 @@
+"""Questions from a file: SQuAD's JSON (Rajpurkar 2016, arXiv 1606.05250), or a JSON object a line; .gz too."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from nlpx.data import text_files
+from nlpx.errors import InputError
+
+
+class Question(NamedTuple):
+    """A question about a context."""
+
+    context: str
+    question: str
+    answers: tuple[tuple[str, int], ...]
+    """What people answered, each with the character of the context where it begins."""
+    group: str
+    """What its context belongs to (an article); all questions of a group are in one part."""
+    id: str
+
+
+def read(argument: str) -> tuple[list[Question], dict[str, int]]:
+    """The questions of a file, and why and how many were left out.
+
+    A name in .jsonl or .ndjson: an object a line, with `context`, `question` and `answers`, which is a text, a list of
+    texts, or {"text": [...], "answer_start": [...]}; `title` and `id` may be there. Any other: SQuAD's `data` of
+    articles, of `paragraphs`, of `qas`.
+
+    An answer that does not stand where the file says is looked for: the place nearest to it counts. Questions without
+    an answer ("no answer", as SQuAD 2.0 has them) or with none that is in the context ("answer not in its context")
+    are left out.
+
+    Raises:
+        InputError: the file cannot be read, is no such JSON, or holds no question that can be used.
+    """
+    if "," in argument:
+        raise InputError(f"file:{argument} names several files; give one, as file:PATH.json")
+    content = text_files.read(argument)
+    lined = argument.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson"))
+    rows = list(_lines(argument, content) if lined else _squad(argument, content))
+    return usable(f"file:{argument}", rows)
+
+
+def usable(name: str, rows: Sequence[Question]) -> tuple[list[Question], dict[str, int]]:
+    """Those that have an answer in their context, with the place of each answer put right.
+
+    Raises:
+        InputError: there is none.
+    """
+    found, dropped = [], {"no answer": 0, "answer not in its context": 0}
+    for row in rows:
+        answers = {
+            (text.strip(), at)
+            for text, start in row.answers
+            if text.strip() and (at := _place(row.context, text.strip(), start)) >= 0
+        }
+        if answers:
+            ordered = sorted(answers, key=lambda each: (-sum(text == each[0] for text, _ in row.answers), each[1]))
+            found.append(row._replace(answers=tuple(ordered)))
+        else:
+            dropped["answer not in its context" if any(text.strip() for text, _ in row.answers) else "no answer"] += 1
+    dropped = {why: count for why, count in dropped.items() if count}
+    if not found:
+        reasons = ", ".join(f"{count} {why}" for why, count in dropped.items()) or "it is empty"
+        raise InputError(f"{name} holds no question with an answer in its context ({reasons}); give another")
+    return found, dropped
+
+
+def _place(context: str, answer: str, start: int) -> int:
+    """Where an answer stands, nearest to where it is said to; -1 where it does not."""
+    if context.startswith(answer, max(start, 0)):
+        return max(start, 0)
+    places, at = [], context.find(answer)
+    while at >= 0:
+        places.append(at)
+        at = context.find(answer, at + 1)
+    return min(places, key=lambda place: abs(place - start), default=-1)
+
+
+def _squad(path: str, content: str) -> Iterator[Question]:
+    try:
+        payload = json.loads(content)
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON ({error}); give SQuAD's JSON, or name it .jsonl") from error
+    try:
+        for number, article in enumerate(payload["data"]):
+            for paragraph in article["paragraphs"]:
+                for asked in paragraph["qas"]:
+                    yield _question(paragraph["context"], asked, str(article.get("title", number)))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f'{path} is not SQuAD\'s JSON ({_named(error)}): give {{"data": [{{"title", "paragraphs": [{{"context", '
+            '"qas": [{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}'
+        ) from error
+
+
+def _question(context: str, asked: dict[str, Any], group: str) -> Question:
+    answers = tuple((str(each["text"]), int(each.get("answer_start", 0))) for each in asked.get("answers", ()))
+    return Question(str(context), str(asked["question"]), answers, group, str(asked.get("id", "")))
+
+
+def _lines(path: str, content: str) -> Iterator[Question]:
+    for number, line in enumerate(content.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            answers = row["answers"] if "answers" in row else row["answer"]
+            if isinstance(answers, dict):
+                starts = answers.get("answer_start") or [0] * len(answers["text"])
+                pairs = [{"text": text, "answer_start": at} for text, at in zip(answers["text"], starts, strict=True)]
+            else:
+                pairs = [{"text": text} for text in ([answers] if isinstance(answers, str) else answers)]
+            yield _question(row["context"], {**row, "answers": pairs}, str(row.get("title", row["context"])))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f'{path}, line {number}: {_named(error)}; give {{"context": ..., "question": ..., "answers": [...]}}'
+            ) from error
+
+
+def _named(error: Exception) -> str:
+    return f"no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)

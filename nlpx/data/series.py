@@ -1,0 +1,319 @@
+"""Series of numbers at regular dates from one SPEC, cut in time into training, validation and test.
+
+Letters of the shapes: n steps of the series, v variables, c features of the calendar, t steps of a history, h of a
+horizon. Numbers are float64, and those of windows float32.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from nlpx.data import series_files
+from nlpx.data.calendar import Step, calendar_features, find_step, season_slots, slot_means
+from nlpx.data.series_files import Table
+from nlpx.data.splits import check_fraction
+from nlpx.errors import InputError, unknown_source
+
+Missing = Literal["refuse", "carry"]
+CARRY = "choose missing 'carry', by which the value before stands in"
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """Variables at regular dates.
+
+    Attributes:
+        names: of the variables.
+        dates: datetime64[s], a step apart.
+        values: in the data's own units, all finite.
+        known: False where a value was missing and the one before it stands in.
+        step: the distance of the dates.
+        unit: of all variables; "" where it is not known.
+        name: the SPEC it came from.
+        sha256: hexadecimal digest of dates, names and values, to tell two runs on different data apart.
+        dropped: what was left out or stands in for what is missing -> how many.
+    """
+
+    names: tuple[str, ...]
+    dates: np.ndarray
+    values: Float[np.ndarray, "n v"]
+    known: Bool[np.ndarray, "n v"]
+    step: Step
+    unit: str
+    name: str
+    sha256: str
+    dropped: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.dates)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scaling:
+    """How a series becomes the numbers of a model, all of it fitted on the training part.
+
+    Attributes:
+        names: of the variables.
+        step: months, seconds and whether at the end of the month, as `Step`.
+        season: (1 + c, v), least squares of each variable on one and the calendar: its season's mean.
+        scale: (v,), the standard deviation of what is left of a variable without its season's mean.
+        climatology: slot of the season -> (v,), the mean in it.
+        unit: as `Series`.
+    """
+
+    names: tuple[str, ...]
+    step: Step
+    season: tuple[tuple[float, ...], ...]
+    scale: tuple[float, ...]
+    climatology: Mapping[int, tuple[float, ...]]
+    unit: str
+
+    @property
+    def features(self) -> int:
+        """c."""
+        return len(self.season) - 1
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, as JSON values."""
+        climatology = {str(slot): means for slot, means in self.climatology.items()}
+        return {**dataclasses.asdict(self), "climatology": climatology}
+
+    @staticmethod
+    def from_json(about: Mapping[str, Any]) -> "Scaling":
+        """The inverse of `to_json`, also after it was written and read."""
+        climatology = {int(slot): tuple(means) for slot, means in about["climatology"].items()}
+        season = tuple(tuple(row) for row in about["season"])
+        sequences = {"names": tuple(about["names"]), "scale": tuple(about["scale"])}
+        return Scaling(
+            step=Step(**about["step"]), season=season, climatology=climatology, unit=about["unit"], **sequences
+        )
+
+    def calendar(self, dates: np.ndarray) -> Float[np.ndarray, "n c"]:
+        """What the calendar says of dates."""
+        return calendar_features(dates, self.step.cycles)
+
+    def season_mean(self, dates: np.ndarray) -> Float[np.ndarray, "n v"]:
+        """The season's mean, in the data's units."""
+        calendar = self.calendar(dates)
+        return np.concatenate([np.ones((len(dates), 1)), calendar], axis=1) @ np.array(self.season)
+
+    def slot_mean(self, dates: np.ndarray) -> Float[np.ndarray, "n v"]:
+        """Climatology: the training part's mean in the slot of each date; where it has none, the season's mean."""
+        found = self.season_mean(dates)
+        for row, slot in enumerate(season_slots(dates, self.step)):
+            found[row] = self.climatology.get(int(slot), found[row])
+        return found
+
+    def inputs(self, series: Series) -> Float[np.ndarray, "n f"]:
+        """float32 (n, v + c): variables without their season's mean, by their scale; then the calendar."""
+        scaled = (series.values - self.season_mean(series.dates)) / self.scale
+        return np.concatenate([scaled, self.calendar(series.dates)], axis=1).astype(np.float32)
+
+    def windows(self, series: Series, history: int, horizon: int, start: int, stop: int) -> dict[str, np.ndarray]:
+        """Every window whose horizon lies in steps `start` to `stop`, as plain columns that are cut when read.
+
+        Returns:
+            `history` (w, t, v + c): rows of `inputs`. `future` (w, h, v): the variables in the horizon, scaled alike.
+            `known` (w, h, v): as `Series`.
+        """
+        inputs = self.inputs(series)
+        first = max(0, start - history)
+
+        def view(array: np.ndarray, size: int, begin: int) -> np.ndarray:
+            return np.lib.stride_tricks.sliding_window_view(array[begin:stop], size, axis=0).swapaxes(1, 2)
+
+        future, known = (view(each, horizon, first + history) for each in (inputs[:, : len(self.names)], series.known))
+        return {"history": view(inputs, history, first)[: len(future)], "future": future, "known": known}
+
+
+def load_series(spec: str, *, missing: Missing = "refuse", scaling: Scaling | None = None) -> Series:
+    """Reads a series.
+
+    Args:
+        spec: `elnino` (built in: sea-surface temperature off Peru, 1950 to 2010, monthly), or `file:PATH` or
+            `file:PATH:DATE,VALUE[,VALUE...]` (see `series_files.read`).
+        missing: what becomes of steps that a file lacks and of cells without a value: they are refused, or the value
+            before stands in for them ("carry"), which looks at nothing later. It is then in no target.
+        scaling: of a model that shall read it: its variables are read, and no others.
+
+    Raises:
+        InputError: the source is unknown or cannot be read; dates in disorder, doubled or at irregular distances;
+            missing values, unless they are carried; none in the first row that could be; a series
+            that does not fit the scaling.
+    """
+    source, _, argument = spec.partition(":")
+    if spec == "elnino":
+        return _fitting(regular(_elnino(), spec, missing, unit="°C"), scaling)
+    if source == "elnino":
+        raise InputError(f"elnino takes no argument, but {spec} gives {argument!r}; write elnino")
+    if source == "file":
+        table = series_files.read(argument, scaling and scaling.names)
+        return _fitting(regular(table, spec, missing), scaling)
+    raise unknown_source("source of series", spec, ("elnino", "file"))
+
+
+def read_series(path: str, content: str, scaling: Scaling, *, missing: Missing = "refuse") -> Series:
+    """The series of a CSV text for a model. `path` is what errors call it; all else as `load_series`."""
+    return _fitting(regular(series_files.parse(path, content, names=scaling.names), path, missing), scaling)
+
+
+def _fitting(series: Series, scaling: Scaling | None) -> Series:
+    """The variables of the scaling, in its order."""
+    if scaling is None:
+        return series
+    if lacking := [name for name in scaling.names if name not in series.names]:
+        raise InputError(
+            f"{series.name} has no column {lacking[0]!r}, which the model reads; it has {', '.join(series.names)}"
+        )
+    if series.step != scaling.step:
+        raise InputError(
+            f"{series.name} has steps of {series.step}, but the model was trained on steps of {scaling.step}"
+        )
+    at = [series.names.index(name) for name in scaling.names]
+    return dataclasses.replace(series, names=scaling.names, values=series.values[:, at], known=series.known[:, at])
+
+
+def cut_in_time(
+    series: Series, *, history: int, horizon: int, validation_fraction: float, test_fraction: float
+) -> dict[str, tuple[int, int]]:
+    """The first and one past the last step of training, validation and test, one after the other.
+
+    Raises:
+        InputError: fractions outside (0, 1) or that leave nothing to train on; a part too short: training for a history
+            and a horizon, the others for a horizon (their first histories lie in the part before).
+    """
+    check_fraction(validation_fraction)
+    if not 0 < test_fraction < 1 or validation_fraction + test_fraction >= 1:
+        raise InputError(
+            f"validation_fraction {validation_fraction} and test_fraction {test_fraction} leave nothing to train on: "
+            "both must be above 0, and their sum below 1"
+        )
+    test = len(series) - round(test_fraction * len(series))
+    validation = test - round(validation_fraction * len(series))
+    parts = {"train": (0, validation), "validation": (validation, test), "test": (test, len(series))}
+    for part, (start, stop) in parts.items():
+        needed, what = horizon, f"horizon {horizon}"
+        if part == "train":
+            needed, what = history + horizon, f"history {history} and {what}"
+        if stop - start < needed:
+            raise InputError(
+                f"the {part} part of {series.name} has {stop - start} of its {len(series)} steps, but {what} need "
+                f"{needed}: give a longer series, a larger part, or less history or horizon"
+            )
+    return parts
+
+
+def fit_scaling(series: Series, steps: int) -> Scaling:
+    """Season's means, scales and climatology of the first so many steps.
+
+    Raises:
+        InputError: a variable that never changes there, or is never known.
+    """
+    dates, values, known = series.dates[:steps], series.values[:steps], series.known[:steps]
+    design = np.concatenate([np.ones((steps, 1)), calendar_features(dates, series.step.cycles)], axis=1)
+    season, scale = [], []
+    for name, column, there in zip(series.names, values.T, known.T, strict=True):
+        weights = np.linalg.lstsq(design[there], column[there], rcond=None)[0]
+        spread = float(np.std(column[there] - design[there] @ weights)) if there.any() else 0.0
+        if not there.any() or np.ptp(column[there]) == 0:
+            raise InputError(f"{series.name}, column {name!r} never changes in the training part: leave it out")
+        season.append(weights)
+        # Where the calendar says all, what is left is rounding.
+        scale.append(max(spread, 1e-3 * float(np.std(column[there]))))
+    means = slot_means(season_slots(dates, series.step), values, known)
+    return Scaling(
+        names=series.names,
+        step=series.step,
+        season=tuple(map(tuple, np.array(season).T.tolist())),
+        scale=tuple(scale),
+        climatology={slot: tuple(each) for slot, each in means.items()},
+        unit=series.unit,
+    )
+
+
+def _elnino() -> Table:
+    try:
+        from statsmodels.datasets import elnino
+    except ImportError as error:
+        raise InputError("elnino needs the package statsmodels: pip install 'nlpx[experiments]'") from error
+    table = elnino.load_pandas().data.to_numpy(np.float64)
+    years, values = table[:, 0].astype(int), table[:, 1:]
+    dates = (years[:, None] - 1970) * 12 + np.arange(12)
+    months = dates.reshape(-1).astype("M8[M]").astype("M8[s]")
+    return Table("elnino", ("temperature",), months, values.reshape(-1, 1), np.repeat(np.arange(len(years)), 12), ())
+
+
+def regular(table: Table, name: str, missing: Missing = "refuse", *, unit: str = "") -> Series:
+    """A table at regular dates, with whatever is missing refused or carried. Errors: as `load_series`."""
+    if len(table.dates) < 3:
+        raise InputError(f"{table.path} has {len(table.dates)} rows of data; a series needs at least 3")
+    step, places = _places(table, missing)
+    dates = np.concatenate([table.dates[:1], step.after(table.dates[0], int(places[-1]))])
+    values = np.full((len(dates), len(table.names)), np.nan)
+    values[places] = table.values
+    known = ~np.isnan(values)
+    if missing == "refuse" and (empty := np.argwhere(np.isnan(table.values))).size:
+        count = f"{len(empty)} cells lack one" if len(empty) > 1 else "the only such cell"
+        raise InputError(f"{_cell(table, *empty[0])}: no value ({count}); fill it in, or {CARRY}")
+    if not known[0].all():
+        raise InputError(f"{_cell(table, 0, int(known[0].argmin()))}: no value in the first row; begin later")
+    last = np.maximum.accumulate(np.where(known, np.arange(len(dates))[:, None], 0), axis=0)
+    values = np.take_along_axis(values, last, axis=0)
+    dropped = {f"column without numbers: {each}": 1 for each in table.left_out}
+    if count := int((~known).sum()):
+        dropped["values missing, the one before stands in"] = count
+    digest = hashlib.sha256(repr((table.names, dates.tolist())).encode())
+    digest.update(values.tobytes() + known.tobytes())
+    return Series(table.names, dates, values, known, step, unit, name, digest.hexdigest(), dropped)
+
+
+def _cell(table: Table, row: Any, column: Any) -> str:
+    return f"{table.path}, line {table.lines[row]}, column {table.names[column]!r}"
+
+
+def _places(table: Table, missing: Missing) -> tuple[Step, Int[np.ndarray, "n"]]:
+    """The step of a table's dates, and where each row stands in the regular series, from 0 on."""
+
+    def pair(row: Any) -> tuple[str, str, str]:
+        return f"{table.path}, line {table.lines[row + 1]}", *written_dates(table.dates[row : row + 2])
+
+    for row in np.flatnonzero(np.diff(table.dates) <= np.timedelta64(0, "s")):
+        where, before, date = pair(row)
+        what = "stands there twice" if before == date else f"stands after {before}"
+        raise InputError(f"{where}: {date} {what}; give each date once, in order")
+    step = find_step(table.dates)
+    apart = np.round(step.between(table.dates[:-1], table.dates[1:])).astype(np.int64)
+    places = np.concatenate([[0], np.cumsum(apart)])
+    # Half of the steps missing is no gap any more.
+    regular = apart.min() > 0 and places[-1] <= 2 * len(places)
+    expected = (
+        np.concatenate([table.dates[:1], step.after(table.dates[0], int(places[-1]))])[places] if regular else None
+    )
+    for row in range(len(apart)) if expected is None else np.flatnonzero(expected[1:] != table.dates[1:]):
+        if expected is None and apart[row] == 1:
+            continue
+        where, before, date = pair(row)
+        raise InputError(
+            f"{where}: {date} follows {before}, but most dates are {step} apart; dates have to be regular: "
+            "resample the series first"
+        )
+    if missing == "refuse" and (gaps := np.flatnonzero(apart > 1)).size:
+        where, before, date = pair(gaps[0])
+        lacking = places[-1] + 1 - len(places)
+        raise InputError(
+            f"{where}: {date} follows {before}, where steps are {step} apart ({lacking} missing in all); add the rows, "
+            f"or {CARRY}"
+        )
+    return step, places
+
+
+def written_dates(dates: np.ndarray) -> list[str]:
+    """As ISO 8601: days where all stand at midnight, else with minutes or seconds."""
+    for unit in ("D", "m"):
+        if (dates.astype(f"M8[{unit}]").astype("M8[s]") == dates).all():
+            return np.datetime_as_string(dates, unit=unit).tolist()
+    return np.datetime_as_string(dates, unit="s").tolist()

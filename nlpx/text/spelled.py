@@ -1,0 +1,116 @@
+"""Words with their characters, for models that look at both; and the words of plain text."""
+
+import collections
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int32
+from numpy.typing import ArrayLike
+
+from nlpx.text.tokenizer import Tokenizer, checked_ids
+
+_DIGIT = re.compile(r"\d")
+_WORD = re.compile(
+    r"""https?://\S+ | [@\#]\w+                     # as in tweets
+    | \d+(?:[.,:/-]\d+)*(?!\w)                     # 1,234.50 10:30 2021-05-03
+    | [A-Z]{3}(?=\d)                              # CHF30
+    | (?:[^\W\d_]\.){2,} | (?:St|Dr|Mr|Mrs|Ms)\.   # U.S.
+    | [^\W\d_]+?(?=n['’]t\b) | n['’]t\b            # do n't
+    | ['’](?:s|m|d|re|ve|ll)\b                      # it 's
+    | \w+(?:[-'’](?!(?:s|m|d|re|ve|ll)\b)\w+)*      # Guinea-Bissau, O'Brien, 3rd
+    | \.\.\. | \S""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def split_sentence(text: str) -> list[tuple[int, int]]:
+    """Where the words of an English sentence begin and end, punctuation apart, much as CoNLL's corpora have them: dates
+    and amounts in figures stay whole, currency signs and the 's and n't of a word stand alone."""
+    return [match.span() for match in _WORD.finditer(text)]
+
+
+class SpelledWordTokenizer(Tokenizer):
+    """One id a word, and one a character of each. Words are what stands between single plain spaces.
+
+    Words are looked up in lower case with every digit as 0; characters as they are. Words outside the vocabulary are
+    id 0. Of characters 0 is what fills a word up, and 1 one outside the vocabulary. A word longer than `longest` is
+    spelled by its first and its last characters.
+
+    Arguments:
+        words: the vocabulary, in the order of the ids from 1 on.
+        characters: the vocabulary of characters, in the order of the ids from 2 on.
+        longest: the most characters of a word.
+            Raises ValueError where words or characters are not distinct.
+    """
+
+    kind = "spelled"
+    unspellable = (0,)
+
+    def __init__(self, words: Iterable[str], characters: str, longest: int = 20):
+        self.words, self.characters, self.longest = ("<unk>", *words), characters, longest
+        self._ids = {word: index for index, word in enumerate(self.words)}
+        self._places = {character: index for index, character in enumerate(characters, 2)}
+        if len(self._ids) != len(self.words) or len(self._places) != len(characters):
+            raise ValueError("words and characters of a vocabulary must be distinct")
+
+    @classmethod
+    def train(cls, text: str, *, vocab_size: int, min_count: int) -> "SpelledWordTokenizer":
+        """The most frequent words of `text` (ties in alphabetical order) and all its characters.
+
+        Arguments:
+            text: words between single plain spaces, a sentence a line.
+            vocab_size: most entries, the unknown word among them.
+            min_count: a word seen less often is unknown, so that a model learns what to do with one.
+        """
+        counts = collections.Counter(map(normal_form, text.replace("\n", " ").split(" ")))
+        kept = sorted((w for w, count in counts.items() if w and count >= min_count), key=lambda w: (-counts[w], w))
+        return cls(kept[: vocab_size - 1], "".join(sorted(set(text) - {" ", "\n"})))
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.words)
+
+    @property
+    def character_count(self) -> int:
+        """Distinct ids of characters."""
+        return len(self.characters) + 2
+
+    def encode(self, text: str) -> Int32[np.ndarray, "t"]:
+        words = text.split(" ") if text else []
+        return np.fromiter((self._ids.get(normal_form(word), 0) for word in words), np.int32, len(words))
+
+    def spell(self, text: str) -> Int32[np.ndarray, "t c"]:
+        """The characters of each word of `text`; c is `longest`."""
+        words = text.split(" ") if text else []
+        ids = np.zeros((len(words), self.longest), np.int32)
+        for row, word in zip(ids, words, strict=True):
+            if len(word) > self.longest:
+                head = self.longest // 2
+                word = word[:head] + word[head - self.longest :]
+            row[: len(word)] = [self._places.get(character, 1) for character in word]
+        return ids
+
+    def decode(self, ids: ArrayLike) -> str:
+        return " ".join(self.words[index] for index in checked_ids(ids, self.vocab_size))
+
+    def unknown_words(self, text: str) -> list[str]:
+        return list(dict.fromkeys(word for word in text.split(" ") if word and normal_form(word) not in self._ids))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "words": list(self.words[1:]),
+            "characters": self.characters,
+            "longest": self.longest,
+        }
+
+    @classmethod
+    def from_json(cls, payload: dict[str, Any]) -> "SpelledWordTokenizer":
+        return cls(payload["words"], payload["characters"], payload["longest"])
+
+
+def normal_form(word: str) -> str:
+    """As the vocabulary has it: in lower case, digits as 0."""
+    return _DIGIT.sub("0", word.lower())
