@@ -116,4 +116,9 @@ for|with visitors|workers|doctors from {country}
 and on {date} in {country}
 for {money} in {country}
 , wrote|told|sent {name}
+; {name} was|is there|late|angry
+; {money} is|was enough
+: {name} has seen|heard it
+( {name} was|is away|ill )
+- not {money} , as {name} thought
 """

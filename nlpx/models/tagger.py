@@ -121,7 +121,8 @@ class Tagger(nn.Module):
         self.position = make_positions(config, self.max_length, self.param_dtype)
         causal = config.recurrent and not both
         self.backbone = Backbone(config, self.position, causal=causal, param_dtype=self.param_dtype)
-        self.word_dropout, self.output_dropout = Dropout(config.word_dropout), Dropout(config.dropout)
+        self.word_dropout, self.letter_dropout = Dropout(config.word_dropout), Dropout(config.word_dropout)
+        self.output_dropout = Dropout(config.dropout)
         self.head = nn.Dense(len(self.tags), **types)
         if config.crf:
             zeros, c = nn.initializers.zeros, len(self.tags)
@@ -148,10 +149,10 @@ class Tagger(nn.Module):
         """
         if spelling.shape[:2] != words.shape:
             raise InputError(f"spelling has the shape {spelling.shape} and needs {(*words.shape, 'characters')}")
-        known = self.word_dropout(jnp.ones(words.shape), dropout_keys) > 0
-        x = self.embedding(jnp.where(known, words, 0))
+        seen = jnp.ones(words.shape)
+        x = self.embedding(jnp.where(self.word_dropout(seen, dropout_keys) > 0, words, 0))
         if self.config.characters != "none":
-            x = x + self.spelling(spelling)
+            x = x + ops.keep_real(self.letter_dropout(seen, dropout_keys) > 0, self.spelling(spelling))
         x, _ = self.backbone(x, mask=mask, dropout_keys=dropout_keys)
         emissions = self.head(self.output_dropout(x, dropout_keys))
         if not self.config.crf:

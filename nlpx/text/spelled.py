@@ -15,7 +15,7 @@ _DIGIT = re.compile(r"\d")
 _WORD = re.compile(
     r"""https?://\S+ | [@\#]\w+                     # as in tweets
     | \d+(?:[.,:/-]\d+)*(?!\w)                     # 1,234.50 10:30 2021-05-03
-    | [A-Z]{3}(?=\d)                              # CHF30
+    | (?-i:[A-Z]{3})(?=\d)                        # CHF30
     | (?:[^\W\d_]\.){2,} | (?:St|Dr|Mr|Mrs|Ms)\.   # U.S.
     | [^\W\d_]+?(?=n['’]t\b) | n['’]t\b            # do n't
     | ['’](?:s|m|d|re|ve|ll)\b                      # it 's
