@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from experiments import cli
-from nlpx.config import ForecasterConfig, PredictConfig, SeriesConfig, TrainConfig
+from nlpx.config import ForecasterConfig, PredictConfig, SeriesConfig, TrainConfig, setting
 
 TRAIN = {"steps": 300, "batch_size": 64, "learning_rate": 2e-3, "weight_decay": 0.3, "eval_every": 25}
 
@@ -22,7 +22,7 @@ TRAIN = {"steps": 300, "batch_size": 64, "learning_rate": 2e-3, "weight_decay": 
 class ForecastConfig(PredictConfig):
     """Prediction"""
 
-    predict: str | None = None
+    predict: str | None = setting(None, training=False)
     """Train nothing: forecast with the model in --workdir what follows the last row of this CSV file (FILE or
     file:FILE:DATE,VALUE), or (-) of standard input."""
 

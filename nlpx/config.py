@@ -229,7 +229,8 @@ class ForecasterConfig(BackboneConfig):
         """A `Forecaster` of the variables of a scaling, which reads and forecasts so many steps."""
         from nlpx.models import Forecaster
 
-        return Forecaster(self, len(scaling["names"]), features, history, horizon, scaling)
+        names, start = scaling["names"], tuple(scaling["autocorrelation"])
+        return Forecaster(self, len(names), features, history, horizon, start, scaling)
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ class Scaling:
         step: months, seconds and whether at the end of the month, as `Step`.
         season: (1 + c, v), least squares of each variable on one and the calendar: its season's mean.
         scale: (v,), the standard deviation of what is left of a variable without its season's mean.
+        autocorrelation: (v,), of that from one step to the next, 0 to 1.
         climatology: slot of the season -> (v,), the mean in it.
         unit: as `Series`.
     """
@@ -69,6 +70,7 @@ class Scaling:
     step: Step
     season: tuple[tuple[float, ...], ...]
     scale: tuple[float, ...]
+    autocorrelation: tuple[float, ...]
     climatology: Mapping[int, tuple[float, ...]]
     unit: str
 
@@ -87,7 +89,7 @@ class Scaling:
         """The inverse of `to_json`, also after it was written and read."""
         climatology = {int(slot): tuple(means) for slot, means in about["climatology"].items()}
         season = tuple(tuple(row) for row in about["season"])
-        sequences = {"names": tuple(about["names"]), "scale": tuple(about["scale"])}
+        sequences = {name: tuple(about[name]) for name in ("names", "scale", "autocorrelation")}
         return Scaling(
             step=Step(**about["step"]), season=season, climatology=climatology, unit=about["unit"], **sequences
         )
@@ -215,21 +217,24 @@ def fit_scaling(series: Series, steps: int) -> Scaling:
     """
     dates, values, known = series.dates[:steps], series.values[:steps], series.known[:steps]
     design = np.concatenate([np.ones((steps, 1)), calendar_features(dates, series.step.cycles)], axis=1)
-    season, scale = [], []
+    season, scale, autocorrelation = [], [], []
     for name, column, there in zip(series.names, values.T, known.T, strict=True):
         weights = np.linalg.lstsq(design[there], column[there], rcond=None)[0]
-        spread = float(np.std(column[there] - design[there] @ weights)) if there.any() else 0.0
+        left = np.where(there, column - design @ weights, 0.0)
         if not there.any() or np.ptp(column[there]) == 0:
             raise InputError(f"{series.name}, column {name!r} never changes in the training part: leave it out")
         season.append(weights)
         # Where the calendar says all, what is left is rounding.
-        scale.append(max(spread, 1e-3 * float(np.std(column[there]))))
+        scale.append(max(float(np.std(left[there])), 1e-3 * float(np.std(column[there]))))
+        pairs = left[1:] * left[:-1] * (there[1:] & there[:-1])
+        autocorrelation.append(float(np.clip(pairs.sum() / np.square(left[:-1]).sum(), 0, 0.999)))
     means = slot_means(season_slots(dates, series.step), values, known)
     return Scaling(
         names=series.names,
         step=series.step,
         season=tuple(map(tuple, np.array(season).T.tolist())),
         scale=tuple(scale),
+        autocorrelation=tuple(autocorrelation),
         climatology={slot: tuple(each) for slot, each in means.items()},
         unit=series.unit,
     )

@@ -19,7 +19,8 @@ class Forecaster(nn.Module):
 
     All at once, since a forecast fed back step by step adds up its errors (direct against recursive forecasts:
     Taieb 2012, arXiv 1108.3259). The last step goes around the backbone, as in LSTNet (arXiv 1703.07015): what a
-    linear autoregression says of it need not be learned by a recurrence. Quantiles are sorted, so that none crosses
+    linear autoregression says of it need not be learned by a recurrence. With it the model begins as an autoregression of
+    order one around the season's mean, whose quantiles are those of a normal distribution. Quantiles are sorted, so that none crosses
     another; that never makes them worse (Chernozhukov 2010, doi 10.3982/ECTA7880).
 
     Attributes:
@@ -28,6 +29,7 @@ class Forecaster(nn.Module):
       features: of a step in all.
       history: steps it reads; learned positions there are.
       horizon: steps it forecasts.
+      autocorrelation: (v,), of each variable from one step to the next, with which the model begins.
       scaling: how a series becomes its numbers (`nlpx.data.Scaling`), noted here so that a finished run can read
         series. The module does not look at it.
     """
@@ -37,6 +39,7 @@ class Forecaster(nn.Module):
     features: int
     history: int
     horizon: int
+    autocorrelation: tuple[float, ...]
     scaling: Any = None
     param_dtype: Any = jnp.float32
 
@@ -50,11 +53,24 @@ class Forecaster(nn.Module):
         self.position = make_positions(config, self.history, self.param_dtype)
         self.backbone = Backbone(config, self.position, param_dtype=self.param_dtype)
         self.output_dropout = Dropout(config.dropout)
-        # It begins with the season's mean and the quantiles of a normal distribution around it.
-        outputs = self.horizon * self.targets
-        normal = jnp.tile(jax.scipy.special.ndtri(jnp.asarray(config.levels)), outputs)
-        begin = {"kernel_init": nn.initializers.zeros, "bias_init": lambda key, shape, dtype: normal.astype(dtype)}
-        self.head = nn.Dense(outputs * len(config.levels), **begin, **types)
+        begin = {"kernel_init": self._first_kernel, "bias_init": self._first_bias}
+        self.head = nn.Dense(self.horizon * self.targets * len(config.levels), **begin, **types)
+
+    @property
+    def _decay(self) -> Array:
+        """(h, v): how much of a variable's deviation is left after each step, if it is an autoregression of order 1."""
+        return jnp.asarray(self.autocorrelation) ** jnp.arange(1, self.horizon + 1)[:, None]
+
+    def _first_kernel(self, key: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+        """Nothing from the backbone; of the last step each variable's own value, decayed."""
+        own = jnp.eye(self.targets)[:, None, :, None] * self._decay[..., None]
+        around = jnp.broadcast_to(own, (*own.shape[:3], len(self.config.levels))).reshape(self.targets, -1)
+        return jnp.zeros(shape, dtype).at[self.config.width : self.config.width + self.targets].set(around)
+
+    def _first_bias(self, key: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+        """The quantiles of a normal distribution, the wider the more has decayed."""
+        normal = jax.scipy.special.ndtri(jnp.asarray(self.config.levels))
+        return (jnp.sqrt(1 - self._decay**2)[..., None] * normal).reshape(shape).astype(dtype)
 
     def __call__(self, x: Float[Array, "b t f"], *, dropout_keys: RowKeys | None = None) -> Float[Array, "b h v q"]:
         """The quantiles of each variable at each step of the horizon, from low to high.

@@ -2,6 +2,7 @@ import io
 import json
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -69,7 +70,7 @@ def test_the_test_figures_are_those_of_the_files_alone(run, data):
     inputs = np.concatenate([(values - season) / scaling.scale, scaling.calendar(dates)], axis=1).astype(np.float32)
     starts = np.arange(320, COUNT - 2)  # the first step that is forecast
     ahead = starts[:, None] + np.arange(3)
-    quantiles = np.asarray(trained.apply(inputs[starts[:, None] - 8 + np.arange(8)]))
+    quantiles = np.asarray(trained.apply(jnp.asarray(inputs[starts[:, None] - 8 + np.arange(8)])))
     median = quantiles[..., trained.model.config.levels.index(0.5)] * np.array(scaling.scale) + season[ahead]
     for at, name in enumerate(("up", "down")):
         found = test["variables"][name]["errors"]["model"]
@@ -133,7 +134,7 @@ def test_a_file_that_does_not_fit_the_model_is_named(run, command, tmp_path, mon
     [
         (rows().replace("2020-01-05,", "2020-01-05,warm"), [], "x.csv, line 6, column 'up'"),
         (rows().replace("2020-01-05,", "2020-01-05,,"), [], "line 6: 5 columns, but 4 in the first row"),
-        (rows().replace("2020-01-05", "2020-02-05"), [], "x.csv, line 6: 2020-02-05"),
+        (rows().replace("2020-01-05", "2020-01-04T12:00"), [], "x.csv, line 6: 2020-01-04T12:00"),
         (rows().replace("mild\n2020-01-05", "mild\n2020-01-04"), [], "x.csv, line 6: 2020-01-04 stands there twice"),
         (rows(), ["--horizon=41"], "the validation part of file:x.csv has 40 of its 400 steps, but horizon 41 need 41"),
         (rows(), ["--history=278"], "the train part of file:x.csv has 280 of its 400 steps"),
