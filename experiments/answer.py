@@ -26,7 +26,8 @@ class QuestionsConfig(ExamplesConfig):
     """Data"""
 
     data: str = "cldr-facts"
-    """cldr-facts (built in), or file:PATH (SQuAD's .json; .jsonl with context, question and answers on each line)."""
+    """cldr-facts (built in), file:PATH (SQuAD's .json, or .jsonl with context, question and answers on each line), or
+    tfds:NAME[/CONFIG], as squad/v1.1."""
     max_length: int = setting(384, "[8, inf)")
     """Tokens that are read at once: a question, a separator, and a window of its context."""
     question_length: int = setting(64, "[1, inf)")
@@ -70,13 +71,14 @@ def run(config: Config) -> dict[str, Any]:
     model = run.build(vocab_size=tokenizer.vocab_size, max_length=given.max_length)
     sizes = {name: getattr(given, name) for name in ("max_length", "question_length", "stride", "lowercase")}
     encode, columns = data.PassageEncoder(tokenizer, **sizes), {}
+    amounts = {"test": len(asked.test)}
     for part, windows in (("train", given.too_long == "cut"), ("validation", True)):
         passages = encode(getattr(asked, part), windows=windows)
         columns[part] = {**passages.columns, **passages.targets(getattr(asked, part))}
         run.note({part: passages.dropped})
+        amounts[part] = len(set(passages.question.tolist()))
     engine = Engine(QuestionAnswering(model, given.label_smoothing), options)
     batches, evaluation = run.bucketed(engine, columns["train"], columns["validation"], given.buckets)
-    amounts = {part: len(getattr(asked, part)) for part in ("train", "validation", "test")}
     summary = run.train(engine, batches=batches, evaluation=evaluation, amounts=amounts)
     answerer = predict.Answerer(trained := run.trained(), longest=config.use.longest_answer)
     test = predict.test_answers(answerer, asked.test, run.workdir)

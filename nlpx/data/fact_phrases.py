@@ -105,7 +105,7 @@ PHRASES = {
             "In {x}, which time do clocks show?",
         ),
         ("Which is the time zone of {x}?", "In {x}, what do clocks show?"),
-        ("To which time zone does {x} belong?", "What do the clocks of {x} show?", "In what time zone is {x}?"),
+        ("To which time zone do clocks in {x} belong?", "What do the clocks of {x} show?", "In what time zone is {x}?"),
     ),
     "country code": Phrases(
         (
@@ -143,7 +143,7 @@ PHRASES = {
         ("Which is the {y} name of {x}?", "In {y}, how is {x} called?"),
         (
             "In {y}, what is {x} called?",
-            "What name do speakers of {y} have for {x}?",
+            "What name do speakers of {y} call {x} by?",
             "How is {x} called in {y}?",
         ),
     ),
@@ -183,7 +183,7 @@ PHRASES = {
         (
             "What script do writers of {x} use?",
             "Which script is used for {x}?",
-            "In which script do writers of {x} write?",
+            "What is the script used for {x}?",
         ),
     ),
     "language code": Phrases(

@@ -121,7 +121,7 @@ def _load(spec: str, lowercase: bool, seed: int) -> tuple[dict[str, list[Pair]],
     raise unknown_source("source of pairs", spec, ("cldr", "file", "tfds"))
 
 
-def own_parts(splits: Parts) -> Parts:
+def own_parts(splits: dict[str, list[Any]]) -> dict[str, list[Any]]:
     """The splits of a set by the names used here: "train" always, "validation" and "test" where the set has them."""
     if "train" not in splits:
         return {"train": [pair for pairs in splits.values() for pair in pairs]}

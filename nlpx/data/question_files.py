@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from nlpx.data import text_files
+from nlpx.data import text_files, tfds_text
 from nlpx.errors import InputError
 
 
@@ -40,6 +40,35 @@ def read(argument: str) -> tuple[list[Question], dict[str, int]]:
     lined = argument.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson"))
     rows = list(_lines(argument, content) if lined else _squad(argument, content))
     return usable(f"file:{argument}", rows)
+
+
+def read_tfds(argument: str) -> dict[str, list[Question]]:
+    """The questions of a set of TensorFlow Datasets, by split; it has the features `context`, `question` and `answers`
+    (of `text` and `answer_start`), as squad/v1.1 has.
+
+    Raises:
+        InputError: as `tfds_text.read`; the set has other features.
+    """
+    names: list[str] = []
+
+    def choose(builder: Any) -> tuple[str, ...]:
+        there = set(builder.info.features)
+        if lacking := sorted({"context", "question", "answers"} - there):
+            raise InputError(f"tfds:{argument} has no feature {lacking[0]!r}; choose a set like squad/v1.1")
+        names[:] = ["context", "question", "answers", *(name for name in ("title", "id") if name in there)]
+        return tuple(names)
+
+    def convert(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return tfds_text.as_text(value)
+        return tuple(zip(map(tfds_text.as_text, value["text"]), map(int, value["answer_start"]), strict=True))
+
+    def question(about: dict[str, Any]) -> Question:
+        group, name = about.get("title", about["context"]), about.get("id", "")
+        return Question(about["context"], about["question"], about["answers"], group, name)
+
+    splits = tfds_text.read(argument, choose, convert)
+    return {split: [question(dict(zip(names, row, strict=True))) for row in rows] for split, rows in splits.items()}
 
 
 def usable(name: str, rows: Sequence[Question]) -> tuple[list[Question], dict[str, int]]:
@@ -108,7 +137,7 @@ def _lines(path: str, content: str) -> Iterator[Question]:
             row = json.loads(line)
             answers = row["answers"] if "answers" in row else row["answer"]
             if isinstance(answers, dict):
-                starts = answers.get("answer_start") or [0] * len(answers["text"])
+                starts = answers.get("answer_start", [0] * len(answers["text"]))
                 pairs = [{"text": text, "answer_start": at} for text, at in zip(answers["text"], starts, strict=True)]
             else:
                 pairs = [{"text": text} for text in ([answers] if isinstance(answers, str) else answers)]

@@ -6,6 +6,7 @@ import hashlib
 import json
 
 from nlpx.data import facts, question_files
+from nlpx.data.pairs import own_parts
 from nlpx.data.question_files import Question
 from nlpx.errors import InputError, unknown_source
 from nlpx.text import lower, word_spans
@@ -47,7 +48,8 @@ def load_questions(spec: str, *, valid: str | None = None, test: str | None = No
     is in validation or test are left out and counted ("in validation", "in test").
 
     Args:
-        spec: `cldr-facts` (made, nothing to download), or `file:PATH` (see `question_files.read`).
+        spec: `cldr-facts` (made, nothing to download), `file:PATH` (see `question_files.read`), or `tfds:NAME[/CONFIG]`
+            with the set's own splits (see `question_files.read_tfds`).
         valid, test: `file:` as above; takes the place of the source's own part.
         seed: of the questions that are made; those that are read do not depend on it.
 
@@ -111,7 +113,13 @@ def _load(spec: str, seed: int) -> tuple[dict[str, list[Question]], dict[str, in
     if source == "file":
         found, dropped = question_files.read(argument)
         return {"train": found}, dropped
-    raise unknown_source("source of questions", spec, ("cldr-facts", "file"))
+    if source == "tfds":
+        parts, counts = {}, collections.Counter()
+        for part, rows in own_parts(question_files.read_tfds(argument)).items():
+            parts[part], dropped = question_files.usable(f"{spec}, {part}", rows)
+            counts.update(dropped)
+        return parts, dict(counts)
+    raise unknown_source("source of questions", spec, ("cldr-facts", "file", "tfds"))
 
 
 def _hold_out(questions: list[Question], wanted: int) -> tuple[list[Question], list[Question]]:

@@ -42,14 +42,14 @@ def load(argument: str, validation_fraction: float) -> tuple[str, str]:
 
 
 def read(
-    argument: str, choose: Callable[[Any], tuple[str, ...]], value: Callable[[Any], Any] | None = None
+    argument: str, choose: Callable[[Any], tuple[str, ...]], convert: Callable[[Any], Any] | None = None
 ) -> dict[str, list[tuple[Any, ...]]]:
     """The strings of every example, by split; splits without examples are left out.
 
     Arguments:
         argument: NAME[/CONFIG][:VERSION].
         choose: the names of the features to read, given the builder; asked before anything is downloaded.
-        value: what a feature's value becomes, where it is no string.
+        convert: what to make of a feature's value; None makes `as_text` of it.
     Raises InputError as `load`.
     """
     match = _NAME.fullmatch(argument)
@@ -61,9 +61,10 @@ def read(
         features = choose(builder)  # before a download of gigabytes, not after
         _prepare(tfds, argument, builder)
         splits = {
-            name: _rows(builder, argument, name, features, value or _string)
-            for name, info in builder.info.splits.items() if info.num_examples
-        }  # fmt: skip
+            name: _rows(builder, argument, name, features, convert or as_text)
+            for name, info in builder.info.splits.items()
+            if info.num_examples
+        }
     if not splits:
         raise InputError(f"tfds:{argument} holds no example; choose another set")
     return splits
@@ -138,17 +139,18 @@ def _is_string(feature: Any) -> bool:
 
 
 def _rows(
-    builder: Any, argument: str, split: str, features: tuple[str, ...], value: Callable[[Any], Any]
+    builder: Any, argument: str, split: str, features: tuple[str, ...], convert: Callable[[Any], Any]
 ) -> list[tuple[Any, ...]]:
     try:
-        return [tuple(value(example[name]) for name in features) for example in builder.as_data_source(split)]
+        return [tuple(convert(example[name]) for name in features) for example in builder.as_data_source(split)]
     except Exception as error:
         raise InputError(
             f"tfds:{argument} cannot be read: {_line(error)}; delete {builder.data_dir} to prepare it again"
         ) from error
 
 
-def _string(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A string feature's value, which TFDS gives in bytes; those that are no UTF-8 become U+FFFD."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from nlpx.data import load_questions, questions, read_questions
@@ -71,6 +72,38 @@ def test_texts_for_a_tokenizer_have_spaces_between_words_and_marks(write):
         *(f"{each.group} {number} lima" for each in found.test for number in range(2)),
         *(f"q {n} ?" for n in range(3)),
     }
+
+
+def test_a_set_with_its_own_splits(tmp_path, monkeypatch):
+    tfds = pytest.importorskip("tensorflow_datasets")
+
+    class Asked(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        VERSION = tfds.core.Version("1.0.0")
+        name = "nlpx_asked"
+
+        def _info(self):
+            text = tfds.features.Text()
+            answers = tfds.features.Sequence({"text": text, "answer_start": np.int32})
+            features = {"context": text, "question": text, "answers": answers, "id": text}
+            return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, dl_manager):
+            return {
+                "train": self._generate_examples("train", 30),
+                "validation": self._generate_examples("validation", 2),
+            }
+
+        def _generate_examples(self, part, count):
+            for i in range(count):
+                answers = {"text": ["Žlíma"] if i else ["Quito"], "answer_start": [7]}
+                yield i, {"context": f"{part} {i} Žlíma", "question": "Q?", "answers": answers, "id": f"{i}"}
+
+    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path))
+    Asked(data_dir=str(tmp_path), file_format="array_record").download_and_prepare()
+    found = load_questions("tfds:nlpx_asked")
+    assert found.dropped == {"answer not in its context": 2}
+    assert found.validation == [("validation 1 Žlíma", "Q?", (("Žlíma", 13),), "validation 1 Žlíma", "1")]
+    assert (len(found.train), len(found.test)) == (26, 3)
 
 
 def test_the_built_in_questions(monkeypatch):

@@ -8,12 +8,12 @@ TESLA = "Nikola Tesla was born in Smiljan. He emigrated to New York in 1884. Edi
 @pytest.mark.parametrize(
     ("context", "question", "answer"),
     [
-        (TESLA, "Where was Tesla born?", "Smiljan"),
+        (TESLA, "Where was Nikola Tesla born?", "Smiljan"),
         (TESLA, "When did he emigrate to New York?", "1884"),
         (TESLA, "Where did Edison live?", "New Jersey"),
         ("The sol is used in Peru. The euro is used in Spain.", "What is used in Spain?", "euro"),
         ("The sol is used in Peru. The euro is used in Spain.", "What is used in Peru?", "sol"),
-        ("one two three four", "none of them", "one two"),  # the longest that there may be
+        ("red green blue", "none of them", "red green"),  # the longest that there may be
         ("It is what it is.", "What is it?", ""),  # function words alone
         ("Peru", "Peru", ""),  # words of the question alone
         ("", "What?", ""),

@@ -11,7 +11,7 @@ from nlpx.predict import Answerer, parse_question
 from nlpx.predict.answers import Answered
 
 SMALL = {"layers": 1, "width": 8, "heads": 2}
-SETTINGS = {"max_length": 30, "question_length": 8, "stride": None, "lowercase": True}
+SETTINGS = {"max_length": 18, "question_length": 8, "stride": None, "lowercase": True}
 CONTEXTS = [
     "un deux, trois quatre",
     "six",
