@@ -159,11 +159,11 @@ def _load(spec: str, pictures: _Pictures, seed: int, dropped: collections.Counte
     """The parts a source has of its own, "train" always."""
     source, _, argument = spec.partition(":")
     if source == "digit-scenes":
-        if argument or (pictures.size, pictures.channels) != (digit_scenes.SIDE, 1):
-            side = digit_scenes.SIDE
-            raise InputError(
-                f"digit-scenes are grey and have {side} x {side} pixels: leave out size, color and {argument!r}"
-            )
+        if argument:
+            raise InputError(f"digit-scenes takes no argument, but {spec} gives {argument!r}; write digit-scenes")
+        side = digit_scenes.SIDE
+        if (pictures.size, pictures.channels) != (side, 1):
+            raise InputError(f"digit-scenes are grey pictures of {side} x {side} pixels: leave out size and color")
         return {
             part: [(pictures.number(picture), caption) for picture, caption in zip(*scenes, strict=True)]
             for part, scenes in digit_scenes.make(seed).items()

@@ -52,7 +52,7 @@ def open_picture(path: str | Path, size: int, channels: int) -> UInt8[np.ndarray
     # Pillow raises errors of many kinds for damaged files.
     except Exception as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else "no picture, or a damaged one"
-        raise InputError(f"cannot open {path}: {why}; give a PNG or JPEG") from None
+        raise InputError(f"cannot open {path}: {why}; give the path of a PNG or JPEG") from None
 
 
 def square(pixels: UInt8[np.ndarray, "y x c"], size: int, channels: int) -> UInt8[np.ndarray, "height width channels"]:

@@ -82,8 +82,8 @@ def test_scenes(monkeypatch):
     ("spec", "options", "message"),
     [
         ("digit-scene", {}, "unknown source of captions 'digit-scene'; did you mean 'digit-scenes'"),
-        ("digit-scenes", {"size": 64}, "digit-scenes are grey and have 32 x 32 pixels: leave out size"),
-        ("digit-scenes:3", {}, "leave out"),
+        ("digit-scenes", {"size": 64}, "digit-scenes are grey pictures of 32 x 32 pixels: leave out size and color"),
+        ("digit-scenes:3", {}, "takes no argument, but digit-scenes:3 gives '3'"),
         ("tfds:no name", {}, "is no name of a data set"),
         ("file:nowhere.tsv", {}, "nowhere.tsv"),
     ],

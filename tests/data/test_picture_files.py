@@ -57,7 +57,7 @@ def test_what_is_a_picture(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nowhere.png", "cannot open .*nowhere.png: No such file or directory; give a PNG or JPEG"),
+        ("nowhere.png", "cannot open .*nowhere.png: No such file or directory; give the path of a PNG or JPEG"),
         ("text.png", "cannot open .*text.png: no picture, or a damaged one"),
         ("half.png", "cannot open .*half.png: no picture, or a damaged one"),
         (".", "is a folder: name a picture"),
