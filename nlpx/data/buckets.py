@@ -60,8 +60,19 @@ def rows_of_equal_work(
     """
     if min(batch_size, multiple) < 1:
         raise InputError(f"batch_size is {batch_size} and multiple {multiple}; both must be at least 1")
-    places = batch_size * np.asarray(lengths)[_bucket_of_each(columns, lengths)].mean()
-    return tuple(multiple * max(1, round(places / length / multiple)) for length in lengths)
+    counts = np.bincount(_bucket_of_each(columns, lengths), minlength=len(lengths))
+    places = batch_size * counts @ lengths / counts.sum()
+
+    def rounded(scale: float) -> tuple[int, ...]:
+        return tuple(multiple * max(1, round(scale * places / length / multiple)) for length in lengths)
+
+    # Rounding may give the longest bucket half as many rows again as are due, so that an update has more rows than were
+    # asked for with one seed, and fewer with another. Of the scales nearby, the one that gives the rows asked for.
+    scales = sorted(np.linspace(0.75, 1.33, 59), key=lambda scale: abs(np.log(scale)))
+    return min(
+        (rounded(scale) for scale in scales),
+        key=lambda rows: abs(np.log(counts.sum() / (counts / np.asarray(rows)).sum() / batch_size)),
+    )
 
 
 def training_batches(
