@@ -19,9 +19,10 @@ class Forecaster(nn.Module):
 
     All at once, since a forecast fed back step by step adds up its errors (direct against recursive forecasts:
     Taieb 2012, arXiv 1108.3259). The last step goes around the backbone, as in LSTNet (arXiv 1703.07015): what a
-    linear autoregression says of it need not be learned by a recurrence. With it the model begins as an autoregression of
-    order one around the season's mean, whose quantiles are those of a normal distribution. Quantiles are sorted, so that none crosses
-    another; that never makes them worse (Chernozhukov 2010, doi 10.3982/ECTA7880).
+    linear autoregression says of it need not be learned by a recurrence. With it the model begins as an
+    autoregression of order one around the season's mean, whose quantiles are those of a normal distribution.
+    Quantiles are sorted, so that none crosses another; that never makes them worse (Chernozhukov 2010, doi
+    10.3982/ECTA7880).
 
     Attributes:
       config: see `ForecasterConfig`, whose `build` makes this module.

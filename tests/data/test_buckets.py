@@ -227,7 +227,7 @@ def test_batches_of_equal_work_have_about_as_many_places_and_the_rows_asked_for(
     for each, length in zip(rows, lengths, strict=True):
         assert each % 8 == 0
         assert abs(each - places / length) <= 4 + 0.1 * places / length
-    assert len(evaluation_batches(columns, lengths=lengths, batch_size=rows)) == pytest.approx(1000 / 64, abs=1)
+    assert 1000 / (600 / rows[0] + 300 / rows[1] + 100 / rows[2]) == pytest.approx(64, rel=0.06)
     # Sixteen rows, or twenty-four: the average is what was asked for, whichever the lengths suggest.
     for longest in range(30, 60):
         columns, lengths = numbered([(8, 8)] * 500 + [(15, 5)] * 300 + [(20, longest)] * 200), (8, 15, longest)

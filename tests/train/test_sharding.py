@@ -8,7 +8,12 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from nlpx.config import (
-    CaptionerConfig, ClassifierConfig, EncoderDecoderConfig, LanguageModelConfig, ReaderConfig, TaggerConfig
+    CaptionerConfig,
+    ClassifierConfig,
+    EncoderDecoderConfig,
+    LanguageModelConfig,
+    ReaderConfig,
+    TaggerConfig,
 )  # fmt: skip
 from nlpx.errors import InputError
 from nlpx.layers import RNN, Transformer
