@@ -3,6 +3,8 @@
 Exit codes: 0 done, 2 the input cannot be used (a line, or tyro's box, says why and the remedy), 130 stopped by hand.
 """
 
+import os
+import re
 import sys
 from collections.abc import Callable
 from itertools import pairwise
@@ -47,6 +49,7 @@ def run(main: Callable[[Any], Any], config: type, doc: str | None, *, tunables: 
     try:
         name = f"python -m {sys.modules['__main__'].__spec__.name}" if sys.modules["__main__"].__spec__ else None
         flags = (tyro.conf.OmitArgPrefixes,)
+        doc = re.sub("^(?=python -m)", "  ", doc or "", flags=re.MULTILINE) or None  # tyro runs other lines together
         parsed = tyro.cli(config, prog=name, description=doc, default=defaults(config, words), config=flags)
         check_read(parsed, {word.replace("--no-", "--").replace("_", "-") for word in words if word.startswith("--")})
         if main.__module__ == "__main__":  # not where a test or a notebook calls it
@@ -55,6 +58,9 @@ def run(main: Callable[[Any], Any], config: type, doc: str | None, *, tunables: 
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # who read it, as `head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's last flush complains
+        sys.exit(1)
     except KeyboardInterrupt as stop:
         print(str(stop) or "stopped", file=sys.stderr, flush=True)
         process.leave(130) if main.__module__ == "__main__" else sys.exit(130)
