@@ -432,7 +432,8 @@ class TrainConfig(Settings):
     """Updates of the parameters. A run in --workdir goes on to more of them, with the learning rates that the longer
     schedule has from there on."""
     batch_size: int = setting(32, "[1, inf)")
-    """Sequences in an update, over all devices and accumulation parts."""
+    """Examples in an update, over all devices and accumulation parts; on average, where --buckets has batches of
+    several sizes."""
     learning_rate: float = setting(3e-3, "[0, inf)")
     """The highest of the schedule."""
     schedule: Literal["constant", "linear", "cosine", "inverse_sqrt"] = "cosine"

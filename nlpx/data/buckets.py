@@ -52,14 +52,16 @@ def rows_of_equal_work(
 
     Args:
         columns, lengths: as `training_batches`.
-        batch_size: rows of a batch on average.
-        multiple: every b is a multiple of it, so that devices can share a batch.
+        batch_size: rows of a batch on average; of every batch, if there is one length.
+        multiple: with several lengths every b is a multiple of it, so that devices can share a batch.
 
     Raises:
         InputError: for a number below 1, and as `training_batches`.
     """
     if min(batch_size, multiple) < 1:
         raise InputError(f"batch_size is {batch_size} and multiple {multiple}; both must be at least 1")
+    if len(lengths) == 1:
+        return (batch_size,)
     counts = np.bincount(_bucket_of_each(columns, lengths), minlength=len(lengths))
     places = batch_size * counts @ lengths / counts.sum()
 

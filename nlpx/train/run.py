@@ -123,8 +123,8 @@ class Run:
     ) -> tuple[Any, Iterable[HostBatch]]:
         """Training and validation batches of examples in buckets of like length.
 
-        All batches have about as many tokens, and `batch_size` rows on average, in multiples of eight, so that up to
-        eight devices see the same batches.
+        All batches have about as many tokens, and `batch_size` rows on average. In several buckets these are multiples
+        of eight, so that up to eight devices see the same batches.
         """
         lengths = data.bucket_lengths(train, buckets)
         longest = data.bucket_lengths(valid, 1)[-1]

@@ -234,6 +234,7 @@ def test_batches_of_equal_work_have_about_as_many_places_and_the_rows_asked_for(
         rows = rows_of_equal_work(columns, lengths, batch_size=64, multiple=8)
         average = 1000 / (500 / rows[0] + 300 / rows[1] + 200 / rows[2])
         assert average == pytest.approx(64, rel=0.06), (longest, rows)
+    assert rows_of_equal_work(columns, (100,), batch_size=10, multiple=8) == (10,)
     # A border so long that not even one row fits still has a row for each device.
     assert rows_of_equal_work(columns, (3, 10, 1000), batch_size=1, multiple=8)[-1] == 8
 
