@@ -8,7 +8,7 @@ from scipy.stats import norm
 from nlpx.config import ForecasterConfig
 from nlpx.train.sharding import make_mesh, parameter_shardings
 
-SCALING = {"names": ("a", "b"), "scale": [1.0, 2.0]}
+SCALING = {"names": ("a", "b"), "autocorrelation": (0.8, 0.3)}
 F, T, H = 6, 5, 3
 
 
@@ -35,10 +35,13 @@ def test_quantiles_of_all_steps_rise_and_hang_on_every_step_of_the_history(arch)
     parameter_shardings(variables["params"], make_mesh("data=1", 1))
 
 
-def test_it_begins_at_the_quantiles_of_a_normal_distribution():
-    module = model()
-    quantiles = module.apply(jit(module.init)(jax.random.key(0), *module.example_inputs()), histories())
-    np.testing.assert_allclose(quantiles, np.broadcast_to(norm.ppf([0.1, 0.5, 0.9]), quantiles.shape), atol=1e-6)
+def test_it_begins_as_an_autoregression_of_order_one():
+    module, x = model(), histories()
+    quantiles = module.apply(jit(module.init)(jax.random.key(0), *module.example_inputs()), x)
+    left = np.array(SCALING["autocorrelation"]) ** np.arange(1, H + 1)[:, None]
+    spread = np.sqrt(1 - left**2)[..., None] * norm.ppf([0.1, 0.5, 0.9])
+    mean = left * np.asarray(x)[:, -1, None, :2]
+    np.testing.assert_allclose(quantiles, mean[..., None] + spread, atol=1e-6)
 
 
 def test_the_last_step_goes_around_the_backbone():

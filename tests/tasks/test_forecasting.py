@@ -12,7 +12,8 @@ ROWS, T, F, H = 6, 4, 3, 2
 
 def test_the_sums_are_those_of_known_values_in_real_rows():
     config = ForecasterConfig("gru", layers=1, width=8, dropout=0.3)
-    task = Forecasting(config.build(scaling={"names": ["a", "b"]}, features=F, history=T, horizon=H))
+    scaling = {"names": ["a", "b"], "autocorrelation": [0.8, 0.3]}
+    task = Forecasting(config.build(scaling=scaling, features=F, history=T, horizon=H))
     rng = np.random.default_rng(0)
     batch = {
         "history": rng.normal(size=(ROWS, T, F)).astype(np.float32),
@@ -26,7 +27,7 @@ def test_the_sums_are_those_of_known_values_in_real_rows():
     assert found.keys() == {"loss", "count", "absolute_error", "tokens"}
     real = batch["index"] >= 0
     known = batch["known"] & real[:, None, None]
-    quantiles = jit(task.model.apply)({"params": params}, batch["history"])
+    quantiles = jit(task.model.apply)({"params": params}, jnp.asarray(batch["history"]))
     assert_close(
         (found["loss"], found["count"]),
         ops.pinball(quantiles, jnp.asarray(batch["future"]), config.levels, jnp.asarray(known)),
