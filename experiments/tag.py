@@ -30,7 +30,7 @@ class TagsConfig(SentencesConfig):
     vocab_size: int = setting(20_000, "[2, inf)")
     """Most words that are known."""
     min_count: int = setting(2, "[1, inf)")
-    """A word that training has less often is unknown, so that the model learns what to do with one."""
+    """A word that is rarer in training counts as unknown, so that the model learns to do without its embedding."""
 
 
 @dataclass(frozen=True)

@@ -194,7 +194,7 @@ class TaggerConfig(_Bidirectional):
     character_width: int = setting(32, "[1, inf)")
     """Features of a character, and of the convolution or of either direction of the LSTM over them."""
     word_dropout: float = setting(0.3, "[0, 1)")
-    """Probability in training that a word is taken for unknown, and as often its letters: the rest has to do."""
+    """Probability in training that a word counts as unknown and, independently, that its letters are left out."""
     crf: bool = False
     """Score whole sequences of tags (linear-chain CRF) instead of each word's tag by itself."""
 

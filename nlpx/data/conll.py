@@ -1,4 +1,4 @@
-"""Words and their tags from a file in columns, a word a line and a blank line after each sentence; may be .gz."""
+"""Tagged words from a file in columns: a word a line, a blank line after each sentence. It may be .gz."""
 
 import os
 import re
@@ -17,25 +17,27 @@ _DOCUMENT = "-DOCSTART-"
 def read(argument: str, scheme: str = "auto") -> list[Example]:
     """The sentences of one file, in its order, with tags in IOB2.
 
-    Columns are parted by tabs, on a line without one by spaces. A line of nothing but white space ends a sentence.
-    Lines that begin with -DOCSTART- are passed over; so are "\\r" at the end of a line and a byte order mark. White
-    space within a word, which only tabs allow, becomes "_".
+    Columns are separated by tabs, or by spaces on a line without a tab. A line of white space ends a sentence. Lines
+    that begin with -DOCSTART- are skipped, as are "\\r" at the end of a line and a byte order mark. White space within
+    a word, which only tabs allow, becomes "_".
 
     Args:
-        argument: `PATH`, whose first column are the words and whose last the tags; or `PATH:WORD,TAG` with the places
-            of the two columns, counted from 1.
+        argument: `PATH`, with words in the first column and tags in the last; or `PATH:WORD,TAG` with the numbers of
+            the two columns, from 1.
         scheme: of the tags, see `nlpx.text.to_iob2`.
 
     Raises:
         InputError: the file cannot be read, is not UTF-8 or holds no sentence; a line lacks a word or a tag, or has
-            another number of columns than the first; a tag that is none, or that cannot stand where it stands.
+            another number of columns than the first; a tag is malformed, or cannot follow the one before it.
     """
     match = _COLUMNS.fullmatch(argument)
     path, columns = (match[1], (int(match[2]), int(match[3]))) if match else (argument, None)
     if columns and (0 in columns or columns[0] == columns[1]):
         raise InputError(f"columns {match[2]},{match[3]} of {path} cannot be word and tag: give two, counted from 1")
     if "," in path:
-        raise InputError(f"file:{argument} names several files; give one, as file:PATH or file:PATH:WORD,TAG")
+        raise InputError(
+            f"file:{argument} is not one file; write file:PATH, or file:PATH:1,4 for words in column 1, tags in 4"
+        )
     if os.path.isdir(os.path.expanduser(path)):
         raise InputError(f"{path} is a folder; name the file of tagged words in it")
     words, tags, lines = _sentences(path, columns)
@@ -56,7 +58,9 @@ def _sentences(path: str, columns: tuple[int, int] | None) -> tuple[list[list[st
         row = line.rstrip("\r").split("\t") if "\t" in line else line.split()
         where, first = f"{path}, line {number}", first or len(row)
         if len(row) != first:
-            raise InputError(f"{where}: {_counted(len(row))}, but {first} in the first row; give every row as many")
+            raise InputError(
+                f"{where}: {_counted(len(row))}, but {first} in the first row; give every row the same number"
+            )
         word, tag = columns or (1, first)
         if first < max(word, tag, 2):
             sought = f"word and tag are sought in {word} and {tag}" if columns else "a word and its tag need two"

@@ -17,10 +17,10 @@ from decimal import Decimal
 from typing import Any
 
 from nlpx import text
+from nlpx.data.conll import Example
 from nlpx.data.entity_patterns import CLAUSES, LEADS, NAMES, TAILS
 from nlpx.errors import InputError
 
-Example = tuple[str, str]
 Fill = Callable[[random.Random], str]
 
 TYPES = ("COUNTRY", "DATE", "LANGUAGE", "MONEY")

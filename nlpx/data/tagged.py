@@ -105,7 +105,7 @@ def read_tagged(spec: str, types: Sequence[str], *, scheme: str = "auto") -> lis
     """
     sentences = _read("test", spec, scheme)
     if foreign := sorted(set(types_of(sentences)) - set(types)):
-        raise InputError(f"the model has no type {foreign[0]!r}, as {spec} has: its types are {', '.join(types)}")
+        raise InputError(f"the model has no type {foreign[0]!r}, which {spec} has; its types are {', '.join(types)}")
     return sentences
 
 
@@ -124,7 +124,7 @@ def tagged_columns(
 
     Args:
         types: of entities; tags are numbered as `nlpx.text.tags_of` lists them.
-        longest: words after so many are left out.
+        longest: words beyond this number are left out.
     """
     number = {tag: index for index, tag in enumerate(text.tags_of(types))}
     return {
@@ -136,7 +136,7 @@ def tagged_columns(
 
 def _read(part: str, spec: str, scheme: str) -> list[Example]:
     if not spec.startswith("file:"):
-        raise InputError(f"the {part} sentences {spec} are no file; write file:PATH or file:PATH:WORD,TAG")
+        raise InputError(f"the {part} sentences {spec} are not a file; write file:PATH or file:PATH:WORD,TAG")
     return conll.read(spec.removeprefix("file:"), scheme)
 
 

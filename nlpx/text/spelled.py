@@ -32,17 +32,19 @@ def split_sentence(text: str) -> list[tuple[int, int]]:
 
 
 class SpelledWordTokenizer(Tokenizer):
-    """One id a word, and one a character of each. Words are what stands between single plain spaces.
+    """An id for each word, and one for each of its characters. Words stand between single plain spaces.
 
-    Words are looked up in lower case with every digit as 0; characters as they are. Words outside the vocabulary are
-    id 0. Of characters 0 is what fills a word up, and 1 one outside the vocabulary. A word longer than `longest` is
-    spelled by its first and its last characters.
+    Words are looked up in lower case with every digit as 0, characters as they are. Word id 0 is an unknown word;
+    character id 0 is padding, and 1 an unknown character. A word longer than `longest` is spelled by its first and
+    last characters.
 
-    Arguments:
+    Args:
         words: the vocabulary, in the order of the ids from 1 on.
         characters: the vocabulary of characters, in the order of the ids from 2 on.
         longest: the most characters of a word.
-            Raises ValueError where words or characters are not distinct.
+
+    Raises:
+        ValueError: words or characters are not distinct.
     """
 
     kind = "spelled"
@@ -59,7 +61,7 @@ class SpelledWordTokenizer(Tokenizer):
     def train(cls, text: str, *, vocab_size: int, min_count: int) -> "SpelledWordTokenizer":
         """The most frequent words of `text` (ties in alphabetical order) and all its characters.
 
-        Arguments:
+        Args:
             text: words between single plain spaces, a sentence a line.
             vocab_size: most entries, the unknown word among them.
             min_count: a word seen less often is unknown, so that a model learns what to do with one.
@@ -82,7 +84,7 @@ class SpelledWordTokenizer(Tokenizer):
         return np.fromiter((self._ids.get(normal_form(word), 0) for word in words), np.int32, len(words))
 
     def spell(self, text: str) -> Int32[np.ndarray, "t c"]:
-        """The characters of each word of `text`; c is `longest`."""
+        """The ids of the characters of each word of `text`, padded to c = `longest`."""
         words = text.split(" ") if text else []
         ids = np.zeros((len(words), self.longest), np.int32)
         for row, word in zip(ids, words, strict=True):

@@ -16,14 +16,14 @@ OUTSIDE = "O"
 Entity = tuple[str, int, int]
 """Its type, the place of its first word, and that after its last."""
 Where = Callable[[int, int], str]
-"""Where a word stands for whoever looks for it, as "t.conll, line 7": from the numbers of its sentence and itself."""
+"""Names the place of a word, as "t.conll, line 7", from the numbers of its sentence and of the word in it."""
 
 _BILOU = {"L": "E", "U": "S"}
 _PREFIXES = {"iob1": "BI", "iob2": "BI", "iobes": "BIES"}
 
 
 def split_tag(tag: str) -> tuple[str, str]:
-    """Prefix and type; of `O` "O" and "". In BILOU, L and U come back as E and S.
+    """Prefix and type; "O" and "" for `O`. The L and U of BILOU come back as E and S.
 
     Raises:
       InputError: a tag of another form.
@@ -31,7 +31,7 @@ def split_tag(tag: str) -> tuple[str, str]:
     prefix, dash, kind = tag.partition("-")
     prefix = _BILOU.get(prefix, prefix)
     if tag != OUTSIDE and not (prefix in ("B", "I", "E", "S") and dash and kind):
-        raise InputError(f"the tag {tag!r} is neither O nor PREFIX-TYPE, as B-PER")
+        raise InputError(f"the tag {tag!r} is neither O nor PREFIX-TYPE, such as B-PER")
     return prefix, kind
 
 
@@ -82,11 +82,11 @@ def to_iob2(sentences: Sequence[Sequence[str]], where: Where, scheme: str = "aut
 
     Args:
       sentences: of each word of each sentence its tag, all in one scheme.
-      where: names a place for an error.
-      scheme: "iob1", "iob2" or "iobes"; "auto" takes the one in which no tag is out of place.
+      where: names a place in an error.
+      scheme: "iob1", "iob2" or "iobes"; "auto" takes the one in which every tag may follow the one before it.
 
     Raises:
-      InputError: a tag that is none, or that cannot stand where it stands.
+      InputError: a tag is malformed, or cannot follow the one before it.
     """
     for number, tags in enumerate(sentences):
         for place, tag in enumerate(tags):

@@ -48,7 +48,7 @@ def test_other_schemes_become_iob2_and_white_space_in_a_word_an_underscore(write
 @pytest.mark.parametrize(("content", "named"), [
     ("", "is empty; give a file"),
     ("\n \n", "holds no sentence"),
-    ("a O\nb\n", "line 2: 1 column, but 2 in the first row; give every row as many"),
+    ("a O\nb\n", "line 2: 1 column, but 2 in the first row; give every row the same number"),
     ("a\nb\n", "line 1: 1 column, but a word and its tag need two"),
     ("a O\n\nb I-x O\n", "line 3: 3 columns, but 2"),
     ("a\tO\nb\t\n", "line 2: the tag is empty"),
@@ -66,7 +66,7 @@ def test_what_is_malformed_is_named_with_its_line(content, named, write):
     (":1,4", "line 1: 3 columns, but word and tag are sought in 1 and 4"),
     (":0,1", "columns 0,1 of .* cannot be word and tag"),
     (":2,2", "cannot be word and tag"),
-    (",other", "names several files"),
+    (",other", "is not one file"),
 ])  # fmt: skip
 def test_columns_that_are_not_there_are_named(suffix, named, write):
     with pytest.raises(InputError, match=named):

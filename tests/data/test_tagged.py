@@ -76,7 +76,7 @@ def test_other_sentences_are_read_for_a_model_of_some_types(write):
     assert len(read_tagged(test, ("x", "y"))) == 2
     with pytest.raises(InputError, match="the model has no type 'y'"):
         read_tagged(test, ("x", "z"))
-    with pytest.raises(InputError, match="the test sentences cldr-entities are no file"):
+    with pytest.raises(InputError, match="the test sentences cldr-entities are not a file"):
         read_tagged("cldr-entities", ("x",))
 
 
