@@ -219,6 +219,13 @@ ENTRY_POINTS = [
 ]
 
 
+def test_the_experiments_are_listed():
+    listed = subprocess.run([sys.executable, "-m", "experiments"], cwd=ROOT, check=True, capture_output=True, text=True)
+    lines = [line.split(maxsplit=3) for line in listed.stdout.splitlines() if line.startswith("python")]
+    assert [line[2] for line in lines] == ENTRY_POINTS
+    assert all(line[3].endswith(".") for line in lines)
+
+
 @pytest.mark.parametrize("name", ENTRY_POINTS)
 def test_help_needs_nothing_heavy(name):
     code = f"""
