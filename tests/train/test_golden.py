@@ -35,8 +35,9 @@ MODELS = {
     "answers": ReaderConfig(arch="gru", dropout=0.1, **SIZE),
     "forecasting": ForecasterConfig(arch="gru", dropout=0.1, **SIZE),
 }
-# Nats at the steps above, of forecasting standard deviations. With XLA's lowest optimization level the fifth decimal is the same; another machine may round
-# it otherwise, hence the tolerance. What is trained otherwise differs by far more.
+# At the steps above, in nats; of forecasting, in standard deviations. With XLA's lowest optimization level the fifth
+# decimal is the same; another machine may round it otherwise, hence the tolerance. What is trained otherwise differs by
+# far more.
 GOLDEN = {
     "elman": [3.0001, 2.53411, 2.04338, 1.65384],
     "lstm": [2.84346, 2.68518, 2.25088, 1.88006],
