@@ -1,4 +1,4 @@
-"""Trains a forecaster of series, measures it on the steps that it has not seen beside baselines, and forecasts with it.
+"""Trains a forecaster on a series, measures it beside baselines on the steps held out at the end, and forecasts.
 
 python -m experiments.forecast
 python -m experiments.forecast --data file:weather.csv --horizon 7 --history 30
@@ -23,8 +23,8 @@ class ForecastConfig(PredictConfig):
     """Prediction"""
 
     predict: str | None = setting(None, training=False)
-    """Train nothing: forecast with the model in --workdir what follows the last row of this CSV file (FILE or
-    file:FILE:DATE,VALUE), or (-) of standard input."""
+    """Train nothing: use the model in --workdir to forecast the steps after the last row of this CSV file (FILE or
+    file:FILE:DATE,VALUE), or of standard input (-)."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class Config:
 
     @classmethod
     def preset(cls, arch: str | None) -> "Config":
-        """What each family does well with."""
+        """The defaults of each family."""
         return cls(ForecasterConfig(arch=arch or "gru", layers=1, width=32, dropout=0.5))
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Trains to the end, or goes on where the run in the workdir stopped; measures, and writes the summary."""
+    """Trains, or resumes the run in the workdir; measures, and writes the summary."""
     from nlpx import data, predict
     from nlpx.tasks import Forecasting
     from nlpx.train import Engine, Run
@@ -70,7 +70,7 @@ def run(config: Config) -> dict[str, Any]:
 
 
 def evaluate(config: Config, trained: Any, folder: Path) -> dict[str, Any]:
-    """The same on a whole other series, after its first history."""
+    """Measures the trained model on all of another series."""
     from nlpx import data, predict
 
     forecaster = predict.SeriesForecaster(trained)
@@ -79,7 +79,7 @@ def evaluate(config: Config, trained: Any, folder: Path) -> dict[str, Any]:
 
 
 def predict(config: Config, trained: Any) -> None:
-    """Forecasts what follows: a line a step, its date and the quantiles of each variable."""
+    """Prints the forecast: one line per step, with its date and the quantiles of each variable."""
     from nlpx import predict
 
     forecaster = predict.SeriesForecaster(trained)

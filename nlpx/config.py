@@ -210,7 +210,7 @@ class ForecasterConfig(BackboneConfig):
     """Model"""
 
     quantiles: str = "0.1,0.5,0.9"
-    """Levels of the quantiles that are forecast, rising; the median, 0.5, is one."""
+    """Levels of the quantiles to forecast, rising; 0.5, the median, must be one."""
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -226,7 +226,7 @@ class ForecasterConfig(BackboneConfig):
             raise InputError(f"quantiles must be rising levels in (0, 1) with 0.5 among them, not {self.quantiles!r}")
 
     def build(self, *, scaling: Mapping[str, Any], features: int, history: int, horizon: int) -> Any:
-        """A `Forecaster` of the variables of a scaling, which reads and forecasts so many steps."""
+        """A `Forecaster` for the variables of a scaling."""
         from nlpx.models import Forecaster
 
         names, start = scaling["names"], tuple(scaling["autocorrelation"])
@@ -412,16 +412,15 @@ class SeriesConfig(Settings):
     data: str = "elnino"
     """elnino (built in), or file:PATH or file:PATH:DATE,VALUE[,VALUE...] (CSV; columns by name or place)."""
     missing: Literal["refuse", "carry"] = setting("refuse", training=False)
-    """What becomes of steps that the file lacks and of empty cells: refused, or the value before stands in, and is
-    neither trained on nor measured."""
+    """Missing steps and empty cells: refuse them, or carry the value before, as an input but never as a target."""
     history: int = setting(12, "[1, inf)")
-    """Steps that are read before a forecast."""
+    """Steps to read before a forecast."""
     horizon: int = setting(6, "[1, inf)")
-    """Steps that are forecast, all at once."""
+    """Steps to forecast, all at once."""
     validation_fraction: float = setting(0.1, "(0, 1)")
-    """The part of the steps that validates; it stands before the test part."""
+    """Share of the steps for validation, before the test part."""
     test_fraction: float = setting(0.2, "(0, 1)")
-    """The last part of the steps: every forecast that lies in it is measured."""
+    """Share of the steps for the test, at the end. Every forecast whose horizon lies in it is measured."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""Regular dates: how far apart they stand, what comes next, and what the calendar says of them.
+"""Regular dates: the step between them, the dates that follow, and the calendar as features.
 
-Dates are `datetime64[s]` of shape (n,), without a time zone. A step is a number of whole months, or of seconds.
+Dates are `datetime64[s]` of shape (n,), without a time zone. A step is a whole number of months or of seconds.
 """
 
 import dataclasses
@@ -15,16 +15,18 @@ Dates = np.ndarray
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 YEAR = 365.2425 * SECONDS["day"]
 HARMONICS = 2
-"""Sine and cosine of this many multiples of a cycle's frequency: with two, rise and fall may differ."""
+"""Multiples of each cycle's frequency. With two, a rise and a fall may differ in length."""
+CLIMATOLOGY_DAYS = 15
+"""The climatology of a day averages so many days on either side: a few years give too few values per day."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """The distance between two dates of a series.
+    """The distance between neighbouring dates of a series: months or seconds, the other is 0.
 
     Attributes:
-        months: so many, or 0.
-        seconds: so many, or 0.
+        months: number of months.
+        seconds: number of seconds.
         month_end: whether each date is the last day of its month.
     """
 
@@ -42,7 +44,7 @@ class Step:
 
     @property
     def cycles(self) -> tuple[str, ...]:
-        """The parts of the calendar that a step is short enough to move through."""
+        """The cycles of the calendar that the step samples: at least two steps each."""
         if self.months:
             return () if self.months % 12 == 0 else ("year",)
         day = SECONDS["day"]
@@ -61,7 +63,7 @@ class Step:
         return months.astype("M8[s]") + (last - month)
 
     def between(self, first: Dates, second: Dates) -> Float[np.ndarray, "n"]:
-        """How many steps lie between dates; a fraction where they are no whole number of steps apart."""
+        """Steps from each first date to each second; a fraction where the distance is not a multiple of the step."""
         if self.seconds:
             return (second - first).astype(np.int64) / self.seconds
         return (second.astype("M8[M]") - first.astype("M8[M]")).astype(np.int64) / self.months
@@ -72,10 +74,11 @@ def _ends(months: np.ndarray) -> Dates:
 
 
 def find_step(dates: Dates) -> Step:
-    """The commonest distance between neighbours: months where all stand at the same place in their month.
+    """The most common distance between neighbours. It is in months where all dates fall on the same day of the month,
+    or all on the last.
 
     Args:
-        dates: increasing, at least two.
+        dates: at least two, increasing.
     """
     months = dates.astype("M8[M]")
     within, last = dates - months.astype("M8[s]"), dates.astype("M8[D]") == _ends(months).astype("M8[D]")
@@ -91,13 +94,13 @@ def _commonest(numbers: Int[np.ndarray, "n"]) -> int:
 
 
 def calendar_features(dates: Dates, cycles: tuple[str, ...]) -> Float[np.ndarray, "n c"]:
-    """Sine and cosine of where each date stands in each cycle, for `HARMONICS` frequencies: c = 2 x frequencies.
+    """The phase of each date in each cycle, as sines and cosines: c = 2 x `HARMONICS` x cycles.
 
     Args:
         cycles: of "year", "week" and "day".
 
     Raises:
-        InputError: another cycle.
+        InputError: unknown cycle.
     """
     columns = [np.zeros((len(dates), 0))]
     for name in cycles:
@@ -107,22 +110,22 @@ def calendar_features(dates: Dates, cycles: tuple[str, ...]) -> Float[np.ndarray
             length = SECONDS["day"] * (7 if name == "week" else 1)
             phase = dates.astype(np.int64) % length / length
         else:
-            raise InputError(f"there is no cycle {name!r} in the calendar: give year, week or day")
+            raise InputError(f"unknown cycle {name!r}: give year, week or day")
         angles = 2 * np.pi * phase[:, None] * np.arange(1, HARMONICS + 1)
         columns += [np.sin(angles), np.cos(angles)]
     return np.concatenate(columns, axis=1)
 
 
 def season_slots(dates: Dates, step: Step) -> Int[np.ndarray, "n"]:
-    """The slot of the season in which each date lies: the month; the day of the year, in groups as long as a step; or,
-    for steps shorter than a day, the month and the time of day, in groups as long as a step."""
+    """The slot of the season each date falls into: the month; the day of the year, in groups as long as a step; or, for
+    steps shorter than a day, the month and the time of day, in groups as long as a step."""
     months = dates.astype("M8[M]")
     of_year = (months - months.astype("M8[Y]")).astype(np.int64)
     if step.months:
         return of_year
     if step.seconds < SECONDS["day"]:
         return of_year * 100_000 + dates.astype(np.int64) % SECONDS["day"] // step.seconds
-    # By month and day, so that a leap year moves nothing; the 29th of February shares the slot of the 28th.
+    # By month and day, so that leap years shift nothing; 29 February shares the slot of the 28th.
     day = (dates.astype("M8[D]") - months.astype("M8[D]")).astype(np.int64)
     starts = np.cumsum([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30])
     day = np.where(of_year == 1, np.minimum(day, 27), day)
@@ -130,13 +133,17 @@ def season_slots(dates: Dates, step: Step) -> Int[np.ndarray, "n"]:
 
 
 def slot_means(
-    slots: Int[np.ndarray, "n"], values: Float[np.ndarray, "n v"], known: Bool[np.ndarray, "n v"]
+    slots: Int[np.ndarray, "n"], values: Float[np.ndarray, "n v"], known: Bool[np.ndarray, "n v"], step: Step
 ) -> dict[int, list[float]]:
-    """The mean of what is known in each slot, variable by variable; of a variable unknown in a slot, its whole mean."""
+    """The mean of the known values in each slot, per variable; the overall mean where a slot has none. A slot of a day
+    takes in the `CLIMATOLOGY_DAYS` on either side, across the turn of the year."""
+    days = step.seconds // SECONDS["day"]
+    year, reach = (365 // days, CLIMATOLOGY_DAYS // days) if days else (1, 0)
     whole = np.mean(values, axis=0, where=known)
     found = {}
     for slot in np.unique(slots):
-        here = slots == slot
+        apart = np.abs(slots - slot)
+        here = np.minimum(apart, np.abs(year - apart)) <= reach if reach else apart == 0
         count = known[here].sum(axis=0)
         total = np.sum(values[here], axis=0, where=known[here])
         found[int(slot)] = np.where(count, total / np.maximum(count, 1), whole).tolist()

@@ -1,7 +1,7 @@
-"""Series of numbers at regular dates from one SPEC, cut in time into training, validation and test.
+"""Series of numbers at regular dates, read from a SPEC and split in time into training, validation and test parts.
 
-Letters of the shapes: n steps of the series, v variables, c features of the calendar, t steps of a history, h of a
-horizon. Numbers are float64, and those of windows float32.
+Shape letters: n steps of the series, v variables, c calendar features, w windows, t steps of the history, h steps of
+the horizon. Series are float64, windows float32.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from nlpx.data.splits import check_fraction
 from nlpx.errors import InputError, unknown_source
 
 Missing = Literal["refuse", "carry"]
-CARRY = "choose missing 'carry', by which the value before stands in"
+CARRY = "set missing to 'carry' to repeat the value before"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,15 +27,15 @@ class Series:
     """Variables at regular dates.
 
     Attributes:
-        names: of the variables.
-        dates: datetime64[s], a step apart.
-        values: in the data's own units, all finite.
-        known: False where a value was missing and the one before it stands in.
-        step: the distance of the dates.
-        unit: of all variables; "" where it is not known.
-        name: the SPEC it came from.
-        sha256: hexadecimal digest of dates, names and values, to tell two runs on different data apart.
-        dropped: what was left out or stands in for what is missing -> how many.
+        names: names of the variables.
+        dates: datetime64[s], one step apart.
+        values: in the data's units, all finite.
+        known: False where a value is missing and the one before it is repeated.
+        step: distance between dates.
+        unit: unit of all variables; "" if unknown.
+        name: the SPEC it was read from.
+        sha256: hexadecimal digest of dates, names and values; tells runs on different data apart.
+        dropped: what was left out or filled in -> how many.
     """
 
     names: tuple[str, ...]
@@ -54,16 +54,16 @@ class Series:
 
 @dataclasses.dataclass(frozen=True)
 class Scaling:
-    """How a series becomes the numbers of a model, all of it fitted on the training part.
+    """Turns a series into model inputs. Everything is fitted on the training part alone.
 
     Attributes:
-        names: of the variables.
-        step: months, seconds and whether at the end of the month, as `Step`.
-        season: (1 + c, v), least squares of each variable on one and the calendar: its season's mean.
-        scale: (v,), the standard deviation of what is left of a variable without its season's mean.
-        autocorrelation: (v,), of that from one step to the next, 0 to 1.
-        climatology: slot of the season -> (v,), the mean in it.
-        unit: as `Series`.
+        names: names of the variables.
+        step: distance between dates.
+        season: (1 + c, v), least-squares fit of each variable to a constant and the calendar: its seasonal mean.
+        scale: (v,), standard deviation of each variable around its seasonal mean.
+        autocorrelation: (v,), lag-1 autocorrelation of that deviation, clipped to 0 to 0.999.
+        climatology: slot of the season -> (v,), the mean in that slot.
+        unit: as in `Series`.
     """
 
     names: tuple[str, ...]
@@ -76,17 +76,17 @@ class Scaling:
 
     @property
     def features(self) -> int:
-        """c."""
+        """Number of calendar features, c."""
         return len(self.season) - 1
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, as JSON values."""
+        """All attributes, as JSON values."""
         climatology = {str(slot): means for slot, means in self.climatology.items()}
         return {**dataclasses.asdict(self), "climatology": climatology}
 
     @staticmethod
     def from_json(about: Mapping[str, Any]) -> "Scaling":
-        """The inverse of `to_json`, also after it was written and read."""
+        """The inverse of `to_json`, also after a round trip through a file."""
         climatology = {int(slot): tuple(means) for slot, means in about["climatology"].items()}
         season = tuple(tuple(row) for row in about["season"])
         sequences = {name: tuple(about[name]) for name in ("names", "scale", "autocorrelation")}
@@ -95,32 +95,32 @@ class Scaling:
         )
 
     def calendar(self, dates: np.ndarray) -> Float[np.ndarray, "n c"]:
-        """What the calendar says of dates."""
+        """The calendar features of dates."""
         return calendar_features(dates, self.step.cycles)
 
     def season_mean(self, dates: np.ndarray) -> Float[np.ndarray, "n v"]:
-        """The season's mean, in the data's units."""
+        """The seasonal mean, in the data's units."""
         calendar = self.calendar(dates)
         return np.concatenate([np.ones((len(dates), 1)), calendar], axis=1) @ np.array(self.season)
 
     def slot_mean(self, dates: np.ndarray) -> Float[np.ndarray, "n v"]:
-        """Climatology: the training part's mean in the slot of each date; where it has none, the season's mean."""
+        """Climatology: the training mean of each date's slot, or the seasonal mean where training has no such slot."""
         found = self.season_mean(dates)
         for row, slot in enumerate(season_slots(dates, self.step)):
             found[row] = self.climatology.get(int(slot), found[row])
         return found
 
     def inputs(self, series: Series) -> Float[np.ndarray, "n f"]:
-        """float32 (n, v + c): variables without their season's mean, by their scale; then the calendar."""
+        """float32 (n, v + c): each variable's deviation from its seasonal mean over its scale, then the calendar."""
         scaled = (series.values - self.season_mean(series.dates)) / self.scale
         return np.concatenate([scaled, self.calendar(series.dates)], axis=1).astype(np.float32)
 
     def windows(self, series: Series, history: int, horizon: int, start: int, stop: int) -> dict[str, np.ndarray]:
-        """Every window whose horizon lies in steps `start` to `stop`, as plain columns that are cut when read.
+        """Every window whose horizon lies within steps `start` to `stop`, as views: no copy of overlapping steps.
 
         Returns:
-            `history` (w, t, v + c): rows of `inputs`. `future` (w, h, v): the variables in the horizon, scaled alike.
-            `known` (w, h, v): as `Series`.
+            `history` (w, t, v + c): rows of `inputs`. `future` (w, h, v): the scaled variables of the horizon.
+            `known` (w, h, v): as in `Series`.
         """
         inputs = self.inputs(series)
         first = max(0, start - history)
@@ -136,16 +136,15 @@ def load_series(spec: str, *, missing: Missing = "refuse", scaling: Scaling | No
     """Reads a series.
 
     Args:
-        spec: `elnino` (built in: sea-surface temperature off Peru, 1950 to 2010, monthly), or `file:PATH` or
+        spec: `elnino` (built in: monthly sea-surface temperature off Peru, 1950 to 2010), `file:PATH` or
             `file:PATH:DATE,VALUE[,VALUE...]` (see `series_files.read`).
-        missing: what becomes of steps that a file lacks and of cells without a value: they are refused, or the value
-            before stands in for them ("carry"), which looks at nothing later. It is then in no target.
-        scaling: of a model that shall read it: its variables are read, and no others.
+        missing: "refuse" raises on missing steps and empty cells; "carry" repeats the value before, which uses no later
+            value. Repeated values are inputs but never targets.
+        scaling: the scaling of a trained model; only its variables are read.
 
     Raises:
-        InputError: the source is unknown or cannot be read; dates in disorder, doubled or at irregular distances;
-            missing values, unless they are carried; none in the first row that could be; a series
-            that does not fit the scaling.
+        InputError: the source is unknown or unreadable; dates are out of order, repeated or irregular; values are
+            missing under "refuse", or in the first row; the series does not fit the scaling.
     """
     source, _, argument = spec.partition(":")
     if spec == "elnino":
@@ -159,12 +158,12 @@ def load_series(spec: str, *, missing: Missing = "refuse", scaling: Scaling | No
 
 
 def read_series(path: str, content: str, scaling: Scaling, *, missing: Missing = "refuse") -> Series:
-    """The series of a CSV text for a model. `path` is what errors call it; all else as `load_series`."""
+    """Like `load_series`, from CSV text for a trained model. Errors call it `path`."""
     return _fitting(regular(series_files.parse(path, content, names=scaling.names), path, missing), scaling)
 
 
 def _fitting(series: Series, scaling: Scaling | None) -> Series:
-    """The variables of the scaling, in its order."""
+    """The series with the variables of the scaling, in the same order."""
     if scaling is None:
         return series
     if lacking := [name for name in scaling.names if name not in series.names]:
@@ -182,11 +181,14 @@ def _fitting(series: Series, scaling: Scaling | None) -> Series:
 def cut_in_time(
     series: Series, *, history: int, horizon: int, validation_fraction: float, test_fraction: float
 ) -> dict[str, tuple[int, int]]:
-    """The first and one past the last step of training, validation and test, one after the other.
+    """Splits a series in time: training, then validation, then test.
+
+    Returns:
+        "train", "validation" and "test" -> the first step and one past the last.
 
     Raises:
-        InputError: fractions outside (0, 1) or that leave nothing to train on; a part too short: training for a history
-            and a horizon, the others for a horizon (their first histories lie in the part before).
+        InputError: fractions outside (0, 1) or that leave nothing to train on; a training part shorter than a history
+            and a horizon; another part shorter than a horizon (its first histories lie in the part before).
     """
     check_fraction(validation_fraction)
     if not 0 < test_fraction < 1 or validation_fraction + test_fraction >= 1:
@@ -198,22 +200,22 @@ def cut_in_time(
     validation = test - round(validation_fraction * len(series))
     parts = {"train": (0, validation), "validation": (validation, test), "test": (test, len(series))}
     for part, (start, stop) in parts.items():
-        needed, what = horizon, f"horizon {horizon}"
+        needed, what = horizon, f"a horizon of {horizon} needs"
         if part == "train":
-            needed, what = history + horizon, f"history {history} and {what}"
+            needed, what = history + horizon, f"a history of {history} and a horizon of {horizon} need"
         if stop - start < needed:
             raise InputError(
-                f"the {part} part of {series.name} has {stop - start} of its {len(series)} steps, but {what} need "
-                f"{needed}: give a longer series, a larger part, or less history or horizon"
+                f"the {part} part of {series.name} has {stop - start} of its {len(series)} steps, but {what} {needed}: "
+                "give a longer series, a larger fraction, or a shorter history or horizon"
             )
     return parts
 
 
 def fit_scaling(series: Series, steps: int) -> Scaling:
-    """Season's means, scales and climatology of the first so many steps.
+    """Fits the scaling on the first `steps` steps.
 
     Raises:
-        InputError: a variable that never changes there, or is never known.
+        InputError: a variable is constant there, or all missing.
     """
     dates, values, known = series.dates[:steps], series.values[:steps], series.known[:steps]
     design = np.concatenate([np.ones((steps, 1)), calendar_features(dates, series.step.cycles)], axis=1)
@@ -222,13 +224,15 @@ def fit_scaling(series: Series, steps: int) -> Scaling:
         weights = np.linalg.lstsq(design[there], column[there], rcond=None)[0]
         left = np.where(there, column - design @ weights, 0.0)
         if not there.any() or np.ptp(column[there]) == 0:
-            raise InputError(f"{series.name}, column {name!r} never changes in the training part: leave it out")
+            raise InputError(
+                f"{series.name}, column {name!r} is constant in the training part: leave it out (file:PATH:DATE,VALUE)"
+            )
         season.append(weights)
-        # Where the calendar says all, what is left is rounding.
+        # A floor: where the calendar explains everything, only rounding is left.
         scale.append(max(float(np.std(left[there])), 1e-3 * float(np.std(column[there]))))
         pairs = left[1:] * left[:-1] * (there[1:] & there[:-1])
         autocorrelation.append(float(np.clip(pairs.sum() / np.square(left[:-1]).sum(), 0, 0.999)))
-    means = slot_means(season_slots(dates, series.step), values, known)
+    means = slot_means(season_slots(dates, series.step), values, known, series.step)
     return Scaling(
         names=series.names,
         step=series.step,
@@ -253,7 +257,7 @@ def _elnino() -> Table:
 
 
 def regular(table: Table, name: str, missing: Missing = "refuse", *, unit: str = "") -> Series:
-    """A table at regular dates, with whatever is missing refused or carried. Errors: as `load_series`."""
+    """A table as a series at regular dates. Missing values are refused or carried; errors as in `load_series`."""
     if len(table.dates) < 3:
         raise InputError(f"{table.path} has {len(table.dates)} rows of data; a series needs at least 3")
     step, places = _places(table, missing)
@@ -262,15 +266,17 @@ def regular(table: Table, name: str, missing: Missing = "refuse", *, unit: str =
     values[places] = table.values
     known = ~np.isnan(values)
     if missing == "refuse" and (empty := np.argwhere(np.isnan(table.values))).size:
-        count = f"{len(empty)} cells lack one" if len(empty) > 1 else "the only such cell"
+        count = f"{len(empty)} empty cells in all" if len(empty) > 1 else "the only empty cell"
         raise InputError(f"{_cell(table, *empty[0])}: no value ({count}); fill it in, or {CARRY}")
     if not known[0].all():
-        raise InputError(f"{_cell(table, 0, int(known[0].argmin()))}: no value in the first row; begin later")
+        raise InputError(
+            f"{_cell(table, 0, int(known[0].argmin()))}: no value to carry in the first row; start the series later"
+        )
     last = np.maximum.accumulate(np.where(known, np.arange(len(dates))[:, None], 0), axis=0)
     values = np.take_along_axis(values, last, axis=0)
     dropped = {f"column without numbers: {each}": 1 for each in table.left_out}
     if count := int((~known).sum()):
-        dropped["values missing, the one before stands in"] = count
+        dropped["missing values, filled with the one before"] = count
     digest = hashlib.sha256(repr((table.names, dates.tolist())).encode())
     digest.update(values.tobytes() + known.tobytes())
     return Series(table.names, dates, values, known, step, unit, name, digest.hexdigest(), dropped)
@@ -281,19 +287,19 @@ def _cell(table: Table, row: Any, column: Any) -> str:
 
 
 def _places(table: Table, missing: Missing) -> tuple[Step, Int[np.ndarray, "n"]]:
-    """The step of a table's dates, and where each row stands in the regular series, from 0 on."""
+    """The step of a table's dates, and the index of each row in the regular series."""
 
     def pair(row: Any) -> tuple[str, str, str]:
         return f"{table.path}, line {table.lines[row + 1]}", *written_dates(table.dates[row : row + 2])
 
     for row in np.flatnonzero(np.diff(table.dates) <= np.timedelta64(0, "s")):
         where, before, date = pair(row)
-        what = "stands there twice" if before == date else f"stands after {before}"
+        what = "appears twice" if before == date else f"comes after {before}"
         raise InputError(f"{where}: {date} {what}; give each date once, in order")
     step = find_step(table.dates)
     apart = np.round(step.between(table.dates[:-1], table.dates[1:])).astype(np.int64)
     places = np.concatenate([[0], np.cumsum(apart)])
-    # Half of the steps missing is no gap any more.
+    # With more than half of the steps missing, the series is irregular rather than gappy.
     regular = apart.min() > 0 and places[-1] <= 2 * len(places)
     expected = (
         np.concatenate([table.dates[:1], step.after(table.dates[0], int(places[-1]))])[places] if regular else None
@@ -303,21 +309,21 @@ def _places(table: Table, missing: Missing) -> tuple[Step, Int[np.ndarray, "n"]]
             continue
         where, before, date = pair(row)
         raise InputError(
-            f"{where}: {date} follows {before}, but most dates are {step} apart; dates have to be regular: "
-            "resample the series first"
+            f"{where}: {date} follows {before}, but most dates are {step} apart; dates must be regular: resample the "
+            "series first"
         )
     if missing == "refuse" and (gaps := np.flatnonzero(apart > 1)).size:
         where, before, date = pair(gaps[0])
         lacking = places[-1] + 1 - len(places)
         raise InputError(
-            f"{where}: {date} follows {before}, where steps are {step} apart ({lacking} missing in all); add the rows, "
+            f"{where}: {date} follows {before}, but steps are {step} apart ({lacking} missing in all); add the rows, "
             f"or {CARRY}"
         )
     return step, places
 
 
 def written_dates(dates: np.ndarray) -> list[str]:
-    """As ISO 8601: days where all stand at midnight, else with minutes or seconds."""
+    """ISO 8601: days if all dates are at midnight, else with minutes or seconds."""
     for unit in ("D", "m"):
         if (dates.astype(f"M8[{unit}]").astype("M8[s]") == dates).all():
             return np.datetime_as_string(dates, unit=unit).tolist()

@@ -1,4 +1,4 @@
-"""How far forecasts are from what came, step by step of the horizon."""
+"""Errors of forecasts by step of the horizon, and the calibration of their quantiles."""
 
 from typing import Any
 
@@ -11,17 +11,17 @@ from nlpx.errors import InputError
 def forecast_metrics(
     forecasts: Float[np.ndarray, "w h"], truth: Float[np.ndarray, "w h"], known: Bool[np.ndarray, "w h"]
 ) -> dict[str, Any]:
-    """The errors of one variable's forecasts from w origins, in its own units.
+    """The errors of one variable's forecasts from w origins, in its units.
 
     Args:
       known: True where the truth counts.
 
     Returns:
-      `mae`, the mean absolute error, and `rmse`, the root of the mean squared one: each a dict with `1` to `h`, the
-      steps ahead, and `mean`, over all steps (of the squares, for `rmse`). A step ahead with nothing known has none.
+      `mae` and `rmse`: each maps the steps ahead, "1" to "h", and "mean", the error over all steps, to an error. Steps
+      without a known value are absent.
 
     Raises:
-      InputError: arrays of different shapes, or nothing known.
+      InputError: the shapes differ, or no value is known.
     """
     if not forecasts.shape == truth.shape == known.shape or not known.any():
         raise InputError(
@@ -46,12 +46,16 @@ def quantile_metrics(
     truth: Float[np.ndarray, "w h"],
     known: Bool[np.ndarray, "w h"],
 ) -> dict[str, float]:
-    """How well quantiles of one variable stand.
+    """The quality of one variable's quantiles.
+
+    Args:
+      levels: the levels of the quantiles, rising.
+      known: True where the truth counts; at least one.
 
     Returns:
-      `pinball`: the mean over targets and levels (Koenker and Bassett 1978), in the variable's units.
-      `coverage`: 0 to 1, the share of the truth between the lowest and the highest quantile; `nominal` is what it
-        should be. Only with two levels or more.
+      `pinball`: the mean pinball loss over targets and levels (Koenker and Bassett 1978), in the variable's units.
+      `coverage`: the share of the truth between the lowest and the highest quantile, 0 to 1, and `nominal`, the share
+        it should be. Only with two levels or more.
     """
     above = truth[..., None] - quantiles
     level = np.asarray(levels)

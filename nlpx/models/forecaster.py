@@ -1,4 +1,4 @@
-"""The forecaster: the steps of a series so far, the quantiles of the steps to come."""
+"""The forecaster: from the last steps of a series to quantiles of the next ones."""
 
 from typing import Any
 
@@ -14,25 +14,23 @@ from nlpx.ops.checks import check_sequence
 
 
 class Forecaster(nn.Module):
-    """Reads a history with a causal backbone, and says the quantiles of all steps of the horizon at once, from its
-    features at the last step and from that step itself.
+    """Reads a history with a causal backbone and forecasts quantiles of all steps of the horizon at once, from the
+    backbone's last output and the last step itself.
 
-    All at once, since a forecast fed back step by step adds up its errors (direct against recursive forecasts:
-    Taieb 2012, arXiv 1108.3259). The last step goes around the backbone, as in LSTNet (arXiv 1703.07015): what a
-    linear autoregression says of it need not be learned by a recurrence. With it the model begins as an
-    autoregression of order one around the season's mean, whose quantiles are those of a normal distribution.
-    Quantiles are sorted, so that none crosses another; that never makes them worse (Chernozhukov 2010, doi
-    10.3982/ECTA7880).
+    The forecast is direct: a recursive one, fed back step by step, accumulates its errors (Ben Taieb et al. 2012,
+    arXiv 1108.3259). The last step bypasses the backbone, as in LSTNet (arXiv 1703.07015), so that the recurrence need
+    not learn what a linear autoregression does. The model starts as an autoregression of order one around the seasonal
+    mean, with normal quantiles. Quantiles are sorted so that they never cross, which cannot increase their error
+    (Chernozhukov et al. 2010, doi 10.3982/ECTA7880).
 
     Attributes:
       config: see `ForecasterConfig`, whose `build` makes this module.
-      targets: how many variables are forecast; they stand first among the features of a step.
-      features: of a step in all.
-      history: steps it reads; learned positions there are.
-      horizon: steps it forecasts.
-      autocorrelation: (v,), of each variable from one step to the next, with which the model begins.
-      scaling: how a series becomes its numbers (`nlpx.data.Scaling`), noted here so that a finished run can read
-        series. The module does not look at it.
+      targets: number of variables to forecast, v; they come first among the features.
+      features: number of features per step, f.
+      history: longest history, which is also the number of learned positions.
+      horizon: number of steps to forecast, h.
+      autocorrelation: (v,), lag-1 autocorrelation of each variable, from which the model starts.
+      scaling: a `nlpx.data.Scaling` as JSON values, kept so that a finished run can read series. Unused by the module.
     """
 
     config: ForecasterConfig
@@ -45,7 +43,7 @@ class Forecaster(nn.Module):
     param_dtype: Any = jnp.float32
 
     def example_inputs(self) -> tuple[Array, ...]:
-        """What `init` can be called with."""
+        """Inputs for `init`."""
         return (jnp.zeros((1, 1, self.features), jnp.float32),)
 
     def setup(self):
@@ -59,33 +57,33 @@ class Forecaster(nn.Module):
 
     @property
     def _decay(self) -> Array:
-        """(h, v): how much of a variable's deviation is left after each step, if it is an autoregression of order 1."""
+        """(h, v): the share of a variable's deviation left after each step, under an autoregression of order one."""
         return jnp.asarray(self.autocorrelation) ** jnp.arange(1, self.horizon + 1)[:, None]
 
     def _first_kernel(self, key: Any, shape: tuple[int, ...], dtype: Any) -> Array:
-        """Nothing from the backbone; of the last step each variable's own value, decayed."""
+        """Zero for the backbone; for the last step, each variable's own value, decayed."""
         own = jnp.eye(self.targets)[:, None, :, None] * self._decay[..., None]
         around = jnp.broadcast_to(own, (*own.shape[:3], len(self.config.levels))).reshape(self.targets, -1)
         return jnp.zeros(shape, dtype).at[self.config.width : self.config.width + self.targets].set(around)
 
     def _first_bias(self, key: Any, shape: tuple[int, ...], dtype: Any) -> Array:
-        """The quantiles of a normal distribution, the wider the more has decayed."""
+        """Normal quantiles, wider the more the deviation has decayed."""
         normal = jax.scipy.special.ndtri(jnp.asarray(self.config.levels))
         return (jnp.sqrt(1 - self._decay**2)[..., None] * normal).reshape(shape).astype(dtype)
 
     def __call__(self, x: Float[Array, "b t f"], *, dropout_keys: RowKeys | None = None) -> Float[Array, "b h v q"]:
-        """The quantiles of each variable at each step of the horizon, from low to high.
+        """Quantiles of each variable at each step of the horizon, in rising order.
 
         Args:
-          x: the variables of each step, then what else is known of it.
-          dropout_keys: one key per row; None switches dropout off.
+          x: the variables of each step, then its other features.
+          dropout_keys: one key per row; None turns dropout off.
 
         Raises:
-          ValueError: x without three axes, without a step, or with another number of features.
+          ValueError: x does not have three axes, has no step, or another number of features.
         """
         check_sequence(x)
         if x.shape[-1] != self.features:
-            raise InputError(f"x has {x.shape[-1]} features, and this model reads {self.features}")
+            raise InputError(f"x has {x.shape[-1]} features, but this model reads {self.features}")
         y, _ = self.backbone(self.embedding(x), dropout_keys=dropout_keys)
         last = self.output_dropout(y[:, -1:], dropout_keys)[:, 0]
         flat = self.head(jnp.concatenate([last, x[:, -1].astype(last.dtype)], axis=-1))

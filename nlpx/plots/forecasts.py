@@ -1,4 +1,4 @@
-"""Forecasts over what came, and their errors by how far ahead they were made."""
+"""Forecasts over the truth, and errors by horizon."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,9 +8,9 @@ import numpy as np
 from nlpx.plots.figure import png
 
 PANELS = 6
-"""Variables that are drawn, the first ones."""
+"""At most so many variables are drawn, the first ones."""
 STEPS = 150
-"""Steps that are drawn, the last ones: more could not be told apart."""
+"""At most so many steps are drawn, the last ones: more would blur."""
 COLUMNS = 3
 
 
@@ -26,13 +26,14 @@ def plot_forecasts(
     *,
     unit: str = "",
 ) -> None:
-    """Draws what came, and over it forecasts that follow one another, each beginning where the one before ends: the
-    median, and bands between the lowest and the highest quantile, the second and the last but one, ... A panel a
-    variable, the first `PANELS`; writes a PNG.
+    """Draws the truth and, over it, forecasts that start where the one before ends: the median, and a band for each
+    pair of quantiles from the outermost inwards. One panel per variable; writes a PNG.
 
     Args:
       dates: (n,) datetime64.
-      variables: name -> what came (n,), and the quantiles (w, h, q) from each origin: those of row 0 begin at date 0.
+      variables: name -> the truth, (n,), and the quantiles from each origin, (w, h, q). Row 0 forecasts from date 0 on.
+      levels: the levels of the quantiles, rising.
+      unit: unit of all variables; "" if unknown.
     """
     shown = dict(list(variables.items())[:PANELS])
     with png(path, 9, 1.2 + 2.3 * len(shown)) as figure:
@@ -41,7 +42,7 @@ def plot_forecasts(
             origins, horizon = quantiles.shape[:2]
             whole = max(1, min(STEPS, len(dates)) // horizon)
             rows = range(max(0, origins - 1 - (whole - 1) * horizon), origins, horizon)
-            axes.plot(dates[rows[0] :], truth[rows[0] :], color="black", linewidth=1, label="what came")
+            axes.plot(dates[rows[0] :], truth[rows[0] :], color="black", linewidth=1, label="observed")
             for row in rows:
                 at = dates[row : row + horizon]
                 first = row == rows[0]
@@ -54,7 +55,7 @@ def plot_forecasts(
                 axes.plot(at, median, label="median" if first else None, **style)
             axes.set_ylabel(_labelled(name, unit), parse_math=False)
             axes.grid(alpha=0.3)
-        panels[0].set_title(f"Forecasts of {horizon} steps, each made at the step before its first dot")
+        panels[0].set_title(f"Forecasts {horizon} steps ahead, each from the step before its first dot")
         panels[-1].set_xlabel("date")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize="small")
@@ -63,12 +64,13 @@ def plot_forecasts(
 def plot_error_by_horizon(
     errors: Mapping[str, Mapping[str, Mapping[str, float]]], path: Path, step: str, unit: str = ""
 ) -> None:
-    """Draws mean absolute errors over the steps ahead, a line for the model and for each baseline, a panel a variable;
+    """Draws the mean absolute error by steps ahead, a line for the model and one per baseline. One panel per variable;
     writes a PNG.
 
     Args:
-      errors: variable -> who -> steps ahead, as "1" -> the error; "mean" is not drawn.
-      step: how far apart two steps are, as "1 day".
+      errors: variable -> method -> steps ahead (as "1") -> error; "mean" is not drawn.
+      step: distance between steps, as "1 day".
+      unit: unit of all variables; "" if unknown.
     """
     shown = dict(list(errors.items())[:PANELS])
     columns = min(COLUMNS, len(shown)) if len(shown) != 4 else 2

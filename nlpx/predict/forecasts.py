@@ -1,4 +1,7 @@
-"""Forecasting series with a trained model, and measuring it beside baselines."""
+"""Forecasts series with a trained model, and measures it beside baselines.
+
+Shape letters: w origins (the last step seen), h steps of the horizon, v variables, q quantiles.
+"""
 
 import sys
 from pathlib import Path
@@ -16,19 +19,19 @@ from nlpx.train.run import Trained
 
 
 class SeriesForecaster:
-    """Gives the quantiles of the steps that follow a history, in the data's units.
+    """Forecasts quantiles in the data's units.
 
     Args:
       trained: a run of `experiments.forecast`.
-      batch_size: histories at a time.
+      batch_size: histories per call of the model.
 
     Raises:
-      ValueError: a model that is no forecaster.
+      ValueError: the model is not a forecaster.
     """
 
     def __init__(self, trained: Trained, *, batch_size: int = 256):
         if not isinstance(trained.model, Forecaster):
-            raise InputError(f"a {type(trained.model).__name__} forecasts nothing: give a run of experiments.forecast")
+            raise InputError(f"a {type(trained.model).__name__} cannot forecast: give a run of experiments.forecast")
         self.history, self.horizon = trained.model.history, trained.model.horizon
         self.levels = trained.model.config.levels
         self.scaling = data.Scaling.from_json(trained.model.scaling)
@@ -48,34 +51,34 @@ class SeriesForecaster:
         return scaled * np.array(self.scaling.scale)[:, None] + season
 
     def from_each(self, series: data.Series, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Forecasts whose horizons lie within steps `start` to `stop`, a step from one to the next.
+        """Rolling-origin forecasts: one from every step whose horizon lies within steps `start` to `stop`.
 
         Returns:
-          The places of the origins (w,), each the last step that was seen, and the quantiles (w, h, v, q).
+          The indices of the origins, (w,), and the quantiles, (w, h, v, q).
 
         Raises:
-          ValueError: there is none.
+          ValueError: the series is too short for a forecast.
         """
         first = max(start, self.history)
         origins = np.arange(first - 1, stop - self.horizon)
         if not len(origins):
             raise InputError(
-                f"{series.name} has {len(series)} steps, but a forecast needs history {self.history} and horizon "
-                f"{self.horizon}: give a longer series"
+                f"{series.name} has {len(series)} steps, but this model needs a history of {self.history} and a "
+                f"horizon of {self.horizon}: give a longer series"
             )
         windows = self.scaling.windows(series, self.history, self.horizon, start, stop)
         ahead = series.dates[origins[:, None] + 1 + np.arange(self.horizon)]
         return origins, self._in_units(self._scaled(windows["history"]), ahead)
 
     def ahead(self, series: data.Series) -> tuple[np.ndarray, Float[np.ndarray, "h v q"]]:
-        """The dates and quantiles of the steps that follow the last one.
+        """The dates and quantiles of the steps after the last one.
 
         Raises:
-          ValueError: the series is shorter than a history.
+          ValueError: the series is shorter than the history.
         """
         if len(series) < self.history:
             raise InputError(
-                f"{series.name} has {len(series)} rows, but this model reads a history of {self.history}: give more"
+                f"{series.name} has {len(series)} rows, but this model needs a history of {self.history}: add rows"
             )
         dates = series.step.after(series.dates[-1], self.horizon)
         scaled = self._scaled(self.scaling.inputs(series)[None, -self.history :])
@@ -83,10 +86,10 @@ class SeriesForecaster:
 
 
 def read_given(given: str, scaling: data.Scaling, missing: data.Missing) -> data.Series:
-    """The series of a CSV file, as a path or `file:SPEC`, or (-) of standard input.
+    """The series of a CSV file (a path or a `file:` SPEC) or of standard input ("-").
 
     Raises:
-      ValueError: it cannot be read, or does not fit the model.
+      ValueError: the series cannot be read, or does not fit the model.
     """
     if given == "-":
         content = sys.stdin.buffer.read().decode("utf-8-sig", errors="replace")
@@ -96,7 +99,7 @@ def read_given(given: str, scaling: data.Scaling, missing: data.Missing) -> data
 
 
 def forecast_lines(forecaster: SeriesForecaster, series: data.Series) -> list[str]:
-    """A line of names, then one a step: the date and the quantiles of each variable, parted by tabs."""
+    """A header, then one line per step: the date and the quantiles of each variable, separated by tabs."""
     dates, quantiles = forecaster.ahead(series)
     names = [f"{name} {level:g}" for name in series.names for level in forecaster.levels]
     lines = ["\t".join(["date", *names])]
@@ -113,15 +116,16 @@ def measure_forecasts(
     start: int = 0,
     train_steps: int | None = None,
 ) -> dict[str, Any]:
-    """Forecasts from every origin whose horizon lies behind step `start`, beside the baselines; draws both.
+    """Rolling-origin evaluation from step `start` on, beside the baselines, with plots.
 
     Args:
-      train_steps: of the series, those that the model was trained on; None leaves out the ARIMA baseline.
+      folder: plots are written into `plots` inside it.
+      train_steps: number of leading steps the model was trained on; None leaves out the SARIMA baseline.
 
     Returns:
-      `origins`, `horizon`, the dates `from` and `to`, `unit`, `not_measured` (baselines, with the reason); `variables`:
-      of each the figures of `quantile_metrics` as `quantiles`, and, as `errors`, those of `forecast_metrics` for
-      `model` (the median), `persistence`, `climatology` and `arima`.
+      `origins` (their number), `horizon`, the dates `from` and `to`, `unit`, `not_measured` (what, and why), and
+      `variables`: for each, `quantiles` as from `quantile_metrics`, and `errors` as from `forecast_metrics`, of `model`
+      (its median), `persistence`, `climatology` and `sarima`.
     """
     origins, quantiles = forecaster.from_each(series, start, len(series))
     horizon, scaling = forecaster.horizon, forecaster.scaling
@@ -135,14 +139,14 @@ def measure_forecasts(
     left_out = []
     try:
         if train_steps is None:
-            raise InputError("ARIMA: it is fitted on the series that the model was trained on")
-        forecasts["arima"] = baselines.arima(series, scaling, origins, horizon, train_steps)
+            raise InputError("SARIMA: it is fitted only on the series the model was trained on")
+        forecasts["sarima"] = baselines.sarima(series, scaling, origins, horizon, train_steps)
     except InputError as error:
         left_out.append(str(error))
     found = {}
     for at, name in enumerate(series.names):
         if not known[..., at].any():
-            left_out.append(f"{name}: no value is known")
+            left_out.append(f"{name}: all values are missing")
             continue
         about = metrics.quantile_metrics(quantiles[:, :, at], forecaster.levels, truth[..., at], known[..., at])
         errors = {

@@ -1,4 +1,4 @@
-"""Forecasting: quantiles of several steps to come, learned by the pinball loss."""
+"""Forecasting: quantiles of the next steps, trained with the pinball loss."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from nlpx.tasks.task import ModelTask
 @dataclass(frozen=True)
 class Forecasting(ModelTask):
     """Batches hold `history` (b, t, f), `future` (b, h, v), `known` (b, h, v), True where a value counts, and `index`
-    (b,), below 0 in rows that only fill up. All numbers are scaled, so the loss is too."""
+    (b,), negative in padding rows. Values are scaled, and so is the loss."""
 
     model: Forecaster
     counted = "value"

@@ -57,7 +57,7 @@ def test_features_come_back_after_each_cycle():
     monthly = calendar_features(dates("2021-01-01", "2021-07-02T12", "2022-01-01"), ("year",))
     np.testing.assert_allclose(monthly[:, 0], 0, atol=0.02)
     np.testing.assert_allclose(monthly[:, HARMONICS], [1, -1, 1], atol=0.02)
-    with pytest.raises(ValueError, match="no cycle 'month'"):
+    with pytest.raises(ValueError, match="unknown cycle 'month'"):
         calendar_features(hours, ("month",))
 
 
@@ -71,4 +71,12 @@ def test_slots_are_months_days_of_the_year_or_hours_of_a_month():
 
 def test_means_are_of_what_is_known():
     values, known = np.array([[1.0, 5.0], [3.0, 7.0], [9.0, 9.0]]), np.array([[1, 1], [1, 0], [1, 0]], bool)
-    assert slot_means(np.array([0, 0, 4]), values, known) == {0: [2.0, 5.0], 4: [9.0, 5.0]}
+    assert slot_means(np.array([0, 0, 4]), values, known, Step(months=1)) == {0: [2.0, 5.0], 4: [9.0, 5.0]}
+
+
+def test_the_mean_of_a_day_takes_in_the_days_around_it():
+    slots = np.array([0, 15, 16, 350, 349])
+    values, known = np.array([[1.0], [2.0], [4.0], [8.0], [16.0]]), np.ones((5, 1), bool)
+    found = slot_means(slots, values, known, Step(seconds=DAY))
+    assert {slot: mean for slot, (mean,) in found.items()} == {0: 11 / 3, 15: 7 / 3, 16: 3.0, 350: 25 / 3, 349: 12.0}
+    assert slot_means(slots, values, known, Step(seconds=3600))[0] == [1.0]

@@ -72,31 +72,31 @@ def test_what_is_missing_is_carried_and_not_known(load):
     series = load(text, missing="carry")
     np.testing.assert_array_equal(series.values.T, [[1, 1, 1, 1, 3, 4, 5], [5, 6, 6, 6, 6, 8, 9]])
     np.testing.assert_array_equal(series.known.T, [[1, 0, 0, 0, 1, 1, 1], [1, 1, 0, 0, 0, 1, 1]])
-    assert series.dropped == {"values missing, the one before stands in": 6}
+    assert series.dropped == {"missing values, filled with the one before": 6}
 
 
 DAYS = [f"2021-01-0{day},{day}" for day in range(1, 8)]
 BAD = {
-    "text": ([*DAYS[:3], "2021-01-04,warm"], {}, "x.csv, line 5, column 'a': 'warm' is no number"),
-    "infinite": ([*DAYS[:3], "2021-01-04,inf"], {}, "x.csv, line 5, column 'a': 'inf' is no number"),
-    "decimal comma": ([*DAYS[:3], '2021-01-04,"1,5"'], {}, "column 'a': '1,5' is no number; write it as 1234.5"),
-    "nan": ([*DAYS[:3], "2021-01-04,NaN"], {}, "x.csv, line 5, column 'a': no value (the only such cell); fill it in"),
+    "text": ([*DAYS[:3], "2021-01-04,warm"], {}, "x.csv, line 5, column 'a': 'warm' is not a number"),
+    "infinite": ([*DAYS[:3], "2021-01-04,inf"], {}, "x.csv, line 5, column 'a': 'inf' is not a number"),
+    "decimal comma": ([*DAYS[:3], '2021-01-04,"1,5"'], {}, "column 'a': '1,5' is not a number; write it like 1234.5"),
+    "nan": ([*DAYS[:3], "2021-01-04,NaN"], {}, "x.csv, line 5, column 'a': no value (the only empty cell); fill it in"),
     "empty": ([DAYS[0], "2021-01-02,", *DAYS[2:]], {}, "x.csv, line 3, column 'a': no value"),
-    "nothing to carry": (["2021-01-01,", *DAYS[1:]], {"missing": "carry"}, "line 2, column 'a': no value in the first"),
-    "twice": ([*DAYS[:3], DAYS[2]], {}, "x.csv, line 5: 2021-01-03 stands there twice; give each date once"),
-    "disorder": ([*DAYS[:3], DAYS[5], DAYS[4]], {}, "x.csv, line 6: 2021-01-05 stands after 2021-01-06"),
-    "gap": ([*DAYS[:3], *DAYS[5:]], {}, "x.csv, line 5: 2021-01-06 follows 2021-01-03, where"),
+    "nothing to carry": (["2021-01-01,", *DAYS[1:]], {"missing": "carry"}, "'a': no value to carry in the first row"),
+    "twice": ([*DAYS[:3], DAYS[2]], {}, "x.csv, line 5: 2021-01-03 appears twice; give each date once"),
+    "disorder": ([*DAYS[:3], DAYS[5], DAYS[4]], {}, "x.csv, line 6: 2021-01-05 comes after 2021-01-06"),
+    "gap": ([*DAYS[:3], *DAYS[5:]], {}, "x.csv, line 5: 2021-01-06 follows 2021-01-03, but steps are 1 day apart"),
     "irregular": ([*DAYS[:3], "2021-01-04T11:00,4"], {"missing": "carry"}, "04T11:00 follows 2021-01-03T00:00"),
-    "too close": ([*DAYS[:3], "2021-01-03T05:00,4"], {}, "but most dates are 1 day apart; dates have to be regular"),
-    "mostly gaps": ([DAYS[0], DAYS[1], "2021-02-01,1", "2021-03-08,2"], {"missing": "carry"}, "have to be regular"),
-    "no date": ([*DAYS[:3], "2021-02-31,4"], {}, "x.csv, line 5, column 'date': '2021-02-31' is no date"),
-    "ambiguous": (["01/02/2021,1", "01/03/2021,2", "01/04/2021,3"], {}, "is 01/02/2021 day or month first?"),
-    "ragged": ([*DAYS[:3], "2021-01-04,1,2"], {}, "x.csv, line 5: 3 columns, but 2 in the first row"),
+    "too close": ([*DAYS[:3], "2021-01-03T05:00,4"], {}, "but most dates are 1 day apart; dates must be regular"),
+    "mostly gaps": ([DAYS[0], DAYS[1], "2021-02-01,1", "2021-03-08,2"], {"missing": "carry"}, "must be regular"),
+    "no date": ([*DAYS[:3], "2021-02-31,4"], {}, "line 5, column 'date': '2021-02-31' is not a date in the format"),
+    "ambiguous": (["01/02/2021,1", "01/03/2021,2", "01/04/2021,3"], {}, "01/02/2021 is ambiguous, day or month first"),
+    "ragged": ([*DAYS[:3], "2021-01-04,1,2"], {}, "x.csv, line 5: 3 columns, but the first row has 2"),
     "short": (DAYS[:2], {}, "x.csv has 2 rows of data; a series needs at least 3"),
-    "only names": ([], {}, "x.csv holds no row but its first"),
-    "no dates": (["one,1", "two,2"], {}, "x.csv has no column of dates, as 2024-01-31, but 'date', 'a'"),
-    "no numbers": (["2021-01-01,x", "2021-01-02,y"], {}, "x.csv has no column of numbers beside the dates"),
-    "damaged": ([*DAYS[:3], '2021-01-04,"4'], {}, "damaged CSV"),
+    "only names": ([], {}, "x.csv has a header but no rows"),
+    "no dates": (["one,1", "two,2"], {}, "x.csv has no column of dates like 2024-01-31; it has 'date', 'a'"),
+    "no numbers": (["2021-01-01,x", "2021-01-02,y"], {}, "x.csv has no column of numbers; it has 'date', 'a'"),
+    "damaged": ([*DAYS[:3], '2021-01-04,"4'], {}, "x.csv, line 5: malformed CSV"),
 }  # fmt: skip
 
 
@@ -114,11 +114,11 @@ def test_what_will_not_do_is_named_with_its_place(load, name):
     [
         ("file:x.csv:date,c", "x.csv has no column 'c'; it has 'date', 'a', 'b', 'kind'"),
         ("file:x.csv:date,9", "x.csv has no column '9'"),
-        ("file:x.csv:date", "name one of dates, then one or more of numbers"),
-        ("file:x.csv:kind,a", "line 2, column 'kind': 'x' is no date"),
+        ("file:x.csv:date", "name the date column, then columns of numbers, each once"),
+        ("file:x.csv:kind,a", "line 2, column 'kind': 'x' is not a date; write"),
         ("file:nowhere.csv", "cannot read nowhere.csv"),
         ("file:nowhere.csv:date,a", "cannot read nowhere.csv"),
-        ("file:.", ". is no file"),
+        ("file:.", ". is not a file"),
         ("elnino:x", "elnino takes no argument"),
         ("elnin", "unknown source of series 'elnin'; did you mean 'elnino'?"),
         ("x.csv", "x.csv is a file or folder: write file:x.csv"),
@@ -147,8 +147,11 @@ def test_parts_follow_one_another_and_too_short_ones_are_named():
     parts = cut_in_time(series, **size, **fractions)
     assert parts == {"train": (0, 70), "validation": (70, 80), "test": (80, 100)}
     for change, message in (
-        ({"horizon": 11}, "the validation part of made has 10 of its 100 steps, but horizon 11 need 11"),
-        ({"history": 66}, "the train part of made has 70 of its 100 steps, but history 66 and horizon 5 need 71"),
+        ({"horizon": 11}, "the validation part of made has 10 of its 100 steps, but a horizon of 11 needs 11"),
+        (
+            {"history": 66},
+            "the train part of made has 70 of its 100 steps, but a history of 66 and a horizon of 5 need 71",
+        ),
         ({"test_fraction": 0.95}, "leave nothing to train on"),
         ({"test_fraction": 0.001}, "the test part of made has 0"),
         ({"validation_fraction": 1.0}, "validation_fraction is 1.0"),
@@ -169,7 +172,7 @@ def test_the_season_is_fitted_on_the_training_part_alone_and_written_and_read():
     assert scaling.slot_mean(series.dates[:24]).shape == (24, 2)
     constant = hourly(100)
     constant.values[:50, 0] = 3
-    with pytest.raises(ValueError, match="column 'a' never changes in the training part"):
+    with pytest.raises(ValueError, match="column 'a' is constant in the training part"):
         fit_scaling(constant, 50)
 
 

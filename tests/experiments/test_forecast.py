@@ -51,7 +51,7 @@ def test_a_run_from_end_to_end(run):
     assert (test["origins"], test["horizon"], test["from"], test["to"]) == (78, 3, "2020-11-16", "2021-02-03")
     for each in test["variables"].values():
         errors = {who: figures["mae"] for who, figures in each["errors"].items()}
-        assert errors.keys() == {"model", "persistence", "climatology", "arima"}
+        assert errors.keys() == {"model", "persistence", "climatology", "sarima"}
         assert all(errors["model"][step] < errors["persistence"][step] for step in ("1", "2", "3", "mean"))
         assert errors["model"]["mean"] < errors["climatology"]["mean"]
     for name in ("forecast", "error_by_horizon", "loss_by_step", "loss_by_seconds"):
@@ -102,7 +102,7 @@ def test_another_series_is_measured(run, command, tmp_path, capsys):
     assert command(forecast, [f"--workdir={workdir}", f"--evaluate=file:{tmp_path / 'later.csv'}"]) == 0
     out = capsys.readouterr().out
     assert "from 50 origins, 2021-02-12 to 2021-04-04" in out
-    assert "not measured: ARIMA: it is fitted on the series that the model was trained on" in out
+    assert "not measured: SARIMA: it is fitted only on the series the model was trained on" in out
     test = json.loads((workdir / "evaluation" / "summary.json").read_text())["test"]
     for each in test["variables"].values():
         assert each["errors"]["model"]["mae"]["mean"] < each["errors"]["persistence"]["mae"]["mean"]
@@ -112,11 +112,11 @@ def test_another_series_is_measured(run, command, tmp_path, capsys):
     ("flag", "content", "named"),
     [
         ("--predict=x.csv", "day,up\n2020-01-01,1\n2020-01-02,2\n2020-01-03,2\n", "has no column 'down'"),
-        ("--predict=x.csv", rows(0, 5), "file:x.csv has 5 rows, but this model reads a history of 8"),
+        ("--predict=x.csv", rows(0, 5), "file:x.csv has 5 rows, but this model needs a history of 8"),
         ("--predict=x.csv", rows().replace(",mild\n2020-01-02", "x,mild\n2020-01-02"), "x.csv, line 2, column 'down'"),
         ("--predict=y.csv", rows(), "cannot read y.csv"),
-        ("--evaluate=file:x.csv", rows(0, 10), "needs history 8 and horizon 3"),
-        ("--evaluate=file:x.csv", rows().replace("2020-01-03", "2020-01-02"), "2020-01-02 stands there twice"),
+        ("--evaluate=file:x.csv", rows(0, 10), "needs a history of 8 and a horizon of 3"),
+        ("--evaluate=file:x.csv", rows().replace("2020-01-03", "2020-01-02"), "2020-01-02 appears twice"),
     ],
 )
 def test_a_file_that_does_not_fit_the_model_is_named(run, command, tmp_path, monkeypatch, capsys, flag, content, named):
@@ -133,10 +133,14 @@ def test_a_file_that_does_not_fit_the_model_is_named(run, command, tmp_path, mon
     ("content", "flags", "named"),
     [
         (rows().replace("2020-01-05,", "2020-01-05,warm"), [], "x.csv, line 6, column 'up'"),
-        (rows().replace("2020-01-05,", "2020-01-05,,"), [], "line 6: 5 columns, but 4 in the first row"),
+        (rows().replace("2020-01-05,", "2020-01-05,,"), [], "line 6: 5 columns, but the first row has 4"),
         (rows().replace("2020-01-05", "2020-01-04T12:00"), [], "x.csv, line 6: 2020-01-04T12:00"),
-        (rows().replace("mild\n2020-01-05", "mild\n2020-01-04"), [], "x.csv, line 6: 2020-01-04 stands there twice"),
-        (rows(), ["--horizon=41"], "the validation part of file:x.csv has 40 of its 400 steps, but horizon 41 need 41"),
+        (rows().replace("mild\n2020-01-05", "mild\n2020-01-04"), [], "x.csv, line 6: 2020-01-04 appears twice"),
+        (
+            rows(),
+            ["--horizon=41"],
+            "the validation part of file:x.csv has 40 of its 400 steps, but a horizon of 41 needs 41",
+        ),
         (rows(), ["--history=278"], "the train part of file:x.csv has 280 of its 400 steps"),
         (rows(), ["--test-fraction=0.95"], "leave nothing to train on"),
         (rows(), ["--validation-fraction=0.0001"], "the validation part of file:x.csv has 0 of its 400 steps"),

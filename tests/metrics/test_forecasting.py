@@ -36,10 +36,10 @@ def test_the_table_shows_the_first_and_the_last_step(horizon):
     steps = {str(step): step / 8 for step in (*range(1, horizon + 1),)} | {"mean": 3.0}
     errors = {"model": {"mae": steps, "rmse": steps}}
     about = {"quantiles": {"pinball": 0.5, "coverage": 0.75, "nominal": 0.8}, "errors": errors}
-    whole = {"horizon": horizon, "origins": 1000, "from": "a", "to": "b", "unit": "K", "not_measured": ["ARIMA: no"]}
+    whole = {"horizon": horizon, "origins": 1000, "from": "a", "to": "b", "unit": "K", "not_measured": ["SARIMA: no"]}
     first, second, title, header, *rows = forecast_table({**whole, "variables": {"t": about}}).splitlines()
     assert first == f"test, forecasts of {horizon} steps from 1,000 origins, a to b"
-    assert second == "not measured: ARIMA: no"
+    assert second == "not measured: SARIMA: no"
     assert title == "t (K): pinball loss 0.5, 75.0 % within quantiles of 80 %"
     shown = header.split()[2:-1]
     assert (shown[0], shown[-1], len(shown) <= 13) == ("1", str(horizon), True)

@@ -60,7 +60,7 @@ def test_dropout_belongs_to_the_row_and_what_cannot_be_is_named():
     keys = jax.random.split(jax.random.key(1), 4)
     run = jit(lambda x, keys: module.apply(variables, x, dropout_keys=keys))
     assert_close(run(x[jnp.array([2, 0])], keys[jnp.array([2, 0])]), run(x, keys)[jnp.array([2, 0])])
-    with pytest.raises(ValueError, match="x has 5 features, and this model reads 6"):
+    with pytest.raises(ValueError, match="x has 5 features, but this model reads 6"):
         module.apply(variables, x[..., 1:])
     for quantiles in ("0.1,0.9", "0.5,0.1", "0,0.5", "0.5,0.5", "half", ""):
         with pytest.raises(ValueError, match="quantiles must be rising levels in"):

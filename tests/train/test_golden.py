@@ -12,11 +12,12 @@ from nlpx.config import (
     CaptionerConfig,
     ClassifierConfig,
     EncoderDecoderConfig,
+    ForecasterConfig,
     LanguageModelConfig,
     ReaderConfig,
     TrainConfig,
 )
-from nlpx.tasks import Captioning, Classification, LanguageModelling, QuestionAnswering, SequenceToSequence
+from nlpx.tasks import Captioning, Classification, Forecasting, LanguageModelling, QuestionAnswering, SequenceToSequence
 from nlpx.train import Engine
 
 V, ROWS, LENGTH, STEPS = 17, 8, 16, (1, 10, 25, 50)
@@ -32,9 +33,11 @@ MODELS = {
     "captioning": CaptionerConfig(arch="transformer", heads=2, dropout=0.1, **SIZE),
     "classification": ClassifierConfig(arch="lstm", pooling="attention", dropout=0.1, **SIZE),
     "answers": ReaderConfig(arch="gru", dropout=0.1, **SIZE),
+    "forecasting": ForecasterConfig(arch="gru", dropout=0.1, **SIZE),
 }
-# Nats at the steps above. With XLA's lowest optimization level the fifth decimal is the same; another machine may round
-# it otherwise, hence the tolerance. What is trained otherwise differs by far more.
+# At the steps above, in nats; of forecasting, in standard deviations. With XLA's lowest optimization level the fifth
+# decimal is the same; another machine may round it otherwise, hence the tolerance. What is trained otherwise differs by
+# far more.
 GOLDEN = {
     "elman": [3.0001, 2.53411, 2.04338, 1.65384],
     "lstm": [2.84346, 2.68518, 2.25088, 1.88006],
@@ -46,6 +49,7 @@ GOLDEN = {
     "captioning": [3.10787, 2.24506, 1.54255, 1.36201],
     "classification": [2.79326, 2.56981, 2.64003, 2.3119],
     "answers": [5.49644, 2.58412, 0.53894, 0.14903],
+    "forecasting": [0.14721, 0.07574, 0.08283, 0.07044],
 }
 
 
@@ -62,6 +66,16 @@ def prepared(name):
         model = config.build(V, labels=[str(n) for n in range(V)])
         rows = {"text_mask": mask, "index": np.arange(ROWS, dtype=np.int32)}
         return Classification(model), lambda tokens: {"text": tokens[:, :-1], "label": tokens[:, -1], **rows}
+    if name == "forecasting":  # the last tokens as numbers
+        scaling, horizon = {"names": ["x"], "autocorrelation": [0.5]}, 4
+        rows = {"known": np.ones((ROWS, horizon, 1), bool), "index": np.arange(ROWS, dtype=np.int32)}
+
+        def series(tokens):
+            values = (tokens[..., None] / V).astype(np.float32)
+            return {"history": values[:, : LENGTH - horizon], "future": values[:, LENGTH - horizon : LENGTH], **rows}
+
+        size = {"features": 1, "history": LENGTH - horizon, "horizon": horizon}
+        return Forecasting(config.build(scaling=scaling, **size)), series
     if name == "answers":  # the first token of the text that is no larger than the question, which is a token
         inside = mask & (np.arange(LENGTH) > 0)
         rows = {"begins": inside, "ends": inside, "segment": inside.astype(np.int32)}
