@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-for page in sorted(Path(__file__).parent.glob("*.py")):
+for page in sorted(Path(__file__).parent.glob("[!_]*.py")):
     source = page.read_text(encoding="utf-8")
     if "class Config" in source:
         name, doc = f"experiments.{page.stem}", ast.get_docstring(ast.parse(source)) or ""
