@@ -76,7 +76,7 @@ def run(config: Config) -> dict[str, Any]:
     amounts = {part: len(getattr(sentences, part)) for part in ("train", "validation", "test")}
     summary = run.train(engine, batches=batches, evaluation=evaluation, amounts=amounts)
     trained = run.trained()
-    test = predict.test_entities(predict.EntityTagger(trained), sentences.test, run.workdir)
+    test = predict.test_entities(predict.EntityTagger(trained), sentences.test, run.workdir, sentences.train)
     return run.finish(summary, test=test, checkpoint=trained.step)
 
 
@@ -85,7 +85,7 @@ def evaluate(config: Config, trained: Any, folder: Path) -> dict[str, Any]:
     from nlpx import data, predict
 
     sentences = data.read_tagged(config.use.evaluate, trained.model.types, scheme=config.data.scheme)
-    return predict.test_entities(predict.EntityTagger(trained), sentences, folder)
+    return predict.test_entities(predict.EntityTagger(trained), sentences, folder, None)
 
 
 def predict(config: Config, trained: Any) -> None:

@@ -6,6 +6,7 @@ from nlpx.metrics.captioning import captioning_metrics
 from nlpx.metrics.classification import classification_metrics
 from nlpx.metrics.entities import entity_metrics
 from nlpx.metrics.forecasting import forecast_metrics, quantile_metrics
+from nlpx.metrics.lookup import lookup_tags
 from nlpx.metrics.regression import regression_metrics
 from nlpx.metrics.sliding_window import sliding_window_answer
 from nlpx.metrics.tables import (
@@ -35,6 +36,7 @@ __all__ = [
     "forecast_metrics",
     "forecast_table",
     "iris_rule",
+    "lookup_tags",
     "methods_table",
     "metrics_by_length",
     "metrics_line",

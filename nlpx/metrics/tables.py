@@ -25,15 +25,20 @@ def classification_table(test: Mapping[str, Any]) -> str:
 
 
 def entity_table(test: Mapping[str, Any]) -> str:
-    """What `entity_metrics` gives, with `count` of sentences: the whole, then a line a type."""
+    """What `entity_metrics` gives, with `count` of sentences: the whole, the `baseline` if there is one, then a line a
+    type."""
+
+    def scores(of: Mapping[str, Any]) -> str:
+        return "  ".join(f"{name} {100 * of[name.lower()]:6.2f}" for name in ("F1", "precision", "recall"))
+
     lines = [
         f"test, {test['count']:,} sentences: F1 {100 * test['f1']:.2f}  precision {100 * test['precision']:.2f}  "
         f"recall {100 * test['recall']:.2f}  of {test['entities']:,} entities; words {100 * test['accuracy']:.2f} %"
     ]
+    if "baseline" in test:
+        lines.append(f"  entities of training looked up: {scores(test['baseline'])}")
     width = max(len(each["type"]) for each in test["per_type"])
-    for each in test["per_type"]:
-        scores = "  ".join(f"{name} {100 * each[name.lower()]:6.2f}" for name in ("F1", "precision", "recall"))
-        lines.append(f"  {each['type']:>{width}}  {scores}  of {each['count']:,}")
+    lines += [f"  {each['type']:>{width}}  {scores(each)}  of {each['count']:,}" for each in test["per_type"]]
     return "\n".join(lines)
 
 

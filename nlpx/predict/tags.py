@@ -72,15 +72,27 @@ class EntityTagger:
         return marked
 
 
-def test_entities(tagger: EntityTagger, sentences: Sequence[Example], folder: Path) -> dict[str, Any]:
+def test_entities(
+    tagger: EntityTagger, sentences: Sequence[Example], folder: Path, train: Sequence[Example] | None
+) -> dict[str, Any]:
     """The figures of a tagger on sentences (words, tags) it has not seen.
 
     Draws which type it takes for which into the folder's plots, and writes `test.conll`: word, true tag and predicted
     tag, as conlleval reads them.
+
+    Args:
+      train: the training sentences, for the baseline (`metrics.lookup_tags`); None for no baseline.
+
+    Returns:
+      The figures of `metrics.entity_metrics`, those of the baseline as `baseline`, and the `count` of sentences.
     """
     targets = [tags.split(" ") for _, tags in sentences]
     found = tagger.tags([words for words, _ in sentences])
     test = metrics.entity_metrics(targets, found, tagger.types)
+    if train is not None:
+        known = [(words.split(" "), tags.split(" ")) for words, tags in train]
+        looked_up = metrics.lookup_tags(known, [words.split(" ") for words, _ in sentences])
+        test["baseline"] = metrics.entity_metrics(targets, looked_up, tagger.types)
     title = f"entities of {len(sentences):,} sentences: F1 {100 * test['f1']:.1f}"
     plots.plot_confusion(test["confusion"], (*tagger.types, "none"), folder / "plots" / "confusion.png", title)
     rows = (

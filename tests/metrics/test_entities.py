@@ -77,3 +77,5 @@ def test_the_table_has_a_line_for_the_whole_and_one_a_type():
     assert first.startswith("test, 11 sentences: F1 26.09  precision 25.00  recall 27.27  of 11 entities")
     assert [line.split()[0] for line in rest] == list(TYPES)
     assert rest[0] == "  LOC  F1  50.00  precision  33.33  recall 100.00  of 1"
+    _, baseline, *_ = entity_table({"count": len(HARD), **test, "baseline": test}).splitlines()
+    assert baseline == "  entities of training looked up: F1  26.09  precision  25.00  recall  27.27"
