@@ -89,8 +89,9 @@ def evaluate(config: Config, trained: Any, folder: Path) -> dict[str, Any]:
     """The same figures on other questions."""
     from nlpx import data, predict
 
+    asked, dropped = data.read_questions(config.use.evaluate)
     answerer = predict.Answerer(trained, longest=config.use.longest_answer)
-    return predict.test_answers(answerer, data.read_questions(config.use.evaluate), folder)
+    return {**predict.test_answers(answerer, asked, folder), "dropped": dropped}
 
 
 def predict(config: Config, trained: Any) -> None:
