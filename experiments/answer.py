@@ -18,7 +18,7 @@ from experiments import cli
 from nlpx.config import AnswerConfig, ExamplesConfig, ReaderConfig, TrainConfig, setting
 
 DATA = {"tokenizer": "bpe", "vocab_size": 2000, "buckets": 2}
-TRAIN = {"steps": 1500, "batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.05, "eval_every": 250}
+TRAIN = {"steps": 1000, "batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.05, "eval_every": 250}
 
 
 @dataclass(frozen=True)
