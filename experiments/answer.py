@@ -18,7 +18,7 @@ from experiments import cli
 from nlpx.config import AnswerConfig, ExamplesConfig, ReaderConfig, TrainConfig, setting
 
 DATA = {"tokenizer": "bpe", "vocab_size": 2000, "buckets": 2}
-TRAIN = {"steps": 1500, "batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.05, "eval_every": 250}
+TRAIN = {"steps": 1000, "batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.05, "eval_every": 250}
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,9 @@ def evaluate(config: Config, trained: Any, folder: Path) -> dict[str, Any]:
     """The same figures on other questions."""
     from nlpx import data, predict
 
+    asked, dropped = data.read_questions(config.use.evaluate)
     answerer = predict.Answerer(trained, longest=config.use.longest_answer)
-    return predict.test_answers(answerer, data.read_questions(config.use.evaluate), folder)
+    return {**predict.test_answers(answerer, asked, folder), "dropped": dropped}
 
 
 def predict(config: Config, trained: Any) -> None:

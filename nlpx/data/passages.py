@@ -153,8 +153,6 @@ class PassageEncoder:
             stride = min(self._stride or max(room // 2, 1), room)
             for start in range(0, max(length - room, 0) + stride, stride):
                 window = {name: values[start : start + room] for name, values in row.items()}
-                if not len(window["text"]):
-                    break
                 words_of.append(np.concatenate([np.full(len(question) + 1, -1), window.pop("word")]).astype(np.int32))
                 numbers.append(number)
                 nothing = np.zeros(len(question), np.int32)

@@ -27,9 +27,9 @@ def read(argument: str) -> tuple[list[Question], dict[str, int]]:
     texts, or {"text": [...], "answer_start": [...]}; `title` and `id` may be there. Any other: SQuAD's `data` of
     articles, of `paragraphs`, of `qas`.
 
-    An answer that does not stand where the file says is looked for: the place nearest to it counts. Questions without
-    an answer ("no answer", as SQuAD 2.0 has them) or with none that is in the context ("answer not in its context")
-    are left out.
+    An answer that does not stand where the file says is looked for: the place nearest to it counts, and the first where
+    the file says none. Questions without an answer ("no answer", as SQuAD 2.0 has them) or with none that is in the
+    context ("answer not in its context") are left out.
 
     Raises:
         InputError: the file cannot be read, is no such JSON, or holds no question that can be used.
@@ -112,21 +112,22 @@ def _squad(path: str, content: str) -> Iterator[Question]:
         payload = json.loads(content)
     except ValueError as error:
         raise InputError(f"{path} is no JSON ({error}); give SQuAD's JSON, or name it .jsonl") from error
+    place = "the top"
     try:
-        for number, article in enumerate(payload["data"]):
-            for paragraph in article["paragraphs"]:
-                for asked in paragraph["qas"]:
-                    yield _question(paragraph["context"], asked, str(article.get("title", number)))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        for a, article in enumerate(_get(payload, "data", list)):
+            place = f"data[{a}]"
+            for p, paragraph in enumerate(_get(article, "paragraphs", list)):
+                place = f"data[{a}].paragraphs[{p}]"
+                for q, asked in enumerate(_get(paragraph, "qas", list)):
+                    place = f"data[{a}].paragraphs[{p}].qas[{q}]"
+                    answers = _get(asked, "answers", list)
+                    pairs = tuple((_get(each, "text", str), _get(each, "answer_start", int, 0)) for each in answers)
+                    yield _question(paragraph, asked, pairs, str(article.get("title", a)))
+    except ValueError as error:
         raise InputError(
-            f'{path} is not SQuAD\'s JSON ({_named(error)}): give {{"data": [{{"title", "paragraphs": [{{"context", '
+            f'{path} is not SQuAD\'s JSON, at {place}: {error}; give {{"data": [{{"title", "paragraphs": [{{"context", '
             '"qas": [{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}'
         ) from error
-
-
-def _question(context: str, asked: dict[str, Any], group: str) -> Question:
-    answers = tuple((str(each["text"]), int(each.get("answer_start", 0))) for each in asked.get("answers", ()))
-    return Question(str(context), str(asked["question"]), answers, group, str(asked.get("id", "")))
 
 
 def _lines(path: str, content: str) -> Iterator[Question]:
@@ -135,18 +136,41 @@ def _lines(path: str, content: str) -> Iterator[Question]:
             continue
         try:
             row = json.loads(line)
-            answers = row["answers"] if "answers" in row else row["answer"]
+            answers = _get(row, "answers", str | list | dict)
             if isinstance(answers, dict):
-                starts = answers.get("answer_start", [0] * len(answers["text"]))
-                pairs = [{"text": text, "answer_start": at} for text, at in zip(answers["text"], starts, strict=True)]
+                texts = _get(answers, "text", list)
             else:
-                pairs = [{"text": text} for text in ([answers] if isinstance(answers, str) else answers)]
-            yield _question(row["context"], {**row, "answers": pairs}, str(row.get("title", row["context"])))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+                texts, answers = [answers] if isinstance(answers, str) else answers, {}
+            starts = _get(answers, "answer_start", list, [0] * len(texts))
+            pairs = tuple(zip(texts, starts, strict=True))
+            if not all(isinstance(text, str) and isinstance(at, int) for text, at in pairs):
+                raise ValueError("answers are not texts, or do not start at whole numbers")
+            yield _question(row, row, pairs, str(row.get("title", row.get("context"))))
+        except ValueError as error:
             raise InputError(
-                f'{path}, line {number}: {_named(error)}; give {{"context": ..., "question": ..., "answers": [...]}}'
+                f'{path}, line {number}: {error}; give {{"context": ..., "question": ..., "answers": [...]}}'
             ) from error
 
 
-def _named(error: Exception) -> str:
-    return f"no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
+def _question(
+    paragraph: dict[str, Any], asked: dict[str, Any], answers: tuple[tuple[str, int], ...], group: str
+) -> Question:
+    context, question = _get(paragraph, "context", str), _get(asked, "question", str)
+    if not context.strip() or not question.strip():
+        raise ValueError(f"the {'question' if context.strip() else 'context'} has no words")
+    return Question(context, question, answers, group, str(asked.get("id", "")))
+
+
+def _get(about: Any, name: str, kind: Any, default: Any = None) -> Any:
+    """A value of a JSON object.
+
+    Raises:
+        ValueError: there is none and no default, or it is of another kind.
+    """
+    if isinstance(about, dict) and name not in about and default is not None:
+        return default
+    if not isinstance(about, dict) or name not in about:
+        raise ValueError(f"no {name!r}")
+    if not isinstance(about[name], kind):
+        raise ValueError(f"{name!r} is {json.dumps(about[name]):.40}")
+    return about[name]

@@ -82,13 +82,13 @@ def load_questions(spec: str, *, valid: str | None = None, test: str | None = No
     return QuestionData(**parts, name=name, sha256=_digest(parts), dropped=counted)
 
 
-def read_questions(spec: str) -> list[Question]:
-    """The questions of a `file:` SPEC, to measure a model on.
+def read_questions(spec: str) -> tuple[list[Question], dict[str, int]]:
+    """The questions of a `file:` SPEC, to measure a model on, and why and how many were left out.
 
     Raises:
         InputError: as `load_questions`.
     """
-    return _read("test", spec)[0]
+    return _read("test", spec)
 
 
 def _read(part: str, spec: str) -> tuple[list[Question], dict[str, int]]:

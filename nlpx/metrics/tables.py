@@ -96,9 +96,10 @@ def forecast_table(test: Mapping[str, Any]) -> str:
 
 
 def answer_table(test: Mapping[str, Any]) -> str:
-    """What `answer_metrics` gives, with `seconds` and the same of a `baseline`: the whole, the baseline, then a line
-    for each group of lengths."""
+    """What `answer_metrics` gives, with `seconds` and the same of a `baseline`, and why and how many questions were
+    `dropped`, if any: these, the whole, the baseline, then a line for each group of lengths."""
     lines = [
+        *(f"test: {count:,} left out: {why}" for why, count in test.get("dropped", {}).items()),
         f"test, {test['count']:,} questions in {test['seconds']:.0f} s: exact {100 * test['exact_match']:.1f} %  "
         f"F1 {100 * test['f1']:.1f} %",
         f"  {'sliding window':<29}  exact {100 * test['baseline']['exact_match']:5.1f} %  "

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nlpx.errors import InputError
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -31,6 +33,9 @@ def png(path: Path, width: float = 7, height: float = 4.5, *, grow: bool = False
       width, height: in inches.
       grow: whether the picture grows around the figure by what stands outside it, and the figure with the data, up to
         `LARGEST`. If not, all is fitted into it.
+
+    Raises:
+      InputError: nothing can be written there.
     """
     import matplotlib
 
@@ -42,8 +47,11 @@ def png(path: Path, width: float = 7, height: float = 4.5, *, grow: bool = False
     figure = plt.figure(figsize=(width, height), layout=None if grow else "constrained")
     try:
         yield figure
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=DPI, **({"bbox_inches": "tight", "pad_inches": 0.15} if grow else {}))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(path, dpi=DPI, **({"bbox_inches": "tight", "pad_inches": 0.15} if grow else {}))
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror}; give another path for the picture") from error
     finally:
         plt.close(figure)
 

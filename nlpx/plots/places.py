@@ -1,5 +1,6 @@
 """How probable it is that an answer begins and ends at each word of its context."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from nlpx.errors import InputError
 from nlpx.plots.figure import LABEL, LETTERS, png
 
 LINE = 30
-"""Words side by side; what is left goes on below."""
+"""Most words side by side; more are shared among rows below each other."""
 
 
 def plot_places(start: ArrayLike, end: ArrayLike, words: Sequence[str], path: Path, title: str | None = None) -> None:
@@ -25,15 +26,15 @@ def plot_places(start: ArrayLike, end: ArrayLike, words: Sequence[str], path: Pa
     start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
     if not len(words) or start.shape != (len(words),) or end.shape != (len(words),):
         raise InputError(f"{start.shape} and {end.shape} probabilities do not fit {len(words)} words: give one of each")
-    rows = range(0, len(words), LINE)
-    wide = min(len(words), LINE)
+    wide = math.ceil(len(words) / math.ceil(len(words) / LINE))
+    rows = range(0, len(words), wide)
     with png(path, max(4.5, LABEL * wide + 1), 1.9 * len(rows) + 0.9) as figure:
         for number, first in enumerate(rows):
             axes = figure.add_subplot(len(rows), 1, number + 1)
-            shown = words[first : first + LINE]
+            shown = words[first : first + wide]
             at = np.arange(len(shown))
             for shift, values, name in ((-0.2, start, "begins"), (0.2, end, "ends")):
-                axes.bar(at + shift, values[first : first + LINE], 0.4, label=name)
+                axes.bar(at + shift, values[first : first + wide], 0.4, label=name)
             names = [word if len(word) <= LETTERS else word[: LETTERS - 1] + "…" for word in shown]
             axes.set_xticks(at, names, rotation=60, ha="right", rotation_mode="anchor", parse_math=False)
             axes.set(xlim=(-0.6, wide - 0.4), ylim=(0, 1), ylabel="probability")

@@ -191,7 +191,7 @@ def test_answers(answerer: Answerer, questions: Sequence[data.Question], folder:
     baseline = metrics.answer_metrics(guessed, truths, lengths)
     groups = {"reader": test["by_length"], "sliding window": baseline["by_length"]}
     plots.plot_by_length(
-        groups, folder / "plots" / "f1_by_length.png", "f1", of="context length (words, mean of each group)"
+        groups, folder / "plots" / "f1_by_length.png", "f1", length="context length (words, mean of each group)"
     )
     answerer.draw(questions[0], folder / "plots" / "probabilities.png")
     return {**test, "baseline": baseline, "seconds": seconds}

@@ -67,7 +67,7 @@ def test_objects_a_line(write):
             "title": "T",
         },
         {"context": CONTEXT, "question": "Where?", "answers": ["Peru", "in Peru"]},
-        {"context": CONTEXT, "question": "Where?", "answer": "soles"},
+        {"context": CONTEXT, "question": "Where?", "answers": "soles"},
     ]
     found, _ = read(write("\n\n".join(map(json.dumps, rows)) + "\n", "asked.jsonl"))
     assert [each.answers for each in found] == [(("Peru", 17),), (("in Peru", 8), ("Peru", 11)), (("soles", 30),)]
@@ -84,11 +84,17 @@ def test_a_packed_file(tmp_path):
     ("content", "name", "message"),
     [
         ("{", "a.json", "a.json is no JSON .*name it .jsonl"),
-        ("[]", "a.json", "is not SQuAD's JSON"),
-        ('{"data": [{"paragraphs": [{"context": "x", "qas": [{"id": "1"}]}]}]}', "a.json", "no 'question'"),
+        ("[]", "a.json", "is not SQuAD's JSON, at the top: no 'data'; give"),
+        ('{"data": [{"title": "x"}]}', "a.json", r"at data\[0\]: no 'paragraphs'"),
+        (squad({"id": "1", "answers": []}), "a.json", r"at data\[0\].paragraphs\[0\].qas\[0\]: no 'question'"),
+        (squad(qa(("Peru", 11)), qa(("Peru", "11"))), "a.json", r"qas\[1\]: 'answer_start' is \"11\""),
+        (squad(qa(("Peru", 11), question=" ")), "a.json", r"qas\[0\]: the question has no words"),
         ('{"data": []}', "a.json", "no question with an answer in its context .it is empty.; give another"),
         (squad(qa(("Chile", 0))), "a.json", "1 answer not in its context"),
-        ('{"context": "x"}', "a.jsonl", "a.jsonl, line 1: no 'question'|a.jsonl, line 1: no 'answer'"),
+        ('{"context": "x"}', "a.jsonl", "a.jsonl, line 1: no 'answers'"),
+        ("[1]", "a.jsonl", "line 1: no 'answers'"),
+        ('\n{"context": null, "question": "q", "answers": "x"}', "a.jsonl", "line 2: 'context' is null"),
+        ('{"context": "x", "question": "q", "answers": [1]}', "a.jsonl", "line 1: answers are not texts"),
         ("x", "a.jsonl", "a.jsonl, line 1: Expecting value"),
         ('{"context": "x", "question": "q", "answers": {"text": ["x"], "answer_start": []}}', "a.jsonl", "line 1"),
         ("", "a.json", "a.json is empty"),

@@ -62,7 +62,7 @@ def test_files_of_their_own_come_first_and_their_contexts_leave_training(write):
     assert found.dropped == {"in test": 6}
     assert len(found.train) == 54
     assert found.name == f"{spec}, validation {test}, test {test}"
-    assert read_questions(test) == found.test
+    assert read_questions(test) == (found.test, {})
     assert found.sha256 != load_questions(spec).sha256
 
 

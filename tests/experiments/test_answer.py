@@ -1,5 +1,6 @@
 import io
 import json
+import re
 import sys
 
 import numpy as np
@@ -28,7 +29,7 @@ def squad(rng, articles):
         asked = [
             {
                 "id": f"{article}-{name}",
-                "question": f"What likes {name}?".replace("?", ""),
+                "question": f"What likes {name}",
                 "answers": [{"text": str(colour), "answer_start": context.index(f"{name} likes ") + len(name) + 7}],
             }
             for name, colour in zip(names, colours, strict=True)
@@ -106,23 +107,31 @@ def test_it_answers_a_question_and_lines(run, command, monkeypatch, tmp_path, ca
     assert "line 3: no context and question in 'Ann likes blue. Bob" in captured.err
 
 
-def test_other_questions_are_measured_as_the_test_was(run, command, files, capsys):
+def test_other_questions_are_measured_as_the_test_was(run, command, files, tmp_path, capsys):
     _, workdir = run
-    assert command(answer, [f"--workdir={workdir}", f"--evaluate=file:{files / 'test.json'}"]) == 0
+    others = json.loads((files / "test.json").read_text())
+    asked = {"id": "x", "question": "What likes Ann", "answers": [{"text": "violet", "answer_start": 0}]}
+    others["data"][0]["paragraphs"][0]["qas"].append(asked)
+    (tmp_path / "others.json").write_text(json.dumps(others))
+    assert command(answer, [f"--workdir={workdir}", f"--evaluate=file:{tmp_path / 'others.json'}"]) == 0
     of_run = json.loads((workdir / "summary.json").read_text())["test"]
     test = json.loads((workdir / "evaluation" / "summary.json").read_text())["test"]
-    assert {**test, "seconds": 0} == {**of_run, "seconds": 0}
-    assert f"exact {100 * test['exact_match']:.1f} %" in capsys.readouterr().out
+    dropped = {"answer not in its context": 1}
+    assert {**test, "seconds": 0} == {**of_run, "seconds": 0, "dropped": dropped}
+    told = capsys.readouterr().out
+    assert f"exact {100 * test['exact_match']:.1f} %" in told
+    assert "test: 1 left out: answer not in its context" in told
 
 
 ENOUGH = json.dumps({"data": squad(np.random.default_rng(1), 20)})
 BAD = {
     "no JSON": ("{", [], "train.json is no JSON"),
-    "other JSON": ('{"data": [{"title": "a"}]}', [], "train.json is not SQuAD's JSON (no 'paragraphs')"),
-    "no answers": (
-        ENOUGH.replace('"answers"', '"replies"'),
+    "other JSON": ('{"data": [{"title": "a"}]}', [], "train.json is not SQuAD's JSON, at data[0]: no 'paragraphs'"),
+    "no answers": (ENOUGH.replace('"answers"', '"replies"'), [], "at data[0].paragraphs[0].qas[0]: no 'answers'"),
+    "answers elsewhere": (
+        re.sub(r'"text": "\w+"', '"text": "violet"', ENOUGH),
         [],
-        "no question with an answer in its context (80 no answer",
+        "no question with an answer in its context (80 answer not in its context)",
     ),
     "one context": (json.dumps({"data": squad(np.random.default_rng(1), 1)}), [], "a context is in one part alone"),
     "long questions": (ENOUGH, ["--question-length=12"], "less than half of the max_length 24"),
