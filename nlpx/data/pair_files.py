@@ -1,4 +1,4 @@
-"""Pairs of sentences from parallel files, from a table, and from the translation sets of TFDS."""
+"""Pairs of texts from parallel files, from a table, and from the sets of TFDS for translation and summaries."""
 
 import os
 import re
@@ -38,12 +38,13 @@ def read_files(argument: str) -> list[Pair]:
 
 
 def read_tfds(argument: str) -> dict[str, list[Pair]]:
-    """The pairs of `NAME[/CONFIG]`, by split, which must have two strings to an example.
+    """The pairs of `NAME[/CONFIG]`, by split, which must have two strings to an example, or name two of them as what is
+    read and what is to be written (its `supervised_keys`: article and highlights of cnn_dailymail).
 
     Source and target are in the order in which the configuration names them (`fr-en`), or the set lists them;
     `NAME/CONFIG:2,1` turns them round.
 
-    Raises InputError as `tfds_text.load`, or if an example has not two strings.
+    Raises InputError as `tfds_text.load`, or if an example has not two such strings.
     """
     named, source, target = _columns(argument)
     if max(source, target) > 2:
@@ -51,6 +52,9 @@ def read_tfds(argument: str) -> dict[str, list[Pair]]:
 
     def choose(builder: Any) -> tuple[str, str]:
         strings = tfds_text.string_features(named, builder.info.features)
+        keys = builder.info.supervised_keys or ()
+        if len(strings) > 2 and len(keys) == 2 and all(key in strings for key in keys):
+            strings = [*keys]
         if len(strings) != 2:
             raise InputError(
                 f"tfds:{named} has {len(strings)} string features among its features "

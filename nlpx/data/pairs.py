@@ -7,7 +7,7 @@ import heapq
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nlpx.data import cldr, pair_files
+from nlpx.data import cldr, docstrings, pair_files
 from nlpx.errors import InputError, unknown_source
 
 Pair = tuple[str, str]
@@ -62,8 +62,8 @@ def load_pairs(
     give the other away.
 
     Arguments:
-        spec: `cldr[:fr-en]` (made, nothing to download), `file:SOURCE,TARGET` (parallel files, .gz too),
-            `file:TABLE` (tab-separated source and target; `file:TABLE:2,1` turns them round, or names other
+        spec: `cldr[:fr-en]` and `docstrings` (built in, nothing to download), `file:SOURCE,TARGET` (parallel files,
+            .gz too), `file:TABLE` (tab-separated source and target; `file:TABLE:2,1` turns them round, or names other
             columns), or `tfds:NAME[/CONFIG]` (turned round by `:2,1`), with the set's own splits.
         valid, test: `file:` as above; takes the place of the source's own part.
         lowercase: both sides in lower case.
@@ -114,11 +114,14 @@ def _load(spec: str, lowercase: bool, seed: int) -> tuple[dict[str, list[Pair]],
     if source == "cldr":
         *parts, dropped = cldr.make(argument, seed, lowercase=lowercase)
         return dict(zip(("train", "validation", "test"), parts, strict=True)), collections.Counter(dropped)
+    if source == "docstrings":
+        *parts, dropped = docstrings.make(argument)
+        return dict(zip(("train", "validation", "test"), parts, strict=True)), collections.Counter(dropped)
     if source == "file":
         return {"train": pair_files.read_files(argument)}, collections.Counter()
     if source == "tfds":
         return own_parts(pair_files.read_tfds(argument)), collections.Counter()
-    raise unknown_source("source of pairs", spec, ("cldr", "file", "tfds"))
+    raise unknown_source("source of pairs", spec, ("cldr", "docstrings", "file", "tfds"))
 
 
 def own_parts(splits: dict[str, list[Any]]) -> dict[str, list[Any]]:

@@ -183,10 +183,11 @@ class TestTFDS:
             BUILDER_CONFIGS = [tfds.core.BuilderConfig(name="fr-en")]  # noqa: RUF012
             parts: dict[str, list] = {}  # noqa: RUF012
             languages = ("en", "fr")
+            keys = None
 
             def _info(self):
                 features = tfds.features.Translation(languages=self.languages)
-                return self.dataset_info_from_configs(features=features)
+                return self.dataset_info_from_configs(features=features, supervised_keys=self.keys)
 
             def _split_generators(self, dl_manager):
                 return {part: self._examples(pairs) for part, pairs in self.parts.items()}
@@ -224,6 +225,12 @@ class TestTFDS:
     def test_three_languages_are_refused(self, prepare):
         spec = prepare("nlpx_pairs_c", parts={"train": numbered(0, 4)}, languages=("de", "en", "fr"))
         refuse("has 3 string features among its features de, en, fr", spec)
+
+    def test_of_several_texts_the_set_names_two(self, prepare):
+        """As cnn_dailymail, which has a number and a publisher beside article and highlights."""
+        options = {"languages": ("de", "en", "fr"), "keys": ("en", "fr")}
+        spec = prepare("nlpx_pairs_d", parts={"train": numbered(0, 20)}, **options)
+        assert load_pairs(f"{spec}:2,1").train[0][0].startswith("phrase")
 
     def test_names_and_no_network(self, tmp_path, monkeypatch):
         tfds = pytest.importorskip("tensorflow_datasets")

@@ -158,6 +158,26 @@ def test_a_smoothing_out_of_range_raises():
         jax.eval_shape(each.loss, jax.eval_shape(each.init, jax.random.key(0)), make_batch(0), (), KEYS)
 
 
+@pytest.mark.parametrize("sampling", [0.0, 1.0])
+def test_a_model_that_copies_is_paid_for_words_of_its_source(sampling):
+    """A target that only the source can give: its loss is what the mixture says, also where own tokens are read."""
+    each = task("rnn-bahdanau", model={"copy": True}, scheduled_sampling=sampling, steps=1)
+    params, batch = randomized(jit(each.init)(jax.random.key(0))), make_batch(0)
+    batch["source"][:, 0] = batch["target"][:, 1] = V
+    loss, _ = total(each, params, batch, KEYS, 0)
+    inputs, targets, mask = batch["target"][:, :-1], batch["target"][:, 1:], batch["target_mask"][:, 1:]
+    log_p = jit(each.model.apply)({"params": params}, batch["source"], inputs, source_mask=batch["source_mask"])
+    assert_close(loss, -np.take_along_axis(np.asarray(log_p), targets[..., None], -1)[..., 0][mask].sum())
+    assert loss < 12 * mask.sum()  # none of them is impossible
+    if sampling:
+        assert np.isfinite(total(each, params, batch, KEYS, 1)[0])
+
+
+def test_smoothing_and_copying_do_not_go_together():
+    with pytest.raises(ValueError, match="leave out one"):
+        task("rnn-bahdanau", model={"copy": True}, label_smoothing=0.1)
+
+
 def test_losses_are_counted_in_float32():
     each = task("rnn", model={"dtype": "bfloat16"})
     loss, count = total(each, jit(each.init)(jax.random.key(0)), make_batch(0), None)
