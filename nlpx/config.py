@@ -257,8 +257,6 @@ class _Decoder(_Tied):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.copy and self.recurrent and self.attention == "none":
-            raise InputError("copy points where the decoder attends, and attention is 'none': use bahdanau or luong")
         if self.recurrent and self.position_kind != "none":
             raise InputError(f"positions {self.positions!r}: the recurrent decoders have none; leave positions out")
 
@@ -536,6 +534,7 @@ class AnswerConfig(PredictConfig):
     """With --predict TEXT: write how probable it is that the answer begins and ends at each word to this PNG."""
 
 
+@dataclass(frozen=True)
 class SummaryConfig(SearchConfig):
     """Prediction"""
 

@@ -116,6 +116,7 @@ def captioning_table(test: Mapping[str, Any]) -> str:
     ]
     for name, each in test["baselines"].items():
         lines.append(f"  {name}: exact {100 * each['exact_match']:.1f} %, BLEU {each['bleu']:.1f}")
+    return "\n".join(lines)
 
 
 def summary_table(test: Mapping[str, Any]) -> str:
