@@ -4,11 +4,13 @@ A docstring begins with a summary of one line, says PEP 257 (peps.python.org/pep
 library of the running CPython holds about 3,900 bodies with their summaries. The sources are parsed, never imported.
 """
 
+import collections
 import hashlib
 import inspect
 import os
 import re
 import sysconfig
+from collections.abc import Sequence
 
 from nlpx.data.cpython_docs import SKIPPED, docstrings, prose, to_ascii
 from nlpx.errors import InputError
@@ -21,6 +23,11 @@ _LARGEST = 0.02
 """Of all pairs: a module with more trains, lest a part be of one package."""
 _SHORTEST_BODY, _SHORTEST, _LONGEST = 4, 2, 30
 """Words of a body at least, and of a summary at least and at most."""
+_RUN = 4
+"""Words of a run, which two bodies share or do not."""
+_NEARLY = 0.5
+"""Of the runs of the shorter of two bodies: from this share on, one is nearly a copy of the other."""
+_WORD = re.compile(r"\w+")
 _NEXT_SENTENCE = re.compile(r"""(?<=[.!?])\s+(?=["'`(*]*[A-Z_])""")
 
 
@@ -30,7 +37,8 @@ def make(argument: str = "") -> tuple[list[Pair], list[Pair], list[Pair], dict[s
     The summary is the first sentence, the body all prose after it. A part has modules of its own, a package with all
     that is in it, in the order of a hash of their names, a tenth each for test and validation: a model is measured on
     modules of which it has read nothing. The few large packages train. `_pyio` and the like belong to the module that
-    they are a version of. No body is in two modules. Deterministic on a given CPython; reading takes two seconds.
+    they are a version of. No body is in two modules, and no training body is nearly a copy of one that is held out.
+    Deterministic on a given CPython; reading takes three seconds.
 
     Raises:
         InputError: an argument is given, or the running Python comes without its sources.
@@ -55,9 +63,32 @@ def make(argument: str = "") -> tuple[list[Pair], list[Pair], list[Pair], dict[s
         part = next((part for part in (test, validation) if small and len(part) < _HELD_OUT * count), train)
         part += [(body, summary) for body, summary in sorted(modules[module]) if body not in seen]
         seen.update(body for body, _ in modules[module])
+    left_out = {"no summary with a body": short, "a body that was there already": count - sum(map(len, parts))}
+    near = near_copies([body for body, _ in train], [body for body, _ in (*validation, *test)])
+    train[:] = [pair for number, pair in enumerate(train) if number not in near]
     for part in parts:
         part.sort(key=lambda pair: _hash("\t".join(pair)))
-    return *parts, {"no summary with a body": short, "a body that was there already": count - sum(map(len, parts))}
+    return *parts, {**left_out, "nearly a body of validation or test": len(near)}
+
+
+def near_copies(texts: Sequence[str], others: Sequence[str]) -> set[int]:
+    """The numbers of those texts that are nearly a copy or a part of one of the others, or hold it: at least half of
+    the runs of four words in the shorter of the two are in both."""
+    runs, where = [_runs(other) for other in others], collections.defaultdict(list)
+    for number, own in enumerate(runs):
+        for run in own:
+            where[run].append(number)
+    near = set()
+    for number, own in enumerate(map(_runs, texts)):
+        shared = collections.Counter(other for run in own for other in where.get(run, ()))
+        if any(count >= _NEARLY * min(len(own), len(runs[other])) for other, count in shared.items()):
+            near.add(number)
+    return near
+
+
+def _runs(text: str) -> set[tuple[str, ...]]:
+    words = _WORD.findall(text.lower())
+    return {tuple(words[at : at + _RUN]) for at in range(max(1, len(words) - _RUN + 1))}
 
 
 def summarized(docstring: str) -> Pair | None:

@@ -38,8 +38,8 @@ def read_files(argument: str) -> list[Pair]:
 
 
 def read_tfds(argument: str) -> dict[str, list[Pair]]:
-    """The pairs of `NAME[/CONFIG]`, by split. A set with more than two strings to an example must name source and target
-    itself, as its `supervised_keys`: article and highlights of cnn_dailymail.
+    """The pairs of `NAME[/CONFIG]`, by split. A set with more than two strings to an example must name source and
+    target itself, as its `supervised_keys`: article and highlights of cnn_dailymail.
 
     Two strings are in the order in which the configuration names them (`fr-en`), or the set lists them.
     `NAME/CONFIG:2,1` turns them round.

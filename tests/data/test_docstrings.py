@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from nlpx.data import cpython_docs, docstrings, load_pairs
-from nlpx.data.docstrings import summarized
+from nlpx.data.docstrings import near_copies, summarized
 from nlpx.errors import InputError
 
 
@@ -27,6 +27,24 @@ def test_thousands_of_pairs_in_three_parts(data):
         assert (body + summary).isascii()
         assert "\n" not in body + summary
     assert data.dropped["no summary with a body"] > 1000
+    assert 0 < data.dropped["nearly a body of validation or test"] < 100
+    held_out = [body for body, _ in (*data.validation, *data.test)]
+    assert not near_copies([body for body, _ in data.train], held_out)
+
+
+def test_near_copies_share_half_of_the_runs_of_the_shorter():
+    other = "Wake up all threads that wait on this condition."  # 6 runs
+    texts = [
+        other.replace("threads", "tasks"),  # 2 of 6
+        other.replace("condition", "lock"),  # 5 of 6
+        "wake up ALL threads",
+        f"When called, it does this. {other} And then no more.",
+        "Wake up all the threads there are.",
+        "It is done once.",
+        "",
+    ]
+    assert near_copies(texts, [other, "Nothing at all."]) == {1, 2, 3}
+    assert near_copies(texts, []) == set()
 
 
 def test_no_module_is_in_two_parts(monkeypatch):
@@ -38,7 +56,8 @@ def test_no_module_is_in_two_parts(monkeypatch):
     def read(skipped):
         for path, size in sizes.items():
             for number in range(size):
-                yield f"{root}/{path}", f"Sum up {path}.\n\nThis is the body of {path}, number {number}."
+                body = " ".join(f"{word}{number}{path}" for word in ("It", "is", "all", "of", "this"))
+                yield f"{root}/{path}", f"Sum up {path}. {body}"
 
     monkeypatch.setattr(docstrings, "docstrings", read)
     train, validation, test, _ = docstrings.make()
