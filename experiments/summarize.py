@@ -28,6 +28,8 @@ class PairsConfig(ExamplesConfig):
     data: str = "docstrings"
     """docstrings (built in), file:TEXTS,SUMMARIES, file:PAIRS.tsv (text, tab, summary), or tfds:NAME, as
     cnn_dailymail."""
+    split_punctuation: bool = True
+    """Put spaces between words and punctuation, as corpora of words have them."""
     max_length: int = setting(100, "[1, inf)")
     """Tokens that are read of a text at most, also when summaries are tested or asked for."""
 
@@ -50,6 +52,11 @@ class Config:
         return cls(EncoderDecoderConfig(layers=1, width=128, **MODEL))
 
 
+def reading(given: PairsConfig) -> dict[str, bool]:
+    """How texts are read, whichever their source."""
+    return {"lowercase": given.lowercase, "split": given.split_punctuation}
+
+
 def make_writer(trained: Any, config: Config) -> Any:
     """What writes summaries, and searches as the flags say."""
     from nlpx import predict
@@ -66,9 +73,7 @@ def run(config: Config) -> dict[str, Any]:
 
     given, options = config.data, config.train
     run = Run(config.experiment, config)
-    pairs = data.load_pairs(
-        given.data, valid=given.valid, test=given.test, lowercase=given.lowercase, seed=options.seed
-    )
+    pairs = data.load_pairs(given.data, valid=given.valid, test=given.test, **reading(given), seed=options.seed)
     run.open(pairs)
     tokenizer = run.tokenizer(given, pairs.joined("train"), pairs.joined("validation", "test"))
     # A text has an end token too.
@@ -91,7 +96,7 @@ def evaluate(config: Config, trained: Any, folder: Path) -> dict[str, Any]:
     """The same figures on other pairs."""
     from nlpx import data, predict
 
-    pairs = data.read_pairs(config.use.evaluate, lowercase=config.data.lowercase)
+    pairs = data.read_pairs(config.use.evaluate, **reading(config.data))
     return predict.test_summaries(make_writer(trained, config), pairs, folder, config.model.arch)
 
 

@@ -37,7 +37,8 @@ class Translated(NamedTuple):
 
 
 class Search:
-    """Writes what a model finds likeliest for sources; one program is compiled for each shape of them.
+    """Writes what a model finds likeliest for sources; one program is compiled for each shape of them. Tokens that
+    stand for unknown text, such as `<unk>`, are never written.
 
     Args:
       limit: the most tokens to write for a batch of sources.
@@ -53,7 +54,7 @@ class Search:
     ):
         self._trained, self._batch_size = trained, batch_size
         self.settings = {"beams": beams, "length_penalty": length_penalty}
-        model = trained.model
+        model, unspellable = trained.model, list(trained.tokenizer.unspellable)
         check_beams(beams, model)
 
         def search(params, source, source_mask):
@@ -62,7 +63,8 @@ class Search:
             tokens = limit(source)
 
             def step(tokens, state, mask):
-                return model.apply(variables, tokens, encoded, state=state, mask=mask, method="decode")
+                logits, state = model.apply(variables, tokens, encoded, state=state, mask=mask, method="decode")
+                return logits.at[..., unspellable].set(-jnp.inf) if unspellable else logits, state
 
             state = model.apply(variables, encoded, tokens, method="initial_state")
             begin = jnp.full((source.shape[0], 1), model.bos)

@@ -75,7 +75,7 @@ class Translator:
     def _encode(self, sentence: str) -> tuple[np.ndarray, list[str]]:
         """A sentence's tokens, and the words that those beyond the vocabulary stand for."""
         tokenizer, longest = self._trained.tokenizer, self._trained.model.longest
-        if not len(tokenizer.encode(self._cased(sentence))):
+        if not self._prepared(sentence):
             raise InputError("there is nothing to translate: give a sentence")
         encoded = self._tokens([sentence], self._cut)
         (tokens,), (beyond,) = encoded.columns["source"], encoded.beyond
@@ -94,12 +94,14 @@ class Translator:
         return self._tokens(sentences, min(filter(None, (self._cut, longest and longest - 1)), default=None))
 
     def _tokens(self, sentences: Sequence[str], limit: int | None) -> data.Encoded:
-        sources = {"source": [self._cased(sentence) for sentence in sentences]}
+        sources = {"source": [self._prepared(sentence) for sentence in sentences]}
         options = {"max_length": limit, "too_long": "cut", "beyond": self._trained.model.copied_from}
         return data.encode_texts(sources, self._trained.tokenizer, **options)
 
-    def _cased(self, sentence: str) -> str:
-        return sentence.lower() if self._trained.config["data"]["lowercase"] else sentence
+    def _prepared(self, sentence: str) -> str:
+        settings = self._trained.config["data"]
+        options = {"lowercase": settings["lowercase"], "split": settings.get("split_punctuation", False)}
+        return data.prepare_text(sentence, **options)
 
     def translate(
         self, sources: Sequence[np.ndarray], beyond: Sequence[Sequence[str]] | None = None

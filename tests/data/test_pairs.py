@@ -3,7 +3,7 @@ import gzip
 
 import pytest
 
-from nlpx.data import cldr, load_pairs
+from nlpx.data import cldr, load_pairs, prepare_text, read_pairs
 from nlpx.errors import InputError
 
 
@@ -169,6 +169,13 @@ def test_built_in_pairs(monkeypatch):
     assert ("germany", "allemagne") in data.train
     assert list(data.dropped) == ["source with two translations"]
     assert load_pairs("cldr:en-fr", lowercase=True, seed=2).sha256 != data.sha256
+
+
+def test_words_and_punctuation_apart(tmp_path):
+    (tmp_path / "a.tsv").write_text("Don't  call x.f(1.5), ever.\tNever call it!\nA b.\tA.\n" + "x\ty\n")
+    (pair,) = [pair for pair in read_pairs(f"file:{tmp_path / 'a.tsv'}", split=True) if "call" in pair[0]]
+    assert pair == ("Do n't call x . f ( 1.5 ) , ever .", "Never call it !")
+    assert prepare_text("Don't  call it. ", lowercase=True, split=False) == "don't call it."
 
 
 class TestTFDS:
