@@ -115,16 +115,20 @@ def test_drawn_tokens_follow_the_models_distribution():
     assert abs(total(each, params, batch, KEYS, 0)[0] - expected[0]) > 1e-2
 
 
-def test_the_engine_trains_it_on_any_devices_and_parts():
+@pytest.mark.parametrize("copy", [False, True])
+def test_the_engine_trains_it_on_any_devices_and_parts(copy):
     """The device law: the same losses on one device, and on two in two parts; and they fall."""
-    model = make_model("rnn-luong", dropout=0.2)
+    model = make_model("rnn-luong", dropout=0.2, copy=copy)
+    batch = make_batch(0)
+    if copy:
+        batch["source"][:, 0] = batch["target"][:, 1] = V
     plain = TrainConfig(steps=6, batch_size=ROWS, learning_rate=0.05, mesh="data=1", warmup=0)
     runs = []
     for changes in ({}, {"mesh": "data=2", "grad_accumulation": 2}):
-        engine = Engine(SequenceToSequence(model, 0.1), dataclasses.replace(plain, **changes))
+        engine = Engine(SequenceToSequence(model, 0.0 if copy else 0.1), dataclasses.replace(plain, **changes))
         state, losses = engine.init(), []
         for _ in range(6):
-            state, metrics = engine.train_step(state, engine.put(make_batch(0)))
+            state, metrics = engine.train_step(state, engine.put(batch))
             losses.append(float(metrics["loss"]))
         runs.append(losses)
     assert runs[0][-1] < 0.8 * runs[0][0]
