@@ -267,6 +267,14 @@ class EncoderDecoderConfig(_Decoder, _Bidirectional):
 
     reverse_source: bool = setting(False, archs=RECURRENT)
     """Read the source from its end."""
+    copy: bool = False
+    """Let the decoder copy from the source where it attends (pointer-generator); with words as tokens, those that the
+    vocabulary lacks too."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.copy and self.recurrent and self.attention == "none":
+            raise InputError("copy points where the decoder attends, and attention is 'none': use bahdanau or luong")
 
     def build(self, vocab_size: int, *, max_length: int = 256) -> Any:
         """An `EncoderDecoder` over the tokens of a vocabulary and two more, which begin and end a sequence."""
@@ -280,6 +288,7 @@ class CaptionerConfig(_Decoder):
     """Model"""
 
     bidirectional: ClassVar[bool] = True
+    copy: ClassVar[bool] = False
     encoder: Literal["cnn", "patches"] = "cnn"
     """What reads the picture. cnn: convolutions, at whose features the decoder looks. patches: each patch is a token of
     the backbone, which reads them line by line, or, as a Transformer, lets all see each other."""
@@ -523,6 +532,14 @@ class AnswerConfig(PredictConfig):
     """Most words of an answer."""
     probability_map: str | None = setting(None, training=False)
     """With --predict TEXT: write how probable it is that the answer begins and ends at each word to this PNG."""
+
+
+@dataclass(frozen=True)
+class SummaryConfig(SearchConfig):
+    """Prediction"""
+
+    summary_length: int = setting(40, "[1, inf)", training=False)
+    """Most tokens to write."""
 
 
 def settings_of(config: Any) -> Iterator[dataclasses.Field]:

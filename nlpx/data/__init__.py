@@ -5,7 +5,7 @@ from nlpx.data.buckets import Columns, bucket_lengths, evaluation_batches, rows_
 from nlpx.data.captions import CaptionData, guessed_captions, load_captions, read_captions
 from nlpx.data.encode import Encoded, encode_texts
 from nlpx.data.labelled import LabelledData, load_labelled, read_labelled
-from nlpx.data.pairs import PairData, load_pairs, read_pairs
+from nlpx.data.pairs import PairData, load_pairs, prepare_text, read_pairs
 from nlpx.data.passages import SEGMENTS, PassageEncoder, Passages
 from nlpx.data.picture_files import is_picture, open_picture, write_examples
 from nlpx.data.question_files import Question
@@ -68,6 +68,7 @@ __all__ = [
     "make_brackets",
     "number",
     "open_picture",
+    "prepare_text",
     "random_windows",
     "read_captions",
     "read_labelled",

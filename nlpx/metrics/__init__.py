@@ -9,6 +9,7 @@ from nlpx.metrics.forecasting import forecast_metrics, quantile_metrics
 from nlpx.metrics.lookup import lookup_tags
 from nlpx.metrics.regression import regression_metrics
 from nlpx.metrics.sliding_window import sliding_window_answer
+from nlpx.metrics.summaries import lead, summary_metrics, unknown_word_metrics
 from nlpx.metrics.tables import (
     answer_table,
     captioning_table,
@@ -17,6 +18,7 @@ from nlpx.metrics.tables import (
     forecast_table,
     methods_table,
     metrics_line,
+    summary_table,
     translation_table,
 )
 from nlpx.metrics.translation import metrics_by_length, translation_metrics
@@ -36,6 +38,7 @@ __all__ = [
     "forecast_metrics",
     "forecast_table",
     "iris_rule",
+    "lead",
     "lookup_tags",
     "methods_table",
     "metrics_by_length",
@@ -44,7 +47,10 @@ __all__ = [
     "quantile_metrics",
     "regression_metrics",
     "sliding_window_answer",
+    "summary_metrics",
+    "summary_table",
     "translation_metrics",
     "translation_table",
+    "unknown_word_metrics",
     "word_f1",
 ]

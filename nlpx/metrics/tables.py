@@ -123,3 +123,30 @@ def captioning_table(test: Mapping[str, Any]) -> str:
     for name, each in test["baselines"].items():
         lines.append(f"  {name}: exact {100 * each['exact_match']:.1f} %, BLEU {each['bleu']:.1f}")
     return "\n".join(lines)
+
+
+def summary_table(test: Mapping[str, Any]) -> str:
+    """What `predict.test_summaries` gives: summaries beside their texts' first words, how they were scored, the words
+    that the vocabulary lacks, then a line for each group of lengths."""
+
+    def scores(name: str, of: Mapping[str, Any]) -> str:
+        rouge = "  ".join(f"ROUGE-{key[5:]} {of[key]:5.2f}" for key in ("rouge1", "rouge2", "rougeL"))
+        return f"  {name:>9}  {rouge}  {of['words']:.1f} words"
+
+    lines = [
+        f"test, {test['count']:,} texts in {test['seconds']:.0f} s",
+        scores("summaries", test),
+        scores("lead", test["lead"]),
+        f"  ({test['signature']})",
+    ]
+    if (words := test["unknown"])["unknown"]:
+        of = max(words["in_source"], 1)
+        lines.append(
+            f"  the vocabulary lacks {100 * words['unknown'] / words['words']:.1f} % of the references' words; "
+            f"{words['in_source']} of these {words['unknown']} are in the source, "
+            f"{words['written']} ({100 * words['written'] / of:.1f} %) in the summary"
+        )
+    for group, first in zip(test["by_length"], test["lead"]["by_length"], strict=True):
+        sizes = f"source of {group['from']} to {group['to']} tokens: {group['count']} texts"
+        lines.append(f"  {sizes}, ROUGE-L {group['rougeL']:.1f}, lead {first['rougeL']:.1f}")
+    return "\n".join(lines)

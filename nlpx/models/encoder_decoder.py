@@ -30,6 +30,9 @@ from nlpx.ops.masks import check_mask
 Source = Int[Array, "b s"] | UInt8[Array, "b y x c"]
 """Tokens, or the pictures (rows, columns, channels) that a `Captioner` reads."""
 
+UNKNOWN = 0
+"""The token that words outside a vocabulary are read as: see `nlpx.text.word`."""
+
 
 class Encoded(NamedTuple):
     """A source sequence as the decoder has it; every leaf has the batch on its leading axis."""
@@ -38,6 +41,8 @@ class Encoded(NamedTuple):
     """What attention looks back at, its keys made once; () without attention."""
     start: Any
     """The state that a recurrent decoder begins with; () for a Transformer."""
+    tokens: Any = ()
+    """The source itself, `UNKNOWN` where the mask is False, if the decoder copies from it; otherwise ()."""
 
 
 class EncoderDecoder(nn.Module):
@@ -47,6 +52,12 @@ class EncoderDecoder(nn.Module):
     2014, arXiv 1409.3215). With "bahdanau" the decoder looks back before each step (arXiv 1409.0473), with "luong"
     after it (arXiv 1508.04025, global attention without input feeding, so that the decoder's recurrence needs no
     attention inside). A Transformer is attention alone (arXiv 1706.03762).
+
+    With `config.copy` each step decides how probable it is that the next token is written from the vocabulary, or else
+    copied from where the source is attended to (See 2017, arXiv 1704.04368); a Transformer attends once more for it.
+    The logits are then log-probabilities, over the vocabulary and as many ids after it as the source has places: ids
+    from `copied_from` on, in source or target, stand for words of this source that the vocabulary lacks. They are read
+    as the token `UNKNOWN`, and written as themselves.
 
         encoded = model.apply(variables, source, source_mask, method="encode")
         state = model.apply(variables, encoded, capacity, method="initial_state")
@@ -74,6 +85,11 @@ class EncoderDecoder(nn.Module):
         return self.vocab_size - 1
 
     @property
+    def copied_from(self) -> int | None:
+        """The first of the ids for words of a source that are not in the vocabulary; None where nothing is copied."""
+        return self.vocab_size if self.config.copy else None
+
+    @property
     def attends(self) -> bool:
         """Whether the decoder looks back at the source."""
         return not self.config.recurrent or self.config.attention != "none"
@@ -99,6 +115,10 @@ class EncoderDecoder(nn.Module):
             self.decoder = AttentiveRNN(config.arch, config.width, config.layers, dropout=config.dropout, **types)
         else:
             self.decoder = Backbone(config, self.target_position, cross=not config.recurrent, **stack)
+        if config.copy:
+            self.copy_gate = nn.Dense(1, **types)
+            if not config.recurrent:
+                self.pointer = RecurrentAttention(config.width, "general", **types)
         if not config.recurrent:
             return
         if config.attention == "luong":
@@ -128,6 +148,7 @@ class EncoderDecoder(nn.Module):
         backwards = config.recurrent and config.reverse_source
         if backwards:
             source, mask = source[:, ::-1], None if mask is None else mask[:, ::-1]
+        source = self._known(source)
         x = self.embedding(source) if config.tied else self.source_embedding(source)
         x, state = self.encoder(x, mask=mask, dropout_keys=dropout_keys)
         return x[:, ::-1] if backwards else x, self._ended(state)
@@ -145,13 +166,19 @@ class EncoderDecoder(nn.Module):
         """
         x, stack = self.read(source, mask, dropout_keys)
         config = self.config
+        copied = (source if mask is None else jnp.where(mask, source, UNKNOWN),) if config.copy else ()
         if not config.recurrent:
-            return Encoded(self.decoder.remember(x, mask), ())
+            pointed = (self.pointer.remember(x, mask),) if config.copy else ()
+            return Encoded((self.decoder.remember(x, mask), *pointed), (), *copied)
         if config.attention == "bahdanau":
             top = jax.tree.leaves(stack[-1])[0].astype(x.dtype)  # the hidden state: the first question
-            return Encoded(self.decoder.remember(x, mask), AttentiveState(stack, top))
+            return Encoded(self.decoder.remember(x, mask), AttentiveState(stack, top), *copied)
         start = BackboneState(jnp.zeros(len(x), jnp.int32), stack)
-        return Encoded(self.attention.remember(x, mask) if self.attends else (), start)
+        return Encoded(self.attention.remember(x, mask) if self.attends else (), start, *copied)
+
+    def _known(self, tokens):
+        """The tokens as the embedding has them."""
+        return jnp.where(tokens < self.vocab_size, tokens, UNKNOWN) if self.config.copy else tokens
 
     def _ended(self, state):
         """The decoder's states out of those that the encoder ended in."""
@@ -199,26 +226,48 @@ class EncoderDecoder(nn.Module):
           ValueError: tokens that are not whole numbers (b, t); a state, mask or keys that do not fit them.
         """
         check_mask(mask, tokens.shape)
-        config, x = self.config, ops.keep_real(mask, self.embedding(tokens))
+        config, x = self.config, ops.keep_real(mask, self.embedding(self._known(tokens)))
         if not config.recurrent:
-            x, state = self.decoder(x, state=state, mask=mask, memory=encoded.memory, dropout_keys=dropout_keys)
-            return self.embedding.logits(x), state
+            y, state = self.decoder(x, state=state, mask=mask, memory=encoded.memory[0], dropout_keys=dropout_keys)
+            logits = self.embedding.logits(y)
+            if config.copy:
+                context, weights = self.pointer(y * config.width**-0.5, encoded.memory[1])
+                logits = self._mixed(logits, jnp.concatenate([y, context, x], axis=-1), weights, encoded.tokens)
+            return logits, state
         state = encoded.start if state is None else state
         if config.attention == "bahdanau":
             x = self.target_dropout(x, dropout_keys)
             y, context, weights, state = self.decoder(
                 x, encoded.memory, state=state, mask=mask, dropout_keys=dropout_keys
             )
-            y = self.readout(jnp.concatenate([y, context, x], axis=-1))
+            known = jnp.concatenate([y, context, x], axis=-1)
+            y = self.readout(known)
         else:
             y, state = self.decoder(x, state=state, mask=mask, dropout_keys=dropout_keys)
             if config.attention == "luong":
                 context, weights = self.attention(y, encoded.memory)
+                known = jnp.concatenate([y, context, x], axis=-1)
                 y = self.readout(jnp.concatenate([y, context], axis=-1))
         if self.attends:
             y = jnp.tanh(y)
             self.sow("intermediates", "weights", weights)
-        return self.embedding.logits(self.output_dropout(y, dropout_keys)), state
+        logits = self.embedding.logits(self.output_dropout(y, dropout_keys))
+        return self._mixed(logits, known, weights, encoded.tokens) if config.copy else logits, state
+
+    def _mixed(self, logits, known, weights, source):
+        """Log-probabilities (b, t, v + s) of words written and copied: equations 8 and 9 of arXiv 1704.04368.
+
+        Args:
+          known: what decides between the two: decoder state, context and input (b, t, d).
+          weights: of each source token (b, t, s).
+        """
+        types = jnp.promote_types(logits.dtype, jnp.float32)
+        gate = self.copy_gate(known).astype(types)
+        written = jax.nn.sigmoid(gate) * jax.nn.softmax(logits.astype(types))
+        copied = jax.nn.sigmoid(-gate) * weights.astype(types)
+        more = jnp.pad(written, ((0, 0), (0, 0), (0, source.shape[1])))
+        mixed = jax.vmap(lambda row, ids, add: row.at[:, ids].add(add))(more, source, copied)
+        return jnp.log(jnp.maximum(mixed, jnp.finfo(types).tiny))
 
     def __call__(
         self,

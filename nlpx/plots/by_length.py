@@ -13,6 +13,7 @@ VALUES = {
     "exact_match": ("exact matches (% of translations)", 100),
     "bleu": ("BLEU (0 to 100)", 1),
     "f1": ("F1 (%)", 100),
+    "rougeL": ("ROUGE-L, F-measure (0 to 100)", 1),
 }
 
 

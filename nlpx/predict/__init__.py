@@ -1,4 +1,4 @@
-"""A finished run used: continue a text, translate, label, see what attention looked at.
+"""A finished run used: continue a text, translate, sum up, label, see what attention looked at.
 
 trained = predict.load("runs/translate/...")
 predict.Translator(trained)(["lundi 3 mai 2021"])
@@ -12,6 +12,7 @@ from nlpx.predict.labels import Labeller
 from nlpx.predict.lines import answer_lines, is_text, print_as_it_comes
 from nlpx.predict.rows import RowPredictor
 from nlpx.predict.search import Search, Translated, check_beams
+from nlpx.predict.summaries import test_summaries
 from nlpx.predict.tags import EntityTagger, test_entities
 from nlpx.predict.translation import Translator, test_translations
 from nlpx.predict.writing import Writer
@@ -43,5 +44,6 @@ __all__ = [
     "test_answers",
     "test_captions",
     "test_entities",
+    "test_summaries",
     "test_translations",
 ]

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nlpx import ops
+from nlpx.errors import InputError
 from nlpx.models import EncoderDecoder
 from nlpx.ops.array_types import Array, Float, Int, RowKeys
 from nlpx.tasks.task import ModelTask
@@ -26,12 +27,21 @@ class SequenceToSequence(ModelTask):
         instead of the true one (Bengio 2015, arXiv 1506.03099), in [0, 1]; rises linearly from 0. The decoder then goes
         token by token in training too, which is slow for a Transformer.
       steps: training steps, over which it rises.
+
+    Raises:
+      ValueError: label smoothing with a model that copies: what it would spread over is not the same for all sources.
     """
 
     model: EncoderDecoder
     label_smoothing: float = 0.0
     scheduled_sampling: float = 0.0
     steps: int = 1
+
+    def __post_init__(self):
+        if self.label_smoothing and self.model.config.copy:
+            raise InputError(
+                "label_smoothing is for a fixed vocabulary, and copy widens it by each source: leave out one"
+            )
 
     def columns(self, source: Sequence[np.ndarray], target: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
         """The token ids of pairs with the tokens that begin and end them."""
@@ -103,7 +113,9 @@ class SequenceToSequence(ModelTask):
             )
             return (state, logits[:, 0]), logits[:, 0]
 
-        no_logits = jnp.zeros((rows, self.model.vocab_size), self.model.config.dtype)
+        first = (variables, inputs[:, :1], encoded)
+        shape = jax.eval_shape(lambda *of: self.model.apply(*of, state=state, method="decode")[0], *first)
+        no_logits = jnp.zeros((rows, shape.shape[-1]), shape.dtype)
         each = jnp.arange(length), inputs.T, mask.T
         _, logits = jax.lax.scan(step, (state, no_logits), each)
         return jnp.swapaxes(logits, 0, 1)

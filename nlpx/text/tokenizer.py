@@ -3,6 +3,7 @@
 import abc
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -58,6 +59,11 @@ class Tokenizer(abc.ABC):
         """The distinct words of `text` that encode to an unspellable id for want of their own, in the order of the
         text."""
         return []
+
+    def encode_beyond(self, text: str, words: Sequence[str], first: int) -> Int32[np.ndarray, "t"]:
+        """The ids of `text`, in which those of `words` that have no id of their own get `first`, `first` + 1, and so
+        on. Raises InputError as `encode`."""
+        return self.encode(text)
 
     @abc.abstractmethod
     def to_json(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Words between white space as tokens, the convention of PTB and WikiText."""
 
 import collections
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,11 @@ class WordTokenizer(Tokenizer):
 
     def unknown_words(self, text: str) -> list[str]:
         return list(dict.fromkeys(word for word in split_words(text) if word not in self._ids))
+
+    def encode_beyond(self, text: str, words: Sequence[str], first: int) -> Int32[np.ndarray, "t"]:
+        beyond = {word: first + number for number, word in enumerate(words)}
+        found = split_words(text)
+        return np.fromiter((self._ids.get(word, beyond.get(word, 0)) for word in found), np.int32, len(found))
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "words": list(self.words[2:])}

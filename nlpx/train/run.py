@@ -99,15 +99,24 @@ class Run:
         return self.config.model.build(**sizes)
 
     def encode(
-        self, settings: ExamplesConfig, parts: Mapping[str, Mapping[str, Sequence[str]]], model: Any
+        self,
+        settings: ExamplesConfig,
+        parts: Mapping[str, Mapping[str, Sequence[str]]],
+        model: Any,
+        *,
+        whole: bool = True,
     ) -> dict[str, data.Encoded]:
         """The token ids of columns of texts, part by part ("train", "validation", "test").
 
         Training texts have a `max_length`. Of the others each counts: a long one is cut only where the model has no
-        positions for it and the token that ends it.
+        positions for it and the token that ends it; or as in training, where `whole` is False.
+
+        A model with `copied_from` has ids for words that the vocabulary lacks: see `data.encode_texts`.
         """
-        keep = {"max_length": model.longest and model.longest - 1, "too_long": "cut"}
-        limits = {"train": {"max_length": settings.max_length, "too_long": settings.too_long}}
+        beyond = {"beyond": getattr(model, "copied_from", None)}
+        longest = (model.longest and model.longest - 1) if whole else settings.max_length
+        keep = {"max_length": longest, "too_long": "cut", **beyond}
+        limits = {"train": {"max_length": settings.max_length, "too_long": settings.too_long, **beyond}}
         encoded = {
             part: data.encode_texts(texts, self._tokenizer, **limits.get(part, keep)) for part, texts in parts.items()
         }

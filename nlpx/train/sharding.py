@@ -33,8 +33,8 @@ RULES: tuple[tuple[str, P], ...] = (
     (r"((source|segment)_)?embedding/(table|bias|kernel)", P()),
     (r"((source|target)_)?position/table", P()),
     (r"picture/(convolution_\d+|patches|out)/(kernel|bias)", P()),
-    (r"attention/((key|query)/(kernel|bias)|scale)", P()),
-    (r"(readout|bridge_\d+|hidden_\d+|head|pooling/(hidden|score))/(kernel|bias)", P()),
+    (r"(attention|pointer)/((key|query)/(kernel|bias)|scale)", P()),
+    (r"(readout|bridge_\d+|copy_gate|hidden_\d+|head|pooling/(hidden|score))/(kernel|bias)", P()),
     (r"spelling/convolution/(kernel|bias)|crf_(start|transitions|end)", P()),
     (
         r"((stack|reversed)_\d+|backbone)/(input_kernel|recurrent_kernel|bias|recurrent_bias|projection|initial_state.*)",

@@ -115,6 +115,7 @@ def others():
         yield of_model(EncoderDecoderConfig(arch=arch, **size, **options).build(4))
     for encoder in ("cnn", "patches"):
         yield of_model(CaptionerConfig(arch="gru", encoder=encoder, **size).build(4, shape=(8, 8, 1)))
+    yield of_model(EncoderDecoderConfig(arch="transformer", copy=True, **size).build(4))
     yield of_model(ClassifierConfig(arch="lstm", pooling="attention", **size).build(4, labels=("a", "b")))
     yield of_model(TaggerConfig(arch="gru", crf=True, **size).build(4, types=("x",), characters=3))
     yield of_model(ReaderConfig(arch="lstm", **size).build(4))
