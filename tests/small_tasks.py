@@ -61,8 +61,8 @@ def answers(**options):
     return task, {**columns, "start": start, "end": (LENGTHS - 1).astype(np.int32)}
 
 
-def pairs(**options):
-    task = SequenceToSequence(EncoderDecoderConfig(**SIZE, **options).build(VOCAB, max_length=9), 0.1)
+def pairs(smoothing=0.1, **options):
+    task = SequenceToSequence(EncoderDecoderConfig(**SIZE, **options).build(VOCAB, max_length=9), smoothing)
     return task, task.columns(source=ragged(VOCAB, less=1), target=ragged(VOCAB, less=2)[::-1])
 
 
@@ -112,6 +112,7 @@ TASKS = {
     "answers-transformer": Small(answers, {"arch": "transformer", "dropout": 0.2}, slow=True),
     "pairs": Small(pairs, {"arch": "gru", "attention": "luong", "dropout": 0.2}),
     "pairs-transformer": Small(pairs, {"arch": "transformer", "dropout": 0.2}, slow=True),
+    "pairs-copying": Small(pairs, {"arch": "gru", "copy": True, "attention": "bahdanau", "smoothing": 0.0}, slow=True),
     "captions": Small(captions, {"arch": "transformer", "encoder": "cnn", "dropout": 0.2}),
     "captions-gru": Small(captions, {"arch": "gru", "encoder": "patches", "dropout": 0.2}, slow=True),
     "forecasts": Small(forecasts, {"arch": "gru", "dropout": 0.2}),

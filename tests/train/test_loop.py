@@ -36,6 +36,7 @@ RUNS = {  # the experiment, what it reads, and its flags
     "forecast": ("forecast", "series.csv", SMALL),
     "caption": ("caption", "pictures/captions.tsv", f"{SMALL} --arch=gru --size=8"),
     "translate": ("translate", "pairs.tsv", f"{SMALL} --arch=gru --attention=luong --buckets=1 --tokenizer=char"),
+    "summarize": ("summarize", "pairs.tsv", f"{SMALL} --arch=gru --attention=bahdanau --copy --buckets=1"),
     "answer": ("answer", "questions.jsonl", f"{SMALL} --arch=gru --buckets=1 --tokenizer=char"),
 }
 ROOT = Path(__file__).parents[2]
