@@ -9,13 +9,25 @@ import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
-
-import tyro
+from typing import Any, NoReturn
 
 from nlpx import process
 from nlpx.config import read_config, settings_of
 from nlpx.errors import InputError
+
+
+def missing(error: ModuleNotFoundError) -> NoReturn:
+    """Ends where a package is not installed; one of ours that is not there is a fault, and raised."""
+    if error.name is None or error.name.partition(".")[0] in ("nlpx", "experiments", "benchmarks"):
+        raise error
+    print(f"error: {error.name} is not installed: pip install '.[experiments]'", file=sys.stderr)
+    sys.exit(2)
+
+
+try:
+    import tyro
+except ModuleNotFoundError as error:
+    missing(error)
 
 
 def check_read(config: Any, given: set[str]) -> None:
@@ -55,6 +67,8 @@ def run(main: Callable[[Any], Any], config: type, doc: str | None, *, tunables: 
         if main.__module__ == "__main__":  # not where a test or a notebook calls it
             process.restart_with(tunables)
         main(parsed)
+    except ModuleNotFoundError as error:
+        missing(error)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

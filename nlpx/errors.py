@@ -2,7 +2,8 @@
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
@@ -26,3 +27,13 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     hint = f"; did you mean {close[0]!r}?" if close else ""
     listing = f" (known: {', '.join(names)})" if len(names) <= 12 else " (--help lists those known)"
     return InputError(f"unknown {kind} {name!r}{hint}{listing}")
+
+
+@contextmanager
+def needs(what: str, extra: str = "experiments") -> Iterator[None]:
+    """Imports inside it that fail become an InputError: what needs the package, and the command that installs it."""
+    try:
+        yield
+    except ImportError as error:
+        package = (error.name or str(error)).partition(".")[0]
+        raise InputError(f"{what} needs {package}, which is not installed: pip install 'nlpx[{extra}]'") from error

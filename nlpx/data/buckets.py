@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Int32, Int64
 
 from nlpx.data.windows import Batch
-from nlpx.errors import InputError
+from nlpx.errors import InputError, needs
 
 Columns = Mapping[str, Sequence[np.ndarray] | np.ndarray]
 
@@ -97,10 +97,8 @@ def training_batches(
         InputError: for no examples, columns of different numbers of examples, lengths that do not increase or are
             too short for an example, a batch size below 1, or another number of sizes than of lengths.
     """
-    try:
+    with needs("a stream of batches"):
         import grain
-    except ImportError as error:
-        raise InputError("batches need the package grain: pip install 'nlpx[experiments]'") from error
     table = _Table(columns, lengths, batch_size)
     seeds = np.random.SeedSequence(seed % 2**64).generate_state(len(lengths)).tolist()
     rest, datasets, weights = [], [], []

@@ -19,7 +19,7 @@ from typing import Any
 from nlpx import text
 from nlpx.data.conll import Example
 from nlpx.data.entity_patterns import CLAUSES, LEADS, NAMES, TAILS
-from nlpx.errors import InputError
+from nlpx.errors import InputError, needs
 
 Fill = Callable[[random.Random], str]
 
@@ -49,11 +49,9 @@ def make(seed: int, *, train: int = 8000, validation: int = 500, test: int = 100
     Raises:
         InputError: Babel is missing, or more sentences are asked for than can be found.
     """
-    try:
+    with needs("cldr-entities"):
         import babel
         from babel.core import get_global
-    except ImportError as error:
-        raise InputError(f"cldr-entities needs Babel ({error}): pip install 'nlpx[experiments]'") from error
     maker, english = random.Random(seed), babel.Locale("en")
     zones = sorted(zone for zone in get_global("zone_territories") if zone.startswith("Europe/"))
     countries = [n for c, n in english.territories.items() if c.isalpha() and c not in _NO_COUNTRIES]

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from nlpx.data.fact_phrases import PHRASES
 from nlpx.data.languages import LANGUAGES
-from nlpx.errors import InputError
+from nlpx.errors import needs
 
 _PARTS = {"train": 0.8, "validation": 0.08, "test": 0.12}
 """Of the countries and languages."""
@@ -138,10 +138,8 @@ def _say(fact: Fact, phrase: str) -> tuple[str, int]:
 
 
 def _facts() -> Iterator[Fact]:
-    try:
+    with needs("cldr-facts"):
         import babel
-    except ImportError as error:
-        raise InputError(f"cldr-facts needs Babel ({error}): pip install 'nlpx[experiments]'") from error
     english = babel.Locale("en")
     yield from _of_countries(english)
     yield from _of_languages(english)

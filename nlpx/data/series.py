@@ -16,7 +16,7 @@ from nlpx.data import series_files
 from nlpx.data.calendar import Step, calendar_features, find_step, season_slots, slot_means
 from nlpx.data.series_files import Table
 from nlpx.data.splits import check_fraction
-from nlpx.errors import InputError, unknown_source
+from nlpx.errors import InputError, needs, unknown_source
 
 Missing = Literal["refuse", "carry"]
 CARRY = "set missing to 'carry' to repeat the value before"
@@ -245,10 +245,8 @@ def fit_scaling(series: Series, steps: int) -> Scaling:
 
 
 def _elnino() -> Table:
-    try:
+    with needs("elnino"):
         from statsmodels.datasets import elnino
-    except ImportError as error:
-        raise InputError("elnino needs the package statsmodels: pip install 'nlpx[experiments]'") from error
     table = elnino.load_pandas().data.to_numpy(np.float64)
     years, values = table[:, 0].astype(int), table[:, 1:]
     dates = (years[:, None] - 1970) * 12 + np.arange(12)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nlpx.data.splits import split_documents
-from nlpx.errors import InputError
+from nlpx.errors import InputError, needs
 
 _NAME = re.compile(r"(\w+)(/[\w.+-]+)?(:\d+\.\d+\.\d+)?")
 _VALIDATION_SPLITS = ("validation", "valid", "dev", "test")
@@ -71,10 +71,8 @@ def read(
 
 
 def _library() -> Any:
-    try:
+    with needs("tfds:"):
         import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise InputError(f"tfds: needs tensorflow-datasets ({error}): pip install 'nlpx[experiments]'") from error
     # Sets register when their module is imported, and the library's own sweep stops at the first module that
     # misses a package, before it reaches those with text.
     for module in ("text", "translate", "summarization", "structured", "question_answering", "object_detection"):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nlpx.errors import InputError
+from nlpx.errors import InputError, needs
 
 DTYPES = {
     "BOOL": "bool", "I8": "int8", "U8": "uint8", "I16": "int16", "U16": "uint16", "I32": "int32", "U32": "uint32",
@@ -101,8 +101,6 @@ def _named(params: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def _library() -> Any:
-    try:
+    with needs("a file of parameters"):
         import safetensors.numpy
-    except ImportError as error:
-        raise InputError("safetensors is not installed: pip install 'nlpx[experiments]'") from error
     return safetensors

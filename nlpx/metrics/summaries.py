@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from nlpx.errors import InputError
+from nlpx.errors import InputError, needs
 from nlpx.metrics.lengths import groups_by_length
 
 NAMES = ("rouge1", "rouge2", "rougeL")
@@ -49,10 +49,8 @@ def summary_metrics(
         raise InputError(f"{len(hypotheses)} summaries for {len(references)} references: give one each")
     if not hypotheses:
         raise InputError("there is no summary to score: give at least one and its reference")
-    try:
+    with needs("a score of summaries"):
         from rouge_score.rouge_scorer import RougeScorer
-    except ImportError as error:
-        raise InputError("scoring summaries needs rouge-score: pip install 'nlpx[experiments]'") from error
     scorer = RougeScorer(NAMES, use_stemmer=False, tokenizer=Words())
     scores = [scorer.score(reference, text) for reference, text in zip(references, hypotheses, strict=True)]
 

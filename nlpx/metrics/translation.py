@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-from nlpx.errors import InputError
+from nlpx.errors import InputError, needs
 from nlpx.metrics.lengths import groups_by_length
 
 
@@ -108,8 +108,6 @@ def _words() -> re.Pattern[str]:
 
 
 def _sacrebleu():
-    try:
+    with needs("a score of translations"):
         import sacrebleu.metrics
-    except ImportError as error:
-        raise InputError("scoring translations needs sacrebleu: pip install 'nlpx[experiments]'") from error
     return sacrebleu.metrics

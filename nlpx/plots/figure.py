@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nlpx.errors import InputError
+from nlpx.errors import InputError, needs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,12 +35,13 @@ def png(path: Path, width: float = 7, height: float = 4.5, *, grow: bool = False
         `LARGEST`. If not, all is fitted into it.
 
     Raises:
-      InputError: nothing can be written there.
+      InputError: nothing can be written there, or matplotlib is not installed.
     """
-    import matplotlib
+    with needs("a picture"):
+        import matplotlib
 
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
+        matplotlib.use("agg")
+        import matplotlib.pyplot as plt
 
     if grow:
         width, height = min(width, LARGEST), min(height, LARGEST)

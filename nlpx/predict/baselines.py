@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from nlpx.data import Scaling, Series
 from nlpx.data.calendar import Step
-from nlpx.errors import InputError
+from nlpx.errors import InputError, needs
 
 ORDER = (1, 0, 1)
 """Autoregressive, differencing and moving-average order. The season is removed first, so nothing is differenced."""
@@ -56,11 +56,9 @@ def sarima(
     """
     if train_steps > LONGEST:
         raise InputError(f"SARIMA: {train_steps:,} training steps are too many to fit; at most {LONGEST:,}")
-    try:
+    with needs("SARIMA"):
         from statsmodels.tsa.statespace.sarimax import SARIMAX
         from threadpoolctl import threadpool_limits
-    except ImportError as error:
-        raise InputError(f"SARIMA: needs statsmodels ({error}): pip install 'nlpx[experiments]'") from None
     season = scaling.season_mean(series.dates)
     left = np.where(series.known, (series.values - season) / np.array(scaling.scale), np.nan)
     orders = {"order": ORDER, "seasonal_order": _seasonal_order(series.step)}

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int32
 from numpy.typing import ArrayLike
 
-from nlpx.errors import InputError
+from nlpx.errors import InputError, needs
 from nlpx.text.tokenizer import Tokenizer, checked_ids, utf8
 
 _PIECE = 1 << 16
@@ -147,14 +147,12 @@ def pieces(text: str, size: int = _PIECE) -> Iterator[str]:
 
 
 def _library() -> Any:
-    try:
+    with needs("the bpe tokenizer"):
         import tokenizers
         import tokenizers.decoders
         import tokenizers.models
         import tokenizers.pre_tokenizers
         import tokenizers.trainers
-    except ImportError as error:
-        raise InputError("the bpe tokenizer needs the package tokenizers: pip install 'nlpx[experiments]'") from error
     return tokenizers
 
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-from nlpx.errors import InputError
+from nlpx.errors import InputError, needs
 from nlpx.train.workdir import read_metrics, write_lines
+
+with needs("a report of training"):
+    from rich import progress
+    from rich.console import Console
 
 
 class DivergedError(InputError):
@@ -45,19 +46,20 @@ class Report:
         kept = [record for record in read_metrics(workdir) if record["step"] <= resume_step]
         write_lines(workdir / "metrics.jsonl", kept)
         self._file = (workdir / "metrics.jsonl").open("a", encoding="utf-8")
-        from tensorboardX import SummaryWriter  # imports PyTorch where that is installed, which takes seconds
+        with needs("a report of training"):
+            from tensorboardX import SummaryWriter  # imports PyTorch where that is installed, which takes seconds
 
         self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=resume_step + 1)
         self._console = Console(stderr=True)
         columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[loss]} {task.fields[speed]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[loss]} {task.fields[speed]}"),
+            progress.TimeElapsedColumn(),
+            progress.TimeRemainingColumn(),
         )
-        self._progress = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
+        self._progress = progress.Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._bar = self._progress.add_task("training", total=steps, completed=resume_step, loss="", speed="")
         self._progress.start()
         self._last_print = -math.inf

@@ -219,6 +219,15 @@ ENTRY_POINTS = [
 ]
 
 
+@pytest.mark.parametrize("package", ["tyro", "rich"])
+def test_a_package_that_is_not_installed_is_named(package, tmp_path):
+    code = f"import runpy, sys; sys.modules[{package!r}] = None; sys.argv = ['run', '--workdir', {str(tmp_path)!r}]"
+    code += "; runpy.run_module('experiments.feed_forward', run_name='__main__')"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert re.fullmatch(rf"error: .*{package}.* is not installed: pip install '.*\[experiments\]'\n", result.stderr)
+
+
 def test_the_experiments_are_listed():
     listed = subprocess.run([sys.executable, "-m", "experiments"], cwd=ROOT, check=True, capture_output=True, text=True)
     lines = [line.split(maxsplit=3) for line in listed.stdout.splitlines() if line.startswith("python")]
