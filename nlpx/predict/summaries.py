@@ -27,9 +27,9 @@ def test_summaries(translator: Translator, pairs: Sequence[tuple[str, str]], fol
     size = round(sum(len(reference.split()) for reference in references) / len(references))
     found = metrics.summary_metrics(texts, references, lengths)
     first = metrics.summary_metrics([metrics.lead(source, size) for source in sources], references, lengths)
-    plots.plot_by_length(
-        {name: found["by_length"], "lead": first["by_length"]}, folder / "plots" / "rouge_by_length.png", "rougeL"
-    )
+    groups = {name: found["by_length"], "lead": first["by_length"]}
+    path, title = folder / "plots" / "rouge_by_length.png", f"Summaries of {len(texts):,} texts not trained on"
+    plots.plot_by_length(groups, path, "rougeL", title=title)
     unknown = [translator.unknown_words(reference) for reference in references]
     words = metrics.unknown_word_metrics(unknown, sources, texts, references)
     return {**found, "lead": first, "unknown": words, **about}

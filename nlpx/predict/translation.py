@@ -177,7 +177,8 @@ def write_all(translator: Translator, pairs: Sequence[tuple[str, str]], folder: 
     for part in (0.5, 0.95) if translator.attends else ():
         index = ordered[int(part * (len(ordered) - 1))]
         weights, *words = translator.attention(sources[index], translations[index].tokens, encoded.beyond[index])
-        plots.plot_attention(weights, *words, folder / "plots" / f"attention_{len(words[0])}_words.png")
+        path = folder / "plots" / f"attention_{len(words[0])}_words.png"
+        plots.plot_attention(weights, *words, path, title=f"Attention of a {name}")
     about = {"count": len(texts), "dropped": encoded.dropped, "seconds": seconds, **translator.settings}
     return Written(pairs, texts, [len(source) for source in sources], about)
 
