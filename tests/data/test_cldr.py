@@ -139,5 +139,5 @@ def test_refusals(monkeypatch):
         return imported(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(InputError, match=r"cldr needs babel, .*pip install 'nlpx\[experiments\]'"):
+    with pytest.raises(InputError, match=r"cldr needs num2words, .*pip install 'nlpx\[experiments\]'"):
         cldr.make("fr-en", 0)

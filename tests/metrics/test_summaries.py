@@ -92,7 +92,7 @@ def test_without_rouge_score_the_message_says_what_to_install(monkeypatch):
 
     def missing(name, *rest, **options):
         if name.startswith("rouge_score"):
-            raise ImportError(name)
+            raise ImportError(name=name)
         return real(name, *rest, **options)
 
     monkeypatch.setattr(builtins, "__import__", missing)
