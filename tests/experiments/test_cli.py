@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 import experiments
-from experiments import answer, caption, classify, feed_forward, language_model, rnn_vs_transformer, translate
+from experiments import (
+    answer,
+    caption,
+    classify,
+    feed_forward,
+    forecast,
+    language_model,
+    rnn_vs_transformer,
+    summarize,
+    tag,
+    translate,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -152,7 +163,9 @@ def test_prediction_names_what_will_not_do(refused, trained, flags, named):
     assert named in refused(language_model, "--workdir", trained, *flags)
 
 
-@pytest.mark.parametrize("module", [language_model, translate, classify, feed_forward, answer, caption])
+@pytest.mark.parametrize(
+    "module", [language_model, translate, classify, feed_forward, answer, caption, forecast, summarize, tag]
+)
 def test_prediction_needs_a_run_of_its_experiment(refused, tmp_path, module):
     assert "give the folder of a finished run as workdir" in refused(module, "--predict=x")
     for missing in ("nowhere", "."):
