@@ -17,8 +17,8 @@ from typing import Any, ClassVar, Literal
 from experiments import cli
 from nlpx.config import AnswerConfig, ExamplesConfig, ReaderConfig, TrainConfig, setting
 
-DATA = {"tokenizer": "bpe", "vocab_size": 2000, "buckets": 2}
-TRAIN = {"steps": 1000, "batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.05, "eval_every": 250}
+DATA = {"tokenizer": "bpe", "vocab_size": 2000, "buckets": 4}
+TRAIN = {"steps": 800, "batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.05, "eval_every": 200}
 
 
 @dataclass(frozen=True)
