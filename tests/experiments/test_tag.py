@@ -13,8 +13,15 @@ PNG = b"\x89PNG\r\n\x1a\n"
 SMALL = ["--layers=1", "--width=16", "--character-width=8", "--batch-size=16", "--mesh=data=1", "--buckets=1"]
 SMALL += ["--steps=60", "--eval-every=30", "--log-every=20", "--dropout=0", "--word-dropout=0", "--learning-rate=0.02"]
 RUNS = {
-    "crf": ["--arch=gru", "--crf"],
-    "transformer": ["--arch=transformer", "--heads=2", "--characters=none", "--positions=learned", "--max-length=8"],
+    "crf": ["--arch=gru"],
+    "transformer": [
+        "--arch=transformer",
+        "--no-crf",
+        "--heads=2",
+        "--characters=none",
+        "--positions=learned",
+        "--max-length=8",
+    ],
 }
 
 
