@@ -15,7 +15,6 @@ Mask = Bool[Array, "b t"]
 """True where a step is real, False where it is padding."""
 
 RowKeys = Key[Array, "b"]
-"""One random key a row: what a row draws depends on nothing but its own key, so neither on the device it lies on
-nor on the rows beside it."""
+"""One random key per row. A row's draws depend on its own key alone, not on its device or on the rows beside it."""
 
 __all__ = ["Array", "Bool", "Float", "Int", "Key", "Mask", "RowKeys", "UInt8", "UInt32"]

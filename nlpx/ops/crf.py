@@ -1,11 +1,11 @@
-"""The linear-chain conditional random field: how likely a whole sequence of tags is, and which is the likeliest.
+"""The linear-chain conditional random field: how likely a sequence of tags is, and which one is the likeliest.
 
-A path, one tag a real token, scores the sum of its emissions, of a transition from each tag to the next, and of how
-good its first tag is to start with and its last one to end with. Its probability is exp(score), over the sum of all
-paths' (Lafferty 2001; over recurrent networks Huang 2015, arXiv 1508.01991, and Lample 2016, arXiv 1603.01360).
+A path has one tag per real token. Its score is the sum of its emissions, its transitions from each tag to the next, a
+start score for its first tag and an end score for its last. Its probability is exp(score), divided by the sum over all
+paths (Lafferty 2001; over recurrent networks Huang 2015, arXiv 1508.01991, and Lample 2016, arXiv 1603.01360).
 
-Masked tokens are passed over, wherever they stand: a path goes from a real token to the next real one. A row without a
-real token has one path, the empty one, of score 0. All is computed in float32 at least, in O(t c^2) a row.
+Masked tokens are skipped anywhere in the row: a path leads from a real token to the next real one. A row without real
+tokens has one path, the empty one, of score 0. Everything is computed in at least float32, in O(t c^2) per row.
 `c` is the number of tags.
 """
 
@@ -20,18 +20,18 @@ from nlpx.ops.masks import keep_real
 
 
 class CRF(NamedTuple):
-    """What a path scores besides its emissions."""
+    """The scores of a path besides its emissions."""
 
     start: Float[Array, " c"]
     transitions: Float[Array, "c c"]
-    """From the tag of the row to that of the column."""
+    """From the row's tag to the column's tag."""
     end: Float[Array, " c"]
 
 
 def crf_score(
     emissions: Float[Array, "b t c"], tags: Int[Array, "b t"], crf: CRF, mask: Mask | None = None
 ) -> Float[Array, " b"]:
-    """The score of one path a row.
+    """Return the score of one path per row.
 
     Raises:
       ValueError: emissions without three axes or without a step; tags, a mask or a CRF that do not fit them.
@@ -39,7 +39,7 @@ def crf_score(
     emissions, crf, mask = _prepared(emissions, crf, mask)
     check_shapes("crf_score", tags=(tags, emissions.shape[:2]))
     batch, length, _ = emissions.shape
-    # Where the last real token stands, up to each place; -1 before the first.
+    # The place of the last real token up to each place; -1 before the first.
     last = jax.lax.cummax(jnp.where(mask, jnp.arange(length), -1), axis=1)
     before = jnp.concatenate([jnp.full((batch, 1), -1), last[:, :-1]], axis=1)
     previous = jnp.take_along_axis(tags, jnp.maximum(before, 0), axis=1)
@@ -50,15 +50,15 @@ def crf_score(
 
 
 def crf_log_partition(emissions: Float[Array, "b t c"], crf: CRF, mask: Mask | None = None) -> Float[Array, " b"]:
-    """The logarithm of the sum over all paths of exp(score): `crf_score` less this is a path's log-probability.
+    """Return the log-partition: the log of the sum of exp(score) over all paths.
 
     Raises:
-      ValueError: as `crf_score`.
+      ValueError: as in `crf_score`.
     """
     emissions, crf, mask = _prepared(emissions, crf, mask)
 
     def step(carry, now):
-        scores, begun = carry  # the log-sum of the scores of all paths up to here that end in each tag
+        scores, begun = carry  # per tag, the log of the sum of exp(score) over the paths that end in it here
         emitted, real = now
         on = jax.nn.logsumexp(scores[:, :, None] + crf.transitions, axis=1)
         new = emitted + jnp.where(begun[:, None], on, crf.start)
@@ -71,16 +71,16 @@ def crf_log_partition(emissions: Float[Array, "b t c"], crf: CRF, mask: Mask | N
 def crf_viterbi(
     emissions: Float[Array, "b t c"], crf: CRF, mask: Mask | None = None
 ) -> tuple[Int[Array, "b t"], Float[Array, " b"]]:
-    """The path of the highest score, 0 at masked tokens, and its score. Of equal paths any one.
+    """Return the path of the highest score, 0 at masked tokens, and its score; of equal paths, any one.
 
     Raises:
-      ValueError: as `crf_score`.
+      ValueError: as in `crf_score`.
     """
     emissions, crf, mask = _prepared(emissions, crf, mask)
     stay = jnp.arange(emissions.shape[-1])
 
     def forward(carry, now):
-        scores, begun = carry  # of the best path up to here that ends in each tag
+        scores, begun = carry  # per tag, of the best path that ends in it here
         emitted, real = now
         through = scores[:, :, None] + crf.transitions
         new = emitted + jnp.where(begun[:, None], through.max(axis=1), crf.start)

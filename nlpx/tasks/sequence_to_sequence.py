@@ -18,18 +18,18 @@ from nlpx.tasks.task import ModelTask
 
 @dataclass(frozen=True)
 class SequenceToSequence(ModelTask):
-    """Batches hold `source`, `source_mask` (b, s), and `target`, `target_mask` (b, t), as `columns` makes them. Sources
-    that are whole, as pictures (b, y, x, c), have no mask.
+    """Loss over batches of `source`, `source_mask` (b, s), `target`, `target_mask` (b, t), made from `columns`. Sources
+    without padding, such as pictures (b, y, x, c), have no mask.
 
     Attributes:
       label_smoothing: weight of the uniform distribution in the training targets, in [0, 1).
-      scheduled_sampling: how probable it is, at the last step, that the decoder reads a token it has drawn itself
-        instead of the true one (Bengio 2015, arXiv 1506.03099), in [0, 1]; rises linearly from 0. The decoder then goes
+      scheduled_sampling: probability, at the last step, that the decoder reads a token drawn from its own distribution
+        instead of the true one (Bengio 2015, arXiv 1506.03099), in [0, 1]; rises linearly from 0. The decoder then runs
         token by token in training too, which is slow for a Transformer.
       steps: training steps, over which it rises.
 
     Raises:
-      ValueError: label smoothing with a model that copies: what it would spread over is not the same for all sources.
+      ValueError: label smoothing with a model that copies, whose vocabulary differs between sources.
     """
 
     model: EncoderDecoder
@@ -44,7 +44,7 @@ class SequenceToSequence(ModelTask):
             )
 
     def columns(self, source: Sequence[np.ndarray], target: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
-        """The token ids of pairs with the tokens that begin and end them."""
+        """Add the end token to sources, and the begin and end tokens to targets."""
         eos = self.model.eos
         return {
             "source": [np.concatenate([ids, [eos]]).astype(np.int32) for ids in source],
@@ -52,7 +52,7 @@ class SequenceToSequence(ModelTask):
         }
 
     def targets(self, target: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The token ids of targets with those that begin and end them."""
+        """Add the begin and end tokens to the token ids of targets."""
         bos, eos = self.model.bos, self.model.eos
         return [np.concatenate([[bos], ids, [eos]]).astype(np.int32) for ids in target]
 
@@ -75,7 +75,7 @@ class SequenceToSequence(ModelTask):
             logits = self.model.apply(
                 {"params": params}, source[0], inputs, source_mask=source[1], mask=mask, dropout_keys=dropout_keys
             )
-        # Label smoothing is a way to train; a validation loss without it can be compared.
+        # Label smoothing is for training; a validation loss without it can be compared.
         smoothing = self.label_smoothing if training else 0.0
         total, count = ops.cross_entropy(logits, targets, mask, label_smoothing=smoothing)
         return {"loss": total, "count": count}, ()
@@ -86,7 +86,7 @@ class SequenceToSequence(ModelTask):
     def _sampled(
         self, params: Any, source: Any, source_mask: Any, inputs: Any, mask: Any, rate: Float[Array, ""], keys: RowKeys
     ) -> Float[Array, "b t v"]:
-        """The logits where each input after the first is, with probability `rate`, drawn from those before it."""
+        """Return the logits when each input after the first is, with probability `rate`, drawn from the last logits."""
         variables = {"params": params}
         encoded = self.model.apply(variables, source, source_mask, dropout_keys=keys, method="encode")
         rows, length = inputs.shape

@@ -1,4 +1,4 @@
-"""Words of a text by their places in it, so that what is found among them can be cut from the text itself."""
+"""Words of a text by their places in it, so that an answer can be cut from the text itself."""
 
 import functools
 import re
@@ -9,14 +9,14 @@ Span = tuple[int, int]
 
 
 def word_spans(text: str) -> list[Span]:
-    """Where the words of a text begin and end (half open), in characters: runs of letters, digits and the marks on
-    them, and every other visible character by itself. Chinese and Japanese, which write no spaces, give one word a
+    """Return the spans of the words of a text, in characters, half open. A word is a run of letters, digits and their
+    marks, or any other visible character alone. Chinese and Japanese, written without spaces, give one word per
     character."""
     return [match.span() for match in _pattern().finditer(text)]
 
 
 def lower(text: str) -> str:
-    """The text in lower case, each character at its place: those with two letters for a small one (İ) stay."""
+    """Lower the case of a text, each character in place: one whose small form takes two characters (İ) stays."""
     small = text.lower()
     if len(small) == len(text):
         return small

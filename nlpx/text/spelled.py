@@ -1,4 +1,4 @@
-"""Words with their characters, for models that look at both; and the words of plain text."""
+"""Words with their characters, for models that read both; and the words of plain text."""
 
 import collections
 import re
@@ -26,25 +26,25 @@ _WORD = re.compile(
 
 
 def split_sentence(text: str) -> list[tuple[int, int]]:
-    """Where the words of an English sentence begin and end, punctuation apart, much as CoNLL's corpora have them: dates
-    and amounts in figures stay whole, currency signs and the 's and n't of a word stand alone."""
+    """Return the spans of the words of an English sentence, punctuation apart, much as in the CoNLL corpora: dates and
+    amounts in figures stay whole; currency signs and a word's 's and n't stand alone."""
     return [match.span() for match in _WORD.finditer(text)]
 
 
 class SpelledWordTokenizer(Tokenizer):
-    """An id for each word, and one for each of its characters. Words stand between single plain spaces.
+    """One id per word, and one per character of it. Single plain spaces separate words.
 
-    Words are looked up in lower case with every digit as 0, characters as they are. Word id 0 is an unknown word;
+    Words are looked up in lower case with every digit as 0, characters unchanged. Word id 0 is an unknown word;
     character id 0 is padding, and 1 an unknown character. A word longer than `longest` is spelled by its first and
     last characters.
 
     Args:
-        words: the vocabulary, in the order of the ids from 1 on.
-        characters: the vocabulary of characters, in the order of the ids from 2 on.
-        longest: the most characters of a word.
+      words: the vocabulary, in the order of the ids from 1 on.
+      characters: the vocabulary of characters, in the order of the ids from 2 on.
+      longest: the most characters of a word.
 
     Raises:
-        ValueError: words or characters are not distinct.
+      ValueError: words or characters are not distinct.
     """
 
     kind = "spelled"
@@ -59,12 +59,12 @@ class SpelledWordTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, text: str, *, vocab_size: int, min_count: int) -> "SpelledWordTokenizer":
-        """The most frequent words of `text` (ties in alphabetical order) and all its characters.
+        """Make the tokenizer of the most frequent words of `text` (ties in alphabetical order) and all its characters.
 
         Args:
-            text: words between single plain spaces, a sentence a line.
-            vocab_size: most entries, the unknown word among them.
-            min_count: a word seen less often is unknown, so that a model learns what to do with one.
+          text: words between single plain spaces, one sentence per line.
+          vocab_size: the most entries, the unknown word included.
+          min_count: a word seen less often is unknown, so that a model learns to handle unknown words.
         """
         counts = collections.Counter(map(normal_form, text.replace("\n", " ").split(" ")))
         kept = sorted((w for w, count in counts.items() if w and count >= min_count), key=lambda w: (-counts[w], w))
@@ -76,7 +76,7 @@ class SpelledWordTokenizer(Tokenizer):
 
     @property
     def character_count(self) -> int:
-        """Distinct ids of characters."""
+        """The number of distinct character ids."""
         return len(self.characters) + 2
 
     def encode(self, text: str) -> Int32[np.ndarray, "t"]:
@@ -84,7 +84,7 @@ class SpelledWordTokenizer(Tokenizer):
         return np.fromiter((self._ids.get(normal_form(word), 0) for word in words), np.int32, len(words))
 
     def spell(self, text: str) -> Int32[np.ndarray, "t c"]:
-        """The ids of the characters of each word of `text`, padded to c = `longest`."""
+        """Return the character ids of each word of `text`, padded to c = `longest`."""
         words = text.split(" ") if text else []
         ids = np.zeros((len(words), self.longest), np.int32)
         for row, word in zip(ids, words, strict=True):
@@ -114,5 +114,5 @@ class SpelledWordTokenizer(Tokenizer):
 
 
 def normal_form(word: str) -> str:
-    """As the vocabulary has it: in lower case, digits as 0."""
+    """Write a word as in the vocabulary: in lower case, digits as 0."""
     return _DIGIT.sub("0", word.lower())

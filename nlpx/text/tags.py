@@ -1,8 +1,8 @@
-"""Tags of words that spell entities, in the schemes IOB1, IOB2 and IOBES: checked, told apart, made one.
+"""Entity tags of words in the schemes IOB1, IOB2 and IOBES: checked, recognized, and converted to IOB2.
 
-A tag is `O` (no entity) or PREFIX-TYPE. Inside this project all are IOB2: `B-x` begins an entity of type x, `I-x` goes
-on with it. IOB1 (Ramshaw and Marcus 1995, arXiv cmp-lg/9505040) writes B only where an entity follows another of its
-type at once, else I. IOBES marks the last word of an entity E, and one of a single word S; BILOU is the same with L, U.
+A tag is `O` (no entity) or PREFIX-TYPE. Inside this project all are IOB2: `B-x` begins an entity of type x, `I-x`
+continues it. IOB1 (Ramshaw and Marcus 1995, arXiv cmp-lg/9505040) writes B only directly after another entity of the
+same type, and I otherwise. IOBES marks the last word of an entity E, and a single word S; BILOU writes L and U instead.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,16 +14,16 @@ SCHEMES = ("iob1", "iob2", "iobes")
 OUTSIDE = "O"
 
 Entity = tuple[str, int, int]
-"""Its type, the place of its first word, and that after its last."""
+"""Its type, the place of its first word, and the place after its last."""
 Where = Callable[[int, int], str]
-"""Names the place of a word, as "t.conll, line 7", from the numbers of its sentence and of the word in it."""
+"""Names the place of a word, such as "t.conll, line 7", given the numbers of its sentence and of the word in it."""
 
 _BILOU = {"L": "E", "U": "S"}
 _PREFIXES = {"iob1": "BI", "iob2": "BI", "iobes": "BIES"}
 
 
 def split_tag(tag: str) -> tuple[str, str]:
-    """Prefix and type; "O" and "" for `O`. The L and U of BILOU come back as E and S.
+    """Split a tag into prefix and type; "O" and "" for `O`. L and U of BILOU become E and S.
 
     Raises:
       InputError: a tag of another form.
@@ -36,12 +36,12 @@ def split_tag(tag: str) -> tuple[str, str]:
 
 
 def tags_of(types: Iterable[str]) -> tuple[str, ...]:
-    """All tags of IOB2: O, then B and I of each type."""
+    """Return all tags of IOB2: O, then B and I of each type."""
     return (OUTSIDE, *(f"{prefix}-{kind}" for kind in types for prefix in "BI"))
 
 
 def entities(tags: Sequence[str]) -> list[Entity]:
-    """The entities of a sentence in IOB2. An I that goes on with nothing begins an entity, as conlleval reads it."""
+    """Find the entities of a sentence in IOB2. An I that continues nothing begins an entity, as in conlleval."""
     found: list[Entity] = []
     for place, (before, now) in enumerate(pairwise([OUTSIDE, *tags])):
         (_, kind_before), (prefix, kind) = split_tag(before), split_tag(now)
@@ -53,9 +53,9 @@ def entities(tags: Sequence[str]) -> list[Entity]:
 
 
 def _fault(before: str, now: str, scheme: str) -> bool:
-    """Whether a tag cannot follow another; O stands before and after a sentence."""
+    """Tell whether a tag cannot follow another; O stands before and after a sentence."""
     (p, x), (q, y) = split_tag(before), split_tag(now)
-    inside = bool(x) and x == y  # of one type, but for what the prefixes say
+    inside = bool(x) and x == y  # of one type, whatever the prefixes
     if scheme == "iob1":
         return q == "B" and not inside
     if scheme == "iob2":
@@ -78,15 +78,15 @@ def _first_fault(sentences: Sequence[Sequence[str]], scheme: str, where: Where) 
 
 
 def to_iob2(sentences: Sequence[Sequence[str]], where: Where, scheme: str = "auto") -> list[list[str]]:
-    """The tags of sentences in IOB2.
+    """Convert the tags of sentences to IOB2.
 
     Args:
-      sentences: of each word of each sentence its tag, all in one scheme.
+      sentences: per sentence, the tag of each word, all in one scheme.
       where: names a place in an error.
-      scheme: "iob1", "iob2" or "iobes"; "auto" takes the one in which every tag may follow the one before it.
+      scheme: "iob1", "iob2" or "iobes"; "auto" takes the one in which every tag may follow the tag before it.
 
     Raises:
-      InputError: a tag is malformed, or cannot follow the one before it.
+      InputError: a tag is malformed, or cannot follow the tag before it.
     """
     for number, tags in enumerate(sentences):
         for place, tag in enumerate(tags):
@@ -108,6 +108,6 @@ def to_iob2(sentences: Sequence[Sequence[str]], where: Where, scheme: str = "aut
 
 
 def _begin(tags: Sequence[str]) -> list[str]:
-    """From IOB1: an I that begins an entity becomes B."""
+    """Convert from IOB1: an I that begins an entity becomes B."""
     pairs = pairwise([OUTSIDE, *tags])
     return [f"B{now[1:]}" if now[0] == "I" and now[1:] != before[1:] else now for before, now in pairs]
