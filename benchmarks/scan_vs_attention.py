@@ -1,293 +1,249 @@
-"""Sequential scan against parallel attention: how much faster which is, where, and how it grows.
+"""Sequential scan against parallel attention: which is faster, where, and how both grow.
 
-    python -m benchmarks.scan_vs_attention --quick
-    python -m benchmarks.scan_vs_attention --plots plots
+python -m benchmarks.scan_vs_attention --quick
 
-Elman, LSTM and GRU one step after the other, GRU by Newton's method, minGRU and minLSTM by associative scans, and
-causal attention (all weights at once, and in blocks): as single layers of equal width, and as language models of equal
-parameter count. Each forward, in a train step, and writing one more token after a context; over the length of the
-sequences with the tokens of a call fixed, over the batch, and over the number of devices.
-
-It prints every figure, the laws of growth that come out, and sentences computed from them. A results file keeps a line
-a figure: a run that was stopped goes on, and what it holds precisely is not measured again. About 50 minutes on two CPU
-cores that nothing else uses; --quick takes less than three minutes.
+Elman, LSTM, GRU, minGRU and minLSTM and causal attention, each through the backends it has: as single layers of equal
+width, and as language models of equal size. Each forward, in a training step, and writing one more token. It prints
+every figure and three findings, and draws a picture per question. A run that was stopped goes on. About 45 minutes on
+two slow CPU cores that nothing else uses.
 """
 
-import json
-import os
-import subprocess
+import functools
 import sys
-import time
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-from benchmarks import growth, timing
-from benchmarks.results_file import (
-    add_results,
-    commit,
-    default_results,
-    environment,
-    key_of,
-    latest_run,
-    open_results,
-    read_results,
-    record_of,
-    tidy,
-)
-from benchmarks.sequence_config import (
-    ARCHS,
-    Config,
-    MeasureConfig,
-    ReportConfig,
-    absences,
-    contenders,
-    how,
-    make_cases,
-    newton_kinds,
-    setting,
-)
-from benchmarks.sequence_measure import Slow, measure_case
-from benchmarks.sequence_peers import PEERS
-from benchmarks.sequence_programs import SWEEPS, Case, Who, give_back_memory
-from benchmarks.sequence_report import in_order, print_report
+from benchmarks import figures, growth, timing
+from benchmarks.timing import HEADS, Who
 from experiments import cli
-from nlpx import process
+from nlpx.config import Settings, setting
 from nlpx.errors import InputError
 
-DEVICES_MINUTES = 5.0
-"""Within which the sweep over devices may measure again, after the others."""
-TUNABLES = ":".join(
-    (
-        process.HUGE_PAGES,
-        *(f"glibc.malloc.{name}" for name in ("arena_max=1", "mmap_max=0", f"trim_threshold={1 << 62}")),
-    )
-)
-"""What a program needs at once stays with the process from call to call, in one heap. Else the C library takes most of
-what is above 32 MiB from the kernel each time, and in a virtual machine that is a matter of luck: calls that take
-600 ms took 700 to 2,200."""
-PARENT = "NLPX_BENCHMARK_PARENT"
-"""Environment variable in which a process that runs a part of the sweep finds what lines say of the whole run."""
+ORDER = {"sweep": ("length", "batch", "devices"), "kind": ("layer", "model"), "mode": ("forward", "train", "generate")}
+ARCHS = {
+    "elman": ("scan",),
+    "lstm": ("scan", "cudnn"),
+    "gru": ("scan", "newton"),
+    "mingru": ("scan", "associative"),
+    "minlstm": ("associative",),
+    "attention": ("xla", "blockwise", "cudnn"),
+}
+"""The backends of each. With --quick the first one takes part."""
+FULL = {"sweeps": "length,batch", "tokens": 16384, "width": 128, "archs": ",".join(ARCHS)}
+FULL |= {"lengths": "64,128,256,512,1024,2048,4096,8192,16384", "batches": (1, 2, 4, 8, 16, 32, 64)}
+FULL |= {"layer": ORDER["mode"], "model": ORDER["mode"], "limit": 10.0}
+QUICK = {"sweeps": "length", "tokens": 1024, "width": 64, "archs": "lstm,gru,mingru,attention"}
+QUICK |= {
+    "lengths": "64,256,1024",
+    "batches": (1, 4),
+    "layer": ("train",),
+    "model": ("train", "generate"),
+    "limit": 2.0,
+}
+AT_LENGTH = 256
+"""Tokens of the sequences in the sweeps over batch and devices."""
 
 
-def device_counts(batch: int) -> list[int]:
-    """1, 2, 4 and so on: of those that there are, as many as the batch can be spread over."""
+@dataclass(frozen=True)
+class Config(Settings):
+    """Measurement"""
+
+    quick: bool = False
+    """A first look in less than two minutes: small shapes, one backend per architecture, half the turns."""
+    sweeps: str | None = None
+    """What varies: length, batch, or devices (which goes alone); if not given length,batch, with --quick length."""
+    kinds: str = "layer,model"
+    """Single layers of equal width; language models of equal size."""
+    modes: str | None = None
+    """What is measured, of forward, train and generate; train is forward and backward to inputs and weights, of models
+    with the optimizer. If not given all; with --quick train, and of models generate."""
+    archs: str | None = None
+    """Who takes part; if not given all, with --quick without elman and minlstm."""
+    lengths: str | None = None
+    """Of the sequences, as 64,256; if not given powers of 2 from 64 to 16384, with --quick to 1024; of models every
+    other."""
+    tokens: int | None = setting(None, "[1, inf)")
+    """In a call, whatever the length; 16384 if not given, 1024 with --quick."""
+    width: int | None = setting(None, "[1, inf)")
+    """Of the layers, and of the Transformer whose size all models have; 128 if not given, 64 with --quick."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the computation."""
+    save: bool = False
+    """Keep figures and pictures in benchmarks/results, not below runs/."""
+    report: str | None = None
+    """Measure nothing: print and draw what this file of figures holds."""
+
+
+class Case(NamedTuple):
+    """What contenders do in turn."""
+
+    sweep: str
+    kind: str
+    mode: str
+    length: int
+    """Tokens in a sequence; before the written ones in generate."""
+    batch: int
+    devices: int
+    width: int
+    """Of a layer; of a model's Transformer, whose number of parameters the others have too."""
+    dtype: str
+
+    def __str__(self) -> str:
+        devices = f", {self.devices} devices" if self.devices > 1 else ""
+        return f"{self.kind}, {self.mode}, {self.batch} x {self.length}{devices}"
+
+
+def given(config: Config, name: str) -> Any:
+    """Gives a flag, or its default for a quick or a full run."""
+    value = getattr(config, name, None)
+    return (QUICK if config.quick else FULL)[name] if value is None else value
+
+
+def make_cases(config: Config) -> list[Case]:
+    """Makes the cases that the flags ask for, of one device; raises InputError if they cannot be had."""
+    sweeps = figures.parse_names("sweep", given(config, "sweeps"), ORDER["sweep"])
+    kinds = figures.parse_names("kind", config.kinds, ORDER["kind"])
+    modes = figures.parse_names("mode", config.modes, ORDER["mode"]) if config.modes else None
+    figures.parse_names("arch", given(config, "archs"), ARCHS)
+    all_lengths = [n for (n,) in figures.parse_sizes("--lengths", given(config, "lengths"), ("tokens",), "64,256")]
+    tokens, width = given(config, "tokens"), given(config, "width")
+    if "devices" in sweeps and len(sweeps) > 1:
+        raise InputError("--sweeps devices goes alone: JAX sees several CPU devices then, each slower than one alone")
+    if width % (2 * HEADS):
+        raise InputError(f"a width of {width} cannot be had: choose a multiple of {2 * HEADS} for {HEADS} heads")
+    if "length" in sweeps and (wrong := [length for length in all_lengths if tokens % length]):
+        raise InputError(f"--lengths: {wrong[0]} does not divide --tokens {tokens}; choose one that does")
+    cases = []
+    for kind, mode in [(k, mode) for k in kinds for mode in modes or given(config, k)]:
+        every, sizes = 2 if kind == "model" else 1, []
+        if "length" in sweeps:
+            lengths = sorted(all_lengths)[:: 1 if config.lengths else every]
+            sizes += [("length", n, 1 if mode == "generate" else tokens // n) for n in lengths]
+        if "batch" in sweeps and mode != "forward":
+            sizes += [("batch", AT_LENGTH, batch) for batch in given(config, "batches")[::every]]
+        if "devices" in sweeps and (kind, mode) == ("model", "train"):
+            sizes.append(("devices", AT_LENGTH, max(8, tokens // AT_LENGTH)))
+        cases += [Case(sweep, kind, mode, n, batch, 1, width, config.dtype) for sweep, n, batch in sizes]
+    return cases
+
+
+def choose(case: Case, config: Config, platform: str) -> list[Who]:
+    """Gives who takes part in a case."""
+
+    def able(arch: str, backend: str) -> bool:
+        if backend == "cudnn":
+            right = "bfloat16" if arch == "attention" else "float32"
+            return platform in ("gpu", "cuda") and case.mode != "generate" and case.dtype == right
+        return backend != "newton" or (case.kind == "layer" and case.mode != "generate")  # of a model it takes seconds
+
+    archs = figures.parse_names("arch", given(config, "archs"), ARCHS)
+    many = 1 if config.quick else None
+    return [Who("nlpx", arch, b) for arch in ARCHS if arch in archs for b in ARCHS[arch][:many] if able(arch, b)]
+
+
+def measure_case(case: Case, whos: list[Who], config: Config, ceiling: float, slow: set[Any]) -> list[dict[str, Any]]:
+    """Measures a case. `slow` has who exceeded the limit in a smaller one, and gets more: they are not tried."""
     import jax
 
-    counts = [1]
-    while 2 * counts[-1] <= len(jax.devices()) and batch % (2 * counts[-1]) == 0:
-        counts.append(2 * counts[-1])
-    return counts
+    from benchmarks import contenders, language_models, layers
+
+    if case.mode == "generate":
+        make, what = language_models.writing_contender, case
+    elif case.kind == "model":
+        make, what = language_models.model_contender, case
+    else:
+        what = layers.Task(case.mode, case.batch, case.length, case.width, case.width, case.dtype)
+        make = layers.nlpx_layer
+    limit, traits = given(config, "limit"), {who: (who, *case[:3], case.devices) for who in whos}
+    builders = {(who, None): functools.partial(make, who, what) for who in whos if traits[who] not in slow}
+
+    def rounds(seconds):
+        many = min(15, max(3, round(1.5 / seconds**0.5)))
+        return max(3, many // 2) if config.quick else many
+
+    found = contenders.measure(case, builders, rounds, dtype=case.dtype, limit=limit, turn=0.02, warm=0.3)
+    steps = language_models.ROUNDS * language_models.WRITTEN if case.mode == "generate" else 1
+    # All devices of a CPU share its cores, of which the ceiling has all.
+    ceiling *= 1 if jax.default_backend() == "cpu" else case.devices
+    rows = []
+    for who in whos:
+        timed, memory, _ = found.get(who) or (timing.Timing(failure=f"over {limit:g} s"), None, None)
+        if (timed.failure or "").startswith("over"):
+            slow.add(traits[who])
+        share = None if timed.failure else language_models.call_flops(case, who.arch) / timed.median / 1e9 / ceiling
+        row = dict(zip(Case._fields[:6], case, strict=False)) | {"who": f"{who.arch}/{who.backend}"}
+        row |= {**figures.measured(timed, steps=steps), "bytes": memory, "share": share and float(f"{share:.3g}")}
+        rows.append(row)
+    return rows
 
 
-def fields_of_run() -> dict[str, Any]:
-    """What the lines of a run say of it as a whole. The load is that before the sweep: what the sweep itself did since
-    is no reason for a warning."""
-    if PARENT in os.environ:
-        return json.loads(os.environ[PARENT])
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"flags": sys.argv[1:], "load": timing.machine()["load"], "started": now}
-
-
-def shared_fields(measure: MeasureConfig, of_run: Mapping[str, Any]) -> dict[str, Any]:
-    """What the lines of a run have in common; starts JAX."""
-    return {
-        "limit": setting(measure, "limit"),
-        "precision_wanted": setting(measure, "precision"),
-        "products": timing.products_of(measure.dtype),
-        "commit": commit(),
-        "environment": environment(),
-        **timing.machine(),
-        **of_run,
-    }
-
-
-def key_in_file(case: Case, who: Who, shared: dict[str, Any]) -> tuple[Any, ...]:
-    return key_of(record_of(case, who, None, timing.Timing(failure="?"), shared))
-
-
-def measure_all(
-    cases: list[Case],
-    measure: MeasureConfig,
-    peers: tuple[str, ...],
-    path: Path,
-    known: list[dict[str, Any]],
-    of_run: Mapping[str, Any],
-) -> list[Mapping[str, Any]]:
-    """Measures what the results file does not hold yet, and adds it line by line.
-
-    In passes over all cases: what slows the machine down for minutes spoils one of them. Figures that two passes leave
-    imprecise are measured in a third, whose turns decide; from the second on the cases that took least come first. Once
-    the time is up no case is measured again.
+def measure_all(cases: list[Case], config: Config, section: str) -> tuple[dict[str, Any], list[figures.Figure]]:
+    """Measures the cases that the file below runs/ does not hold yet, and writes it after each.
 
     Returns:
-      The figures of these cases, known ones included.
+      What all figures depend on, and the figures.
     """
     import jax
 
-    backend = jax.default_backend()
-    shared = shared_fields(measure, of_run)
-    if (shared["load"] or 0) > timing.BUSY:
-        print(
-            f"the load of this machine was {shared['load']}: other processes run, and figures are off", file=sys.stderr
-        )
-    limit, precision = setting(measure, "limit"), setting(measure, "precision")
-    least = min(setting(measure, "least_passes"), setting(measure, "passes"))
-    many = [
-        case._replace(devices=n)
-        for case in cases
-        for n in (device_counts(case.batch) if case.sweep == "devices" else (1,))
-    ]
-    keys = {
-        (case, who): key_in_file(case, who, shared)
-        for case in many
-        for who in contenders(case, measure, peers, backend)[0]
-    }
-
-    def finished(r):
-        return len(r["turns"]) >= least and r["precision"] <= precision
-
-    def stands(r):
-        """Not what did not fit, as it may fit now; nor what turns of other code would be added to."""
-        if not r["turns"]:
-            return not r["status"].startswith(timing.OUT_OF_MEMORY)
-        return finished(r) or r["commit"] == shared["commit"]
-
-    held = {key_of(record): record for record in known if stands(record)}
-    found = {place: held[key] for place, key in keys.items() if key in held}
-    slow = Slow()
-    for (case, who), r in found.items():
-        if r["status"].startswith("over"):
-            slow.add(who, case)
-    ceiling = None
-    took: dict[Case, float] = {}
-    start = time.perf_counter()
-    for number in range(1, setting(measure, "passes") + 1):
-        todo: dict[Case, list[Who]] = {}
-        for case, who in keys:
-            r = found.get((case, who))
-            done = 0 if r is None else len(r["turns"])
-            if r is None or (done and done < number and not finished(r)):
-                todo.setdefault(case, []).append(who)
-        if todo and ceiling is None:
-            others = tuple(peer for peer in peers if peer == "torch" and measure.dtype == "float32")
-            ceiling = max(timing.measure_ceiling(9, others, measure.dtype).values())
-        # The quickest first: so most figures get a second pass before the time is up.
-        for i, case in enumerate(sorted(todo, key=lambda case: took.get(case, 0.0)), start=1):
-            whos, passed = todo[case], time.perf_counter() - start
-            if number > 1 and passed > 60 * setting(measure, "minutes"):
-                break
-            print(f"pass {number}, {i} of {len(todo)}, {passed:.0f} s: {case}", file=sys.stderr, flush=True)
-            earlier = {who: found[case, who] for who in whos if (case, who) in found}
-            records = measure_case(case, whos, limit, {**shared, "ceiling_gflops": ceiling}, slow, earlier)
-            add_results(path, records)
-            found |= {(case, who): record for who, record in zip(whos, records, strict=True)}
-            took[case] = time.perf_counter() - start - passed
-    if ceiling is not None:
-        tidy(path)
-    return [found[place] for place in keys]
+    settings = {name: given(config, name) for name in ("tokens", "width", "limit")}
+    head = figures.describe(**settings, dtype=config.dtype)
+    path = figures.results_path(head)
+    if cases and cases[0].sweep == "devices":
+        counts = [2**i for i in range(len(jax.devices()).bit_length())]
+        cases = [case._replace(devices=n) for case in cases for n in counts if case.batch % n == 0]
+    wanted = {case: whos for case in cases if (whos := choose(case, config, jax.default_backend()))}
+    head, rows = figures.held(path, section, head)
+    before = {(*list(row.values())[:6], row["who"]) for row in rows}
+    todo = [c for c in wanted if not {(*c[:6], f"{w.arch}/{w.backend}") for w in wanted[c]} <= before]
+    if len(todo) < len(wanted):
+        what = "nothing was measured anew" if not todo else f"{len(wanted) - len(todo)} of {len(wanted)} cases were not"
+        print(f"{what}: {path} has them, of {head['date']} and this commit; remove it to measure all again")
+    slow: set[Any] = set()
+    for i, case in enumerate(todo, start=1):
+        print(f"{i} of {len(todo)}: {case}", file=sys.stderr, flush=True)
+        rows = [row for row in rows if tuple(row.values())[:6] != case[:6]]
+        rows += measure_case(case, wanted[case], config, max(head["ceiling_gflops"].values()), slow)
+        rows.sort(key=lambda row: [ORDER[k].index(v) if k in ORDER else v for k, v in list(row.items())[:6]])
+        figures.write_file(path, section, head, rows)
+    return head, rows
 
 
-def run_devices(
-    cases: list[Case], measure: MeasureConfig, peers: tuple[str, ...], path: Path, of_run: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    """Runs the sweep over devices in a process of its own: on a CPU their number is set before JAX starts, and with
-    several of them one alone would run as one of several.
-
-    Returns:
-      The figures of these cases.
-    """
-    give_back_memory()  # or that process has none
-    minutes = min(setting(measure, "minutes"), DEVICES_MINUTES)
-    arguments = [*sys.argv[1:], "--sweeps", "devices", "--json", str(path), "--minutes", str(minutes)]
-    result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.scan_vs_attention", *arguments],
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, PARENT: json.dumps(of_run)},
-    )
-    if result.returncode < 0:  # nobody but this process could say so
-        print(
-            f"the process of the sweep over devices was ended by signal {-result.returncode} (9: perhaps for want of "
-            "memory); start the benchmark again for what it lacks",
-            file=sys.stderr,
-        )
-    elif result.returncode:
-        sys.exit(result.returncode)
-    shared = shared_fields(measure, of_run)
-    counts = [2**i for i in range(timing.cores().bit_length())]
-    many = [case._replace(devices=count) for case in cases for count in counts]
-    wanted = {key_in_file(case, who, shared) for case in many for who in contenders(case, measure, peers, "cpu")[0]}
-    return [record for record in read_results(path) if key_of(record) in wanted]
-
-
-def make_folder(report: ReportConfig, path: Path) -> Path:
-    """Where pictures go; raises InputError if they cannot."""
-    folder = Path(report.plots) if report.plots else path.parent / (path.stem if path.suffix else f"{path.name}-plots")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"pictures cannot be written to {folder}: {error.strerror}; give --plots another") from None
-    return folder
+def report(head: dict[str, Any], rows: list[figures.Figure], path: Path, section: str) -> None:
+    """Prints and draws the figures."""
+    figures.print_head(head)
+    rows = [row | {"case": str(Case(*list(row.values())[:6], 0, ""))} for row in rows]
+    columns = {"tokens/s": lambda r: f"{growth.value(r, 'speed'):,.0f}", "of ceiling": figures.share}
+    columns["MiB"] = lambda r: f"{r['bytes'] / 2**20:.1f}" if r["bytes"] else ""
+    columns["time / attention/xla"] = figures.relative(rows, "attention/xla")
+    for sweep in dict.fromkeys(row["sweep"] for row in rows):
+        title = f"over the {sweep}, {head['settings']['width']} wide; of generate, ms per token"
+        figures.print_table(title, growth.select(rows, sweep=sweep), columns)
+    growth.draw(head, rows, path.with_suffix("") / section)
+    print(f"figures: {path}\n")
+    print(*growth.findings(rows), sep="\n")
 
 
 def main(config: Config) -> None:
-    measure, report = config.measure, config.report
-    if report.compare is not None:
-        files = [latest_run(read_results(Path(name))) for name in report.compare]
-        figures, sentences = growth.compare(*files)
-        for name, value in figures[:20]:
-            print(f"{value:.3f}  {name}")
-        for sentence in sentences:
-            print(sentence)
+    section = f"scan_vs_attention{'_quick' if config.quick else ''}"
+    cases = make_cases(config)
+    if config.report is not None:
+        found = figures.read_file(Path(config.report))
+        if section not in found:
+            raise InputError(f"{config.report} holds no figures of {section}, only of {', '.join(found)}")
+        print("nothing was measured anew")
+        report(*found[section], Path(config.report), section)
         return
-    cases = make_cases(measure)
-    timing.parse_names("arch", setting(measure, "archs"), ARCHS)
-    newton_kinds(measure)
-    wanted = () if measure.peers == "none" else timing.parse_names("peer", measure.peers, tuple(PEERS))
-    peers = tuple(peer for peer in wanted if timing.installed(peer))
-    missing = [f"{peer} is not installed, so it was not measured" for peer in wanted if peer not in peers]
-    sweeps = timing.parse_names("sweep", setting(measure, "sweeps"), SWEEPS)
-    known = None
-    if report.json is not None and not report.report:
-        known = open_results(Path(report.json))  # before JAX, which takes seconds to start
     from nlpx.train.cpu import use_cpu_devices
 
-    use_cpu_devices("auto" if sweeps == ("devices",) else "data=1")
-    import jax
-
-    if "torch" in peers:
-        jax.config.update("jax_platforms", "cpu")  # as PyTorch here
-    path = Path(report.json) if report.json is not None else default_results()
-    if report.report:
-        records = latest_run(growth.select(read_results(path), **how(measure)))
-    else:
-        folder = make_folder(report, path)
-        known = open_results(path) if known is None else known
-        apart = "devices" in sweeps and len(sweeps) > 1 and jax.default_backend() == "cpu"
-        here = [case for case in cases if case.sweep != "devices"] if apart else cases
-        of_run = fields_of_run()
-        records = measure_all(here, measure, peers, path, [] if report.again else known, of_run)
-        if apart and len(here) < len(cases):
-            records += run_devices([case for case in cases if case not in here], measure, peers, path, of_run)
-        missing += absences(cases, measure, peers, jax.default_backend())
-    if not records:
-        if report.report:
-            raise InputError(
-                f"{path} holds no figures of such a run; give the --quick, --dtype, --limit or --precision it had"
-            )
+    use_cpu_devices("auto" if cases and cases[0].sweep == "devices" else "data=1")
+    head, rows = measure_all(cases, config, section)
+    if not rows:
         raise InputError("no contender of these flags runs here; ask for others with --archs, --kinds, --modes")
-    records = in_order(records)
-    print_report(records, missing)
-    print(f"\nfigures: {path}")
-    folder = make_folder(report, path)
-    try:
-        for picture in growth.plot_all(records, folder):
-            if picture.suffix == ".png":
-                print(f"picture: {picture} (and .svg)")
-    except OSError as error:
-        raise InputError(f"pictures cannot be written to {folder}: {error.strerror}; give --plots another") from None
+    path = figures.results_path(head, *[figures.KEPT] if config.save else ())
+    figures.write_file(path, section, head, rows)
+    report(head, rows, path, section)
 
 
 if __name__ == "__main__":
-    cli.run(main, Config, __doc__, tunables=TUNABLES)
+    cli.run(main, Config, __doc__)
