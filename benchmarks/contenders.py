@@ -1,6 +1,7 @@
 """What a contender is, how those of a case are compared and then timed in turn, and the benchmarks against peers."""
 
 import functools
+import math
 import os
 import sys
 import time
@@ -25,26 +26,6 @@ class Contender(NamedTuple):
 
 
 Builders = Mapping[tuple[Who, int | None], Callable[[], Contender]]
-"""What makes each contender, of PyTorch once per number of threads: the fastest number counts."""
-
-
-def tolerance(dtype: str) -> float:
-    """Gives the largest difference of two contenders of one architecture, as a part of the largest entry.
-
-    bfloat16 keeps 8 bits (4e-3), and the tf32 in which GPUs multiply float32 keeps 11 (5e-4), unless
-    `jax_default_matmul_precision` is highest; a recurrence goes on with what it rounded.
-    """
-    exact = jax.default_backend() == "cpu" or jax.config.jax_default_matmul_precision == "highest"
-    return 5e-2 if dtype == "bfloat16" else 1e-4 if exact else 5e-3
-
-
-class PeerCase(NamedTuple):
-    """A case of a benchmark of nlpx against its peers; of a call of several steps, the numbers are those of one."""
-
-    name: str
-    flops: int
-    tokens: int
-    builders: Builders
 
 
 def shaken(tree: Any) -> Any:
@@ -58,84 +39,88 @@ def flatten(tree: Any) -> dict[str, Any]:
     return {"/".join(entry.key for entry in path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def memory_here() -> float:
-    """Counts the bytes of the device, or of this machine."""
-    stats = jax.devices()[0].memory_stats()
-    return stats["bytes_limit"] if stats else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
 def compiled(function: Callable, arguments: tuple[Any, ...], donate: tuple[int, ...] = ()) -> tuple[Callable, int]:
     """Compiles a function (by `jax.jit` if it is not yet), and says how many bytes its program needs.
 
     Raises:
-      MemoryError: more than there are. On a CPU the kernel would end the process instead.
+      NotMeasured: more than the device or the machine has. On a CPU the kernel would end the process instead.
     """
     jitted = function if hasattr(function, "lower") else jax.jit(function, donate_argnums=donate)
     program = jitted.lower(*arguments).compile()
     sizes = program.memory_analysis()
-    needs = sizes.argument_size_in_bytes + sizes.output_size_in_bytes + sizes.temp_size_in_bytes
-    needs -= sizes.alias_size_in_bytes
-    if needs > 0.9 * memory_here():
-        raise MemoryError(f"needs {needs / 2**30:.1f} GiB")
+    needs = sizes.argument_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
+    needs += sizes.temp_size_in_bytes
+    stats = jax.devices()[0].memory_stats()
+    if needs > 0.9 * (stats["bytes_limit"] if stats else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")):
+        raise timing.NotMeasured(f"out of memory: needs {needs / 2**30:.1f} GiB")
     return program, needs
 
 
+def first_call(contender: Contender, limit: float) -> Any:
+    """Gives what a first call returns; raises NotMeasured if it is far too slow, or Newton's method found nothing."""
+    start = time.perf_counter()
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        result = contender.call()
+        jax.effects_barrier()  # warnings come from a callback
+    if any("newton" in str(warning.message) for warning in warned):
+        raise timing.NotMeasured("fell back to scan")
+    if time.perf_counter() - start > 3 * limit:  # less may be compiling, or taking new memory
+        raise timing.NotMeasured(f"over {limit:g} s")
+    return contender.read(result)
+
+
 def measure(
-    case: Any, builders: Builders, rounds: Any, *, limit: float, dtype: str = "float32", **how: Any
-) -> dict[Who, tuple[timing.Timing, int | None, int | None]]:
+    case: Any, builders: Builders, flops: Callable, top: float, *, limit: float, steps: int = 1, **how: Any
+) -> dict[Who, dict[str, Any]]:
     """Builds the contenders of a case, compares those of one architecture, and times all of them in turn.
 
     Args:
-      case: what to call it in a message.
+      flops: gives the operations of a step, of which a call has so many, of an architecture; `top` is the ceiling.
       limit: seconds; a call that takes longer is not measured.
-      rounds, how: as `timing.interleave` has them.
+      how: `dtype`, and what `timing.interleave` takes.
 
     Returns:
-      Of each contender its timing, bytes of memory, and threads: the number with which it was fastest.
+      The figure of each contender, of PyTorch with the number of threads with which it was fastest.
 
     Raises:
       SystemExit: they do not compute the same (1).
     """
-    ready, found, expected = {}, {}, {}
+    ready, expected, timings, found = {}, {}, {}, {}
+    # bfloat16 keeps 8 bits, and the tf32 in which GPUs multiply float32 11; a recurrence goes on with what it rounded.
+    exact = jax.default_backend() == "cpu" or jax.config.jax_default_matmul_precision == "highest"
+    allowed = 5e-2 if how.pop("dtype", "float32") == "bfloat16" else 1e-4 if exact else 5e-3
     for (who, threads), build in builders.items():
         contender, failure = timing.attempt(build)
-        start = time.perf_counter()
-        with warnings.catch_warnings(record=True) as warned:
-            warnings.simplefilter("always")
-            result, failure = (None, failure) if failure else timing.attempt(contender.call)
-            jax.effects_barrier()  # warnings come from a callback
-        if any("newton" in str(warning.message) for warning in warned):  # it found no solution
-            failure = "fell back to scan"
-        elif time.perf_counter() - start > 3 * limit:  # less may be compiling, or taking new memory
-            failure = f"over {limit:g} s"
+        if contender:
+            actual, failure = timing.attempt(functools.partial(first_call, contender, limit))
         if failure:
-            found[who] = timing.Timing(failure=failure), contender and contender.memory, threads
+            timings[who, threads] = failure
         else:
-            actual = contender.read(result)
-            timing.check_same(case, who, actual, *expected.setdefault(who.arch, (who, actual)), tolerance(dtype))
+            timing.check_same(case, who, actual, *expected.setdefault(who.arch, (who, actual)), allowed)
             ready[who, threads] = contender
-    result = actual = expected = None  # these arrays would stand beside what is timed
-    timings = timing.interleave({key: c.call for key, c in ready.items()}, rounds, limit=limit, **how)
+    actual = expected = None  # these arrays would stand beside what is timed
+    timings |= timing.interleave({key: c.call for key, c in ready.items()}, limit=limit, **how)
     for (who, threads), timed in timings.items():
-        if who not in found or found[who][0].failure or (not timed.failure and timed.median < found[who][0].median):
-            found[who] = timed, ready[who, threads].memory, threads
+        figure = figures.measured(timed, steps=steps)
+        rate = None if figure["failure"] else flops(who.arch) / figure["milliseconds"] / 1e6
+        figure |= {"share": rate and float(f"{rate / top:.3g}"), "threads": threads or timing.cores()}
+        figure["bytes"] = ready[who, threads].memory if (who, threads) in ready else None
+        if who not in found or (figure["milliseconds"] or math.inf) < (found[who]["milliseconds"] or math.inf):
+            found[who] = figure
     return {who: found[who] for who, _ in builders}
 
 
 def compare_with_peers(
-    name: str, cases: list[PeerCase], peers: tuple[str, ...], *, rounds: int, limit: float, save: bool, steps=1, **how
+    name: str, cases: Mapping[str, tuple[float, int, Builders]], peers: tuple[str, ...], *, save: bool, **how: Any
 ) -> list[dict[str, Any]]:
-    """Measures nlpx and its peers on the CPU in float32, and publishes the figures."""
-    head, rows = figures.describe(peers, rounds=rounds, limit=limit), []
-    for i, case in enumerate(cases, start=1):
-        print(f"{i} of {len(cases)}: {case.name}", file=sys.stderr)
-        for who, (timed, _, threads) in measure(case.name, case.builders, rounds, limit=limit, **how).items():
-            row = {"case": case.name, "who": who.impl, **figures.measured(timed, steps=steps)}
-            per_second = None if timed.failure else steps / timed.median
-            row["tokens_per_second"] = per_second and per_second * case.tokens
-            row["share"] = per_second and per_second * case.flops / 1e9 / max(head["ceiling_gflops"].values())
-            rows.append(row | {"threads": threads or timing.cores()})
-    columns = {"tokens/s": lambda r: f"{r['tokens_per_second']:,.0f}", "of ceiling": figures.share}
+    """Measures nlpx and its peers (of each case: operations and tokens of a step, and builders), and publishes that."""
+    head, rows = figures.describe(peers, rounds=how["rounds"], limit=how["limit"]), []
+    for case, (flops, tokens, builders) in cases.items():
+        print(f"{len(rows)} figures, now {case}", file=sys.stderr)
+        found = measure(case, builders, lambda _, flops=flops: flops, max(head["ceiling_gflops"].values()), **how)
+        rows += [{"case": case, "tokens": tokens, "who": who.impl, **figure} for who, figure in found.items()]
+    columns = {"tokens/s": lambda r: f"{1e3 * r['tokens'] / r['milliseconds']:,.0f}"}
     columns |= {"threads": lambda r: str(r["threads"]), "time / nlpx": figures.relative(rows, "nlpx")}
     figures.publish(name, head, rows, columns, save=save)
     return rows

@@ -5,6 +5,7 @@ A figure is a mapping: its `case`, `who` it is of, `milliseconds` with `quartile
 
 import contextlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -24,23 +25,19 @@ from nlpx.errors import InputError, unknown
 Figure = Mapping[str, Any]
 KEPT = Path(__file__).parent / "results"
 """Where figures go that are to stay; those of any other run go below runs/, which git ignores."""
-ALIKE = ("device", "cores", "versions", "environment", "commit", "settings")
-"""What has to be equal for two runs to measure the same."""
 
 
 def measured(timed: timing.Timing, *, steps: int = 1) -> dict[str, Any]:
     """Gives the entries of a figure that a timing has; of a call of several steps, those of one."""
-    if timed.failure:
-        return {"milliseconds": None, "quartiles": None, "failure": timed.failure}
-    middle, *ends = [float(f"{1e3 * s / steps:.5g}") for s in (timed.median, *timed.quartiles)]
-    return {"milliseconds": middle, "quartiles": ends, "failure": None}
+    if isinstance(timed, str):
+        return {"milliseconds": None, "quartiles": None, "failure": timed}
+    quarters = statistics.quantiles(timed, n=4, method="inclusive")
+    low, middle, high = (float(f"{1e3 * seconds / steps:.5g}") for seconds in quarters)
+    return {"milliseconds": middle, "quartiles": [low, high], "failure": None}
 
 
 def describe(peers: tuple[str, ...] = (), **settings: Any) -> dict[str, Any]:
-    """Describes what the figures of a run depend on besides their case: machine and ceiling, versions, settings.
-
-    Call it before anything is measured: the load is then that of other processes.
-    """
+    """Describes, before anything is measured, what figures depend on besides their case; measures the ceiling."""
     import jax
 
     load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
@@ -51,13 +48,12 @@ def describe(peers: tuple[str, ...] = (), **settings: Any) -> dict[str, Any]:
         device = re.sub(r"\(\w+\)", "", found[1]) if found else platform.processor() or platform.machine()
     git = ["git", "describe", "--always", "--exclude=*", "--dirty=+"]
     commit = subprocess.run(git, cwd=KEPT.parent, capture_output=True, text=True).stdout if shutil.which("git") else ""
-    versions = {name: importlib.metadata.version(name) for name in ("jax", "flax", "torch") if timing.installed(name)}
     return {
         "device": device,
         "cores": timing.cores(),
         "date": datetime.now(UTC).date().isoformat(),
         "commit": commit.strip() or "unknown+",
-        "versions": {"python": platform.python_version(), **versions},
+        "versions": {n: importlib.metadata.version(n) for n in dict.fromkeys(("jax", "flax", *peers))},
         "environment": {k: v for k, v in sorted(os.environ.items()) if re.match("GLIBC_T|JAX_|MALLOC_|OMP_|XLA_", k)},
         "load": load,
         "settings": settings,
@@ -82,29 +78,20 @@ def read_file(path: Path) -> dict[str, tuple[dict[str, Any], list[Figure]]]:
     Raises:
       InputError: a file that cannot be read, or of something else.
     """
+    found = {}
     try:
-        found = {}
         for name, head in json.loads(path.read_text(encoding="utf-8")).items():
             columns, rows = head.pop("columns"), head.pop("rows")
             found[name] = head, [dict(zip(columns, row, strict=True)) for row in rows]
-        return found
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); give a file of figures") from None
-    except (ValueError, AttributeError, KeyError, TypeError):
-        raise InputError(f"{path} holds no figures of benchmarks; give another file, or remove it") from None
-
-
-def held(path: Path, name: str, head: Mapping[str, Any]) -> tuple[dict[str, Any], list[Figure]]:
-    """Gives what a file holds of a run like this one, if anything. What is not committed may be any code."""
-    before, rows = (read_file(path) if path.exists() else {}).get(name, ({}, []))
-    same = not head["commit"].endswith("+") and all(before.get(k) == head[k] for k in ALIKE)
-    return (before, rows) if same else (dict(head), [])
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"{path} holds no figures of benchmarks ({error}); give another file, or remove it") from None
+    return found
 
 
 def write_file(path: Path, name: str, head: Mapping[str, Any], figures: Sequence[Figure]) -> None:
     """Puts the figures of a benchmark into the file of a machine, in place of those it held of it, a line each."""
     whole = {**(read_file(path) if path.exists() else {}), name: (head, figures)}
-    sections = {k: {**h, "columns": list(f[0]), "rows": [list(r.values()) for r in f]} for k, (h, f) in whole.items()}
+    sections = {k: {**h, "columns": list(*f[:1]), "rows": [list(r.values()) for r in f]} for k, (h, f) in whole.items()}
     beside = path.with_name(f"{path.name}.tmp")  # a run that is stopped leaves a whole file
     beside.write_text(json.dumps(sections).replace("], [", "],\n[") + "\n", encoding="utf-8")
     os.replace(beside, path)
@@ -114,7 +101,7 @@ def print_head(head: Mapping[str, Any]) -> None:
     """Prints where and how figures were measured, and what that machine can do at most."""
     ceiling = ", ".join(f"{value:.0f} by {name}" for name, value in head["ceiling_gflops"].items())
     print(
-        f"{head['device']}, {head['cores']} cores, load {head['load']} before, {head['date']}, commit {head['commit']}"
+        f"{head['device']}, {head['cores']} cores, {head['date']}, commit {head['commit']}, load before {head['load']}"
     )
     print(f"medians with quartiles; ceiling: {ceiling} GFLOP/s in a product of {timing.CEILING} squared")
 
@@ -124,6 +111,8 @@ def print_table(title: str, figures: Sequence[Figure], columns: Mapping[str, Cal
     from rich.console import Console
     from rich.table import Table
 
+    if "share" in figures[0]:
+        columns = {"of ceiling": lambda figure: f"{100 * figure['share']:.1f} %", **columns}
     table, before = Table("case", "who", title=title), None
     for heading in ("ms", "quartiles", *columns):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -144,11 +133,6 @@ def relative(figures: Sequence[Figure], base: str) -> Callable[[Figure], str]:
     """Makes a column of each figure's time, divided by that of `base` in the same case."""
     of_base = {f["case"]: f["milliseconds"] for f in figures if f["who"] == base and f["milliseconds"]}
     return lambda f: digits(f["milliseconds"] / of_base[f["case"]]) if f["case"] in of_base else ""
-
-
-def share(figure: Figure) -> str:
-    """Shows which part of the ceiling a figure reached, as a column."""
-    return f"{100 * figure['share']:.1f} %"
 
 
 def speed_over(peer: str, figures: Sequence[Figure]) -> str | None:
@@ -203,11 +187,12 @@ def parse_names(flag: str, text: str, known: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
-def parse_peers(text: str, known: Iterable[str]) -> tuple[tuple[str, ...], list[str]]:
-    """Reads which other libraries take part: those that are installed, and a line for each that is not."""
+def parse_peers(text: str, known: Iterable[str]) -> tuple[str, ...]:
+    """Reads which other libraries take part, and says which of them are not installed."""
     wanted = () if text == "none" else parse_names("peer", text, known)
-    here = tuple(peer for peer in wanted if timing.installed(peer))
-    return here, [f"{peer} is not installed, so it was not measured" for peer in wanted if peer not in here]
+    for peer in (missing := [peer for peer in wanted if not importlib.util.find_spec(peer)]):
+        print(f"{peer} is not installed, so it is not measured")
+    return tuple(peer for peer in wanted if peer not in missing)
 
 
 def parse_sizes(flag: str, text: str, names: Sequence[str], example: str) -> list[tuple[int, ...]]:

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from benchmarks.contenders import Contender, flatten, shaken
-from benchmarks.language_models import random_batch
+from benchmarks.sequences import random_batch
 from nlpx.config import LanguageModelConfig, TrainConfig
 from nlpx.tasks import LanguageModelling
 from nlpx.train import Engine
@@ -17,7 +17,6 @@ from nlpx.train import Engine
 VOCABULARY = 65
 """Characters of English prose."""
 RATE, DECAY, CLIP, BETA1, BETA2 = 1e-3, 0.1, 1.0, 0.9, 0.99
-CHECKED_STEPS = 3
 STEPS = 4
 """Of a call, which waits for the last one, as training does."""
 
@@ -28,12 +27,6 @@ class Shape(NamedTuple):
     width: int
     tokens: int
     batch: int
-
-    @property
-    def flops(self) -> int:
-        """Of the products of matrices, three times those of the forward pass; all of the causal attention's square."""
-        n, _, d, t, b = self
-        return 3 * 2 * b * t * (n * (12 * d * d + 2 * t * d) + d * VOCABULARY)
 
 
 @functools.cache
@@ -50,13 +43,12 @@ def beginning(shape: Shape) -> tuple[Engine, Any]:
 def contender(run: Callable[[int], list[float]], read_moments: Callable[[], Mapping[str, Any]]) -> Contender:
     """Takes the steps in which all have to be the same: their losses, and the clipped gradients of the first one.
 
-    Args:
-      run: takes so many steps and waits for the last; gives the loss of each, in nats per token.
-      read_moments: AdamW's first moments, by nlpx's names: after a step, 1 - beta1 of its gradients.
+    `run` takes so many steps, waits for the last and gives their losses. AdamW's first moments, read by nlpx's names,
+    are 1 - beta1 of the gradients after a step.
     """
     losses, moments = run(1), read_moments()
     checked = {f"gradient of {name}": np.array(moment) / (1 - BETA1) for name, moment in moments.items()}
-    losses += run(CHECKED_STEPS - 1)
+    losses += run(2)
     checked |= {f"loss of step {i}": loss for i, loss in enumerate(losses, start=1)}
     return Contender(lambda: run(STEPS), lambda _: checked)
 

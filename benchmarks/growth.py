@@ -2,9 +2,10 @@
 
 import itertools
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from benchmarks.figures import Figure, small_png
 
@@ -28,19 +29,15 @@ YLABELS = {"time": "milliseconds per sequence", "memory": "MiB per sequence", "s
 XLABELS = {"length": "tokens in a sequence", "batch": "sequences in a call", "devices": "devices"}
 
 
-class Line(NamedTuple):
-    """What a contender took over the lengths (or batches, or devices): only where it was measured."""
-
-    x: tuple[float, ...]
-    y: tuple[float, ...]
+Line = Mapping[float, float]
+"""What a contender took by length (or batch, or devices), in order: only where it was measured."""
 
 
 def value(figure: Figure, what: str) -> float | None:
     """Gives the time or memory of one sequence, or the tokens per second; None where it was not measured."""
-    if what == "memory":
-        return figure["bytes"] and figure["bytes"] / figure["batch"] / 2**20
-    if what == "time" or not figure["milliseconds"]:
-        return figure["milliseconds"] and figure["milliseconds"] / figure["batch"]
+    taken = figure["bytes" if what == "memory" else "milliseconds"]
+    if what != "speed" or taken is None:
+        return taken and taken / figure["batch"] / (2**20 if what == "memory" else 1)
     return 1e3 * figure["batch"] * (figure["length"] if figure["mode"] != "generate" else 1) / figure["milliseconds"]
 
 
@@ -50,42 +47,36 @@ def select(figures: Iterable[Figure], **wanted: Any) -> list[Figure]:
 
 def lines(figures: Iterable[Figure], what: str = "time", x: str = "length") -> dict[str, Line]:
     """Gives a line by contender."""
-    points: dict[str, dict[float, float]] = {}
-    for figure in figures:
-        y = value(figure, what)
-        if y is not None:
-            points.setdefault(figure["who"], {})[figure[x]] = y
-    return {name: Line(*zip(*sorted(found.items()), strict=True)) for name, found in points.items()}
-
-
-def exponent(line: Line, longest: int = FITTED) -> float | None:
-    """Fits the slope of a straight line through the logarithms of the longest lengths; None of fewer than three."""
-    x, y = ([math.log(v) for v in values[-longest:]] for values in line)
-    if len(x) < 3:
-        return None
-    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
-    spread = sum((a - mean_x) ** 2 for a in x)
-    return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / spread
-
-
-def crossings(a: Line, b: Line) -> list[tuple[float, float]]:
-    """Finds where two lines cross, interpolated between logarithms, over the x that both have."""
-    of_a, of_b = dict(zip(*a, strict=True)), dict(zip(*b, strict=True))
-    found = []
-    for x0, x1 in itertools.pairwise(x for x in a.x if x in of_b):
-        g0, g1 = (math.log(of_a[x] / of_b[x]) for x in (x0, x1))
-        if g0 == 0 or g0 * g1 < 0:
-            part = g0 / (g0 - g1) if g0 else 0.0
-            found.append((x0 * (x1 / x0) ** part, of_a[x0] * (of_a[x1] / of_a[x0]) ** part))
+    found: dict[str, dict[float, float]] = {}
+    for figure in sorted(figures, key=lambda figure: figure[x]):
+        if (y := value(figure, what)) is not None:
+            found.setdefault(figure["who"], {})[figure[x]] = y
     return found
 
 
 def fastest(group: Mapping[str, Line], arch: str) -> Line:
     """Takes the least of an architecture's backends at every x that any of them has."""
-    own = [line for name, line in group.items() if name.startswith(f"{arch}/")]
-    points = sorted((x, -y) for line in own for x, y in zip(*line, strict=True))
-    best = {x: -y for x, y in points}  # the last of each x is the least
-    return Line(tuple(best), tuple(best.values()))
+    points = [point for name, line in group.items() if name.split("/")[0] == arch for point in line.items()]
+    return dict(sorted(points, key=lambda point: (point[0], -point[1])))  # of one x the last one stays
+
+
+def exponent(line: Line, longest: int = FITTED) -> float | None:
+    """Fits the slope of a straight line through the logarithms of the longest lengths; None of fewer than three."""
+    if len(line) < 3:
+        return None
+    x, y = ([math.log(v) for v in list(values)[-longest:]] for values in (line, line.values()))
+    return statistics.linear_regression(x, y).slope
+
+
+def crossings(a: Line, b: Line) -> list[tuple[float, float]]:
+    """Finds where two lines cross, interpolated between logarithms, over the x that both have."""
+    found = []
+    for x0, x1 in itertools.pairwise(x for x in a if x in b):
+        g0, g1 = (math.log(a[x] / b[x]) for x in (x0, x1))
+        if g0 == 0 or g0 * g1 < 0:
+            part = g0 / (g0 - g1) if g0 else 0.0
+            found.append((x0 * (x1 / x0) ** part, a[x0] * (a[x1] / a[x0]) ** part))
+    return found
 
 
 def number(value: float) -> str:
@@ -98,7 +89,7 @@ def number(value: float) -> str:
 
 def versus(name: str, of: Line, other: str, than: Line) -> str | None:
     """Says in a sentence where `name` is faster than `other`; None if they have no length in common."""
-    gaps = {x: y / than.y[than.x.index(x)] for x, y in zip(*of, strict=True) if x in than.x}
+    gaps = {x: y / than[x] for x, y in of.items() if x in than}
     if not gaps:
         return None
     where = [number(x) for x, _ in crossings(of, than)]
@@ -121,9 +112,8 @@ def findings(figures: Sequence[Figure]) -> list[str]:
     for kind, mode in FINDINGS:
         group = select(figures, sweep="length", kind=kind, mode=mode)
         lstm, attention = (fastest(lines(group), arch) for arch in ("lstm", "attention"))
-        sentence = versus("attention", attention, "LSTM", lstm)
-        if sentence:
-            longer = [f for f in group if f["who"].startswith("attention/") and f["length"] > attention.x[-1]]
+        if sentence := versus("attention", attention, "LSTM", lstm):
+            longer = [f for f in group if f["who"].startswith("attention/") and f["length"] > max(attention)]
             more = f"; attention at {longer[-1]['length']:,}: {longer[-1]['failure']}" if longer else ""
             sentences.append(f"{KINDS[kind]}, {MODES[mode]}: {sentence}{more}")
     return sentences
@@ -139,7 +129,8 @@ def draw(head: Mapping[str, Any], figures: Sequence[Figure], stem: Path) -> None
         if groups:
             down = 1 if len(groups) < 4 else 2
             across = -(-len(groups) // down)
-            with small_png(stem.with_name(f"{stem.name}_{ending}.png"), 5 * across, 0.6 + 4.8 * down) as figure:
+            path = stem.with_name(f"{stem.name.replace(sweep, ending)}.png")
+            with small_png(path, 5 * across, 0.6 + 4.8 * down) as figure:
                 figure.suptitle(f"{question}\n{where}", fontsize=11)
                 for i, ((kind, mode), group) in enumerate(groups.items(), start=1):
                     axes = figure.add_subplot(down, across, i, title=f"{KINDS[kind]}, {MODES[mode]}")
@@ -157,8 +148,8 @@ def draw_panel(axes: Any, figures: Sequence[Figure], sweep: str, what: str) -> N
         arch, backend = name.split("/")
         slope = exponent(line) if sweep == "length" and not writes else None
         label = name if slope is None else f"{name}  $L^{{{slope:.2f}}}$"
-        axes.plot(*line, STYLES[backend], label=label, color=COLORS[arch], markersize=4, linewidth=1.4)
-    ticks = sorted({x for line in found.values() for x in line.x})
+        axes.plot(line.keys(), line.values(), STYLES[backend], label=label, color=COLORS[arch], markersize=4)
+    ticks = sorted({x for line in found.values() for x in line})
     axes.set_xticks(ticks, [f"{x:,.0f}" for x in ticks], rotation=45 if len(ticks) > 4 else 0, fontsize=8)
     axes.set_xticks([], minor=True)
     axes.legend(fontsize=7, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.2), columnspacing=1)

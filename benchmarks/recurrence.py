@@ -4,14 +4,14 @@ python -m benchmarks.recurrence
 python -m benchmarks.recurrence --cells gru --shapes 16x100x300x300 --peers torch
 
 A shape is BATCHxTIMExINPUTxHIDDEN; train is forward and backward, to the input and to all weights. All contenders get
-the same weights and have to compute the same, or it stops with exit code 1. Float32, on the CPU, medians of the rounds.
-About three minutes on two CPU cores that nothing else uses; with other processes running, figures are off.
+the same weights and have to compute the same, or it stops with exit code 1. Float32, on the CPU. About three minutes
+on two CPU cores.
 """
 
 from dataclasses import dataclass
 
 from benchmarks import figures
-from benchmarks.timing import Who
+from benchmarks.timing import Case, Who
 from experiments import cli
 from nlpx.config import Settings, setting
 
@@ -47,20 +47,19 @@ def main(config: Config) -> None:
     modes = figures.parse_names("mode", config.modes, ("forward", "train"))
     sizes = ("batch", "time", "input", "hidden")
     shapes = figures.parse_sizes("--shapes", config.shapes or defaults["shapes"], sizes, "32x128x256x256")
-    peers, missing = figures.parse_peers(config.peers, ("flax", "torch"))
+    peers = figures.parse_peers(config.peers, ("flax", "torch"))
     import jax
 
-    from benchmarks import contenders, layers
+    from benchmarks import contenders, sequences
 
     jax.config.update("jax_platforms", "cpu")  # as PyTorch here
-    cases = []
-    for cell, shape, mode in ((c, s, m) for c in cells for s in shapes for m in modes):
-        tokens, builders = shape[0] * shape[1], {}
-        for impl in ("nlpx", *peers):
-            who = Who(impl, cell, "eager" if impl == "torch" else "scan")
-            builders |= layers.layer_builders(who, layers.Task(mode, *shape))
-        flops = tokens * layers.layer_flops(cell, *shape[2:]) * (3 if mode == "train" else 1)
-        cases.append(contenders.PeerCase(f"{cell} {mode} {'x'.join(map(str, shape))}", flops, tokens, builders))
+    cases = {}
+    for cell, (batch, time, inputs, hidden), mode in ((c, s, m) for c in cells for s in shapes for m in modes):
+        case = Case("", "layer", mode, time, batch, 1, hidden, inputs)
+        whos = [Who(impl, cell, "scan") for impl in ("nlpx", *peers)]
+        builders = {key: build for who in whos for key, build in sequences.builders_of(who, case).items()}
+        name = f"{cell} {mode} {batch}x{time}x{inputs}x{hidden}"
+        cases[name] = sequences.step_flops(case, cell), batch * time, builders
     how = {"rounds": config.rounds or defaults["rounds"], "limit": config.limit, "save": config.save}
     rows = contenders.compare_with_peers("recurrence_quick" if config.quick else "recurrence", cases, peers, **how)
     for peer in peers:
@@ -68,7 +67,6 @@ def main(config: Config) -> None:
             trained = [row for row in rows if row["case"].startswith(tuple(f"{cell} train" for cell in chosen))]
             if speed := figures.speed_over(peer, trained):
                 print(f"nlpx over {peer}, train, {' and '.join(chosen)}: {speed}")
-    print("".join(f"{line}\n" for line in missing), end="")
 
 
 if __name__ == "__main__":

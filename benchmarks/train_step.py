@@ -6,13 +6,16 @@ python -m benchmarks.train_step --shapes 2x4x256x128x16
 A step is everything: forward, cross entropy, backward, clipping by global norm, AdamW. nlpx is the engine's compiled
 step, one XLA device per core. A shape is LAYERSxHEADSxWIDTHxTOKENSxBATCH. All contenders get the same weights and
 batch, and have to reach the same losses and gradients, or it stops with exit code 1. Float32, on the CPU. About two
-minutes on two CPU cores that nothing else uses; with other processes running, figures are off.
+minutes on two CPU cores.
 """
 
 import functools
+import os
+import shutil
+import sys
 from dataclasses import dataclass
 
-from benchmarks import figures, timing
+from benchmarks import figures
 from benchmarks.timing import Who
 from experiments import cli
 from nlpx.config import Settings, setting
@@ -20,8 +23,6 @@ from nlpx.errors import InputError
 
 FULL = {"rounds": 11, "shapes": "4x4x128x64x12,6x6x384x256x8"}
 QUICK = {"rounds": 3, "shapes": "4x4x128x64x12"}
-TURN = 0.3
-"""Seconds of a turn at least."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,11 @@ def main(config: Config) -> None:
     for (_, heads, width, *_), name in names.items():
         if width % heads:
             raise InputError(f"--shapes: {name} has a width that its heads do not divide; choose a multiple of them")
-    peers, missing = figures.parse_peers(config.peers, ("torch",))
-    impls = ("torch", "torch.compile")[: 2 if timing.compiler() else 1] if peers else ()
+    peers = figures.parse_peers(config.peers, ("torch",))
+    compiler = shutil.which(os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++"))
+    impls = ("torch", "torch.compile")[: 2 if compiler else 1] if peers else ()
     if len(impls) == 1:
-        missing.append("torch.compile needs a C++ compiler, so it was not measured")
+        print("torch.compile needs a C++ compiler, so it is not measured")
     from nlpx.train.cpu import use_cpu_devices
 
     use_cpu_devices("auto")
@@ -59,19 +61,21 @@ def main(config: Config) -> None:
     from benchmarks import contenders, gpt
 
     jax.config.update("jax_platforms", "cpu")  # as PyTorch here
-    cases = []
+    cases = {}
     for shape, name in names.items():
+        layers, _, width, tokens, batch = shape
         shape = gpt.Shape(*shape)
+        # Of the products of matrices, three times those of the forward pass; all of the causal attention's square.
+        of_token = layers * (12 * width**2 + 2 * tokens * width) + width * gpt.VOCABULARY
         builders = {(Who("nlpx", "gpt", "xla"), None): functools.partial(gpt.nlpx_contender, shape)}
         for impl in impls:
             builders |= contenders.with_threads(Who(impl, "gpt", impl), gpt.torch_contender, shape, impl)
-        cases.append(contenders.PeerCase(name, shape.flops, shape.tokens * shape.batch, builders))
+        cases[name] = 3 * 2 * batch * tokens * of_token, batch * tokens, builders
     how = {"rounds": config.rounds or defaults["rounds"], "limit": 600, "save": config.save}
     name = "train_step_quick" if config.quick else "train_step"
-    rows = contenders.compare_with_peers(name, cases, peers, **how, steps=gpt.STEPS, turn=TURN)
+    rows = contenders.compare_with_peers(name, cases, peers, **how, steps=gpt.STEPS, turn=0.3)
     for impl in impls:
         print(f"nlpx over {impl}: {figures.speed_over(impl, rows)}")
-    print("".join(f"{line}\n" for line in missing), end="")
 
 
 if __name__ == "__main__":
