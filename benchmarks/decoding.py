@@ -60,7 +60,8 @@ def make_calls(config: Config, arch: str, rows: int) -> tuple[dict[str, Any], in
         state = model.apply(variables, encoded, config.tokens, method="initial_state")
 
         def step(tokens, state, mask):
-            return model.apply(variables, tokens, encoded, state=state, mask=mask, method="decode")
+            logits, state = model.apply(variables, tokens, encoded, state=state, mask=mask, method="decode")
+            return logits.at[..., -1].set(-jnp.inf), state  # nobody writes an end token: all have the full length
 
         return step, state, prompt
 
@@ -70,8 +71,7 @@ def make_calls(config: Config, arch: str, rows: int) -> tuple[dict[str, Any], in
 
     @jax.jit
     def searched(variables):
-        # An end token that is never written: so all have the full length.
-        return beam_search(*begin(variables), tokens=config.tokens, beams=BEAMS, eos=VOCABULARY).tokens[:, 0]
+        return beam_search(*begin(variables), tokens=config.tokens, beams=BEAMS, eos=VOCABULARY - 1).tokens[:, 0]
 
     @jax.jit
     def recomputed(variables):
@@ -80,7 +80,7 @@ def make_calls(config: Config, arch: str, rows: int) -> tuple[dict[str, Any], in
 
         def write(n, written, length):
             logits, _ = model.apply(variables, written[:, :length], encoded, method="decode")
-            return written.at[:, n + 1].set(jnp.argmax(logits[:, n], axis=-1).astype(jnp.int32))
+            return written.at[:, n + 1].set(jnp.argmax(logits[:, n, :-1], axis=-1).astype(jnp.int32))
 
         for start in range(0, config.tokens, CHUNK):
             end = min(start + CHUNK, config.tokens)

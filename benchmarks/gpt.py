@@ -47,7 +47,7 @@ def contender(run: Callable[[int], list[float]], read_moments: Callable[[], Mapp
     are 1 - beta1 of the gradients after a step.
     """
     losses, moments = run(1), read_moments()
-    checked = {f"gradient of {name}": np.array(moment) / (1 - BETA1) for name, moment in moments.items()}
+    checked = {f"gradient of {name}": np.asarray(moment) / (1 - BETA1) for name, moment in moments.items()}
     losses += run(2)
     checked |= {f"loss of step {i}": loss for i, loss in enumerate(losses, start=1)}
     return Contender(lambda: run(STEPS), lambda _: checked)

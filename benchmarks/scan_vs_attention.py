@@ -164,9 +164,9 @@ def report(section: str, head: dict[str, Any], rows: list[figures.Figure], path:
 def main(config: Config) -> None:
     cases, path, ending = make_cases(config), Path(config.report or ""), "_quick" if config.quick else ""
     if config.report:
-        print("nothing was measured anew")
         names = [f"{NAME}_{sweep}{ending}" for sweep in SWEEPS]
         found = {name: section for name, section in figures.read_file(path).items() if name in names}
+        print("nothing was measured anew")
     else:
         from nlpx.train.cpu import use_cpu_devices
 
