@@ -54,7 +54,7 @@ def describe(peers: tuple[str, ...] = (), **settings: Any) -> dict[str, Any]:
         "date": datetime.now(UTC).date().isoformat(),
         "commit": commit.strip() or "unknown+",
         "versions": {n: importlib.metadata.version(n) for n in dict.fromkeys(("jax", "flax", *peers))},
-        "environment": {k: v for k, v in sorted(os.environ.items()) if re.match("GLIBC_T|JAX_|MALLOC_|OMP_|XLA_", k)},
+        "environment": {k: v for k, v in sorted(os.environ.items()) if re.match("GLIBC|MALLOC|OMP|XLA|JAX_(?!CO)", k)},
         "load": load,
         "settings": settings,
         "ceiling_gflops": timing.measure_ceiling(peers, settings.get("dtype", "float32")),
@@ -161,21 +161,21 @@ def small_png(path: Path, width: float, height: float):
 
 
 def publish(name: str, head: Mapping, figures: Sequence[Figure], columns: Mapping, *, save: bool) -> None:
-    """Prints and writes the figures of a benchmark that is one table, and draws a bar of each, with its quartiles."""
+    """Prints and writes the figures of a benchmark that is one table, and draws a point of each, with its quartiles."""
     print_head(head)
     print_table(name, figures, columns)
     path = results_path(head, *[KEPT] if save else ())
     write_file(path, name, head, figures)
     print(f"figures: {path}")
-    bars = [f for f in figures if not f["failure"]][::-1]
+    points = [f for f in figures if not f["failure"]][::-1]
     whos = list(dict.fromkeys(f["who"] for f in figures))
-    with small_png(path.with_suffix("") / f"{name}.png", 8, 1.4 + 0.24 * len(bars)) as figure:
+    with small_png(path.with_suffix("") / f"{name}.png", 8, 1.4 + 0.24 * len(points)) as figure:
         title = f"{name}, {head['device']}, {head['cores']} cores"
         axes = figure.add_subplot(title=title, xlabel="milliseconds", xscale="log")
-        for y, f in enumerate(bars):
+        for y, f in enumerate(points):
             middle, (low, high) = f["milliseconds"], f["quartiles"]
-            axes.barh(y, middle, color=f"C{whos.index(f['who'])}", xerr=[[middle - low], [high - middle]], ecolor="0.3")
-        axes.set_yticks(range(len(bars)), [f"{f['case']}  {f['who']}" for f in bars], fontsize=7)
+            axes.errorbar(middle, y, xerr=[[middle - low], [high - middle]], fmt="o", color=f"C{whos.index(f['who'])}")
+        axes.set_yticks(range(len(points)), [f"{f['case']}  {f['who']}" for f in points], fontsize=7)
 
 
 def parse_names(flag: str, text: str, known: Iterable[str]) -> tuple[str, ...]:

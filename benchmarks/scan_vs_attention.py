@@ -34,7 +34,7 @@ ARCHS = {
 FULL = {"sweeps": "length,batch", "tokens": 16384, "width": 128, "archs": ",".join(ARCHS)}
 FULL |= {"lengths": "64,128,256,512,1024,2048,4096,8192,16384", "batches": (1, 2, 4, 8, 16, 32, 64)}
 FULL |= {"layer": MODES, "model": MODES, "limit": 10.0}
-QUICK = {"sweeps": "length", "tokens": 1024, "width": 64, "archs": "lstm,gru,mingru,attention"}
+QUICK = {"sweeps": "length", "tokens": 1024, "width": 64, "archs": "lstm,attention"}
 QUICK |= {
     "lengths": "64,256,1024",
     "batches": (1, 4),
@@ -59,7 +59,7 @@ class Config(Settings):
     modes: str | None = None
     """Of forward, train (of models with the optimizer) and generate; with --quick train, and of models generate."""
     archs: str | None = None
-    """Who takes part; if not given all, with --quick without elman and minlstm."""
+    """Who takes part; if not given all, with --quick lstm,attention."""
     lengths: str | None = None
     """Of the sequences, as 64,256; if not given powers of 2 from 64 to 16384, with --quick 64 to 1024."""
     tokens: int | None = setting(None, "[1, inf)")
