@@ -16,9 +16,8 @@ from typing import Any, ClassVar
 from experiments import cli
 from nlpx.config import EncoderDecoderConfig, ExamplesConfig, SummaryConfig, TrainConfig, setting
 
-MODEL = {"dropout": 0.3, "copy": True}
-DATA = {"tokenizer": "word", "vocab_size": 4000, "lowercase": True}
-TRAIN = {"steps": 1000, "batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.1, "eval_every": 100}
+DATA = {"tokenizer": "word", "vocab_size": 2000, "lowercase": True}
+TRAIN = {"steps": 400, "batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.1, "eval_every": 50}
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,10 @@ class Config:
     def preset(cls, arch: str | None) -> "Config":
         """What each family does well with."""
         if arch == "transformer":
-            return cls(EncoderDecoderConfig(arch="transformer", layers=2, width=128, positions="rotary", **MODEL))
-        return cls(EncoderDecoderConfig(layers=1, width=128, **MODEL))
+            own = {"layers": 2, "width": 128, "dropout": 0.3, "positions": "rotary"}
+        else:
+            arch, own = "gru", {"layers": 1, "width": 192, "dropout": 0.5}
+        return cls(EncoderDecoderConfig(arch=arch, copy=True, **own))
 
 
 def reading(given: PairsConfig) -> dict[str, bool]:

@@ -20,7 +20,7 @@ class Translator:
     """Translates with a trained model; one program is compiled for each length that sentences are padded to.
 
     Args:
-      trained: a run of `experiments.translate`.
+      trained: a run of `experiments.translate` or `experiments.summarize`.
       beams, length_penalty: see `beam_search`.
       batch_size: sentences at a time.
       cut: tokens that are read of a sentence at most; None means as many as the model has positions for.
