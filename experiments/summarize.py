@@ -1,4 +1,4 @@
-"""Trains a model to sum up texts, measures it on texts it has not seen, and sums up with it.
+"""Trains a model to summarize texts, measures it on texts it has not seen, and summarizes with it.
 
 python -m experiments.summarize --copy
 python -m experiments.summarize --no-copy
@@ -53,11 +53,6 @@ class Config:
         return cls(EncoderDecoderConfig(arch=arch, copy=True, **own))
 
 
-def reading(given: PairsConfig) -> dict[str, bool]:
-    """How texts are read, whichever their source."""
-    return {"lowercase": given.lowercase, "split": given.split_punctuation}
-
-
 def make_writer(trained: Any, config: Config) -> Any:
     """What writes summaries, and searches as the flags say."""
     from nlpx import predict
@@ -73,8 +68,8 @@ def run(config: Config) -> dict[str, Any]:
     from nlpx.train import Engine, Run
 
     given, options = config.data, config.train
-    run = Run(config.experiment, config)
-    pairs = data.load_pairs(given.data, valid=given.valid, test=given.test, **reading(given), seed=options.seed)
+    run, reading = Run(config.experiment, config), {"lowercase": given.lowercase, "split": given.split_punctuation}
+    pairs = data.load_pairs(given.data, valid=given.valid, test=given.test, **reading, seed=options.seed)
     run.open(pairs)
     tokenizer = run.tokenizer(given, pairs.joined("train"), pairs.joined("validation", "test"))
     # A text has an end token too.
@@ -97,12 +92,13 @@ def evaluate(config: Config, trained: Any, folder: Path) -> dict[str, Any]:
     """The same figures on other pairs."""
     from nlpx import data, predict
 
-    pairs = data.read_pairs(config.use.evaluate, **reading(config.data))
+    reading = {"lowercase": config.data.lowercase, "split": config.data.split_punctuation}
+    pairs = data.read_pairs(config.use.evaluate, **reading)
     return predict.test_summaries(make_writer(trained, config), pairs, folder, config.model.arch)
 
 
 def predict(config: Config, trained: Any) -> None:
-    """Sums up a text, or each line of a file; a score stands behind a tab."""
+    """Summarizes a text, or each line of a file; the score follows a tab."""
     from nlpx import predict
 
     use, writer = config.use, make_writer(trained, config)
