@@ -34,7 +34,9 @@ def data(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module", params=RUNS)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[pytest.mark.slow] * (name != "gru")) for name in RUNS]
+)
 def run(request, data, call_once, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("forecast") / request.param
     flags = [*SMALL, *RUNS[request.param], f"--data=file:{data}", f"--workdir={workdir}"]

@@ -42,7 +42,9 @@ def files(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=RUNS)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[pytest.mark.slow] * (name != "crf")) for name in RUNS]
+)
 def run(request, files, call_once, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("tag") / request.param
     names = (("data", "train"), ("valid", "valid"), ("test", "test"))

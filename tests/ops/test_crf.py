@@ -49,7 +49,7 @@ def enumerated(emissions, crf):
     return jnp.stack([jax.nn.logsumexp(path_scores(row, crf, all_paths(row))) for row in rows])
 
 
-@pytest.fixture(params=TOLERANCES)
+@pytest.fixture(params=[pytest.param("float32", marks=pytest.mark.slow), "float64"])
 def case(request):
     with jax.enable_x64(request.param == "float64"):
         yield *make(request.param), TOLERANCES[request.param]

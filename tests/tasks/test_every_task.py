@@ -45,9 +45,10 @@ def test_the_engine_trains_it_on_any_devices_and_parts(name, mesh, parts):
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_neither_padding_nor_neighbours_change_sums_and_gradients(name):
-    """All rows in one batch, each alone, and among more padding: the same sums and gradients, and the same again
-    whatever stands where nothing is."""
+@pytest.mark.parametrize("rows", [5, pytest.param(1, marks=pytest.mark.slow)], ids=["few", "alone"])
+def test_neither_padding_nor_neighbours_change_sums_and_gradients(name, rows):
+    """All rows in one batch, and a few in each or one, among more padding: the same sums and gradients, and the same
+    again whatever stands where nothing is."""
     task, columns = TASKS[name]()
     params = randomized(jit(task.init)(jax.random.key(0)))
 
@@ -76,7 +77,7 @@ def test_neither_padding_nor_neighbours_change_sums_and_gradients(name):
 
     gradients, sums = of(LONGEST, ROWS)
     assert sums["count"] > 0
-    for other in (of(LONGEST, 1), of(LONGEST + 3, 5), of(LONGEST + 3, 5, spoiled)):
+    for other in (of(LONGEST + 3, rows), of(LONGEST + 3, rows, spoiled)):
         assert_close(other[1], sums)
         # As one vector: a bias that all places of a softmax share has no gradient but rounding.
         assert_close(*(ravel_pytree(each)[0] for each in (other[0], gradients)), 2e-6)

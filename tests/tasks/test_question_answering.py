@@ -1,14 +1,11 @@
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from laws import assert_close, assert_identical, jit, randomized
+from laws import assert_close, jit, randomized
 
-from nlpx.config import ReaderConfig, TrainConfig
+from nlpx.config import ReaderConfig
 from nlpx.tasks import QuestionAnswering
-from nlpx.train import Engine
 
 V, ROWS, T = 9, 16, 6
 LENGTHS = 3 + np.arange(ROWS) % (T - 2)
@@ -69,37 +66,6 @@ def test_the_loss_is_that_of_both_places_among_those_allowed(params):
         assert (found["count"], found["right"]) == (len(real), right[real].sum())
         assert found["tokens"] == LENGTHS[real].sum()
         assert {leaf.dtype for leaf in found.values()} == {jnp.float32.dtype}
-
-
-def test_rows_that_only_fill_up_count_nothing(params):
-    task, batch = make_task(), make_batch()
-    run = jit(jax.grad(lambda *arguments: task.loss(*arguments)[0]["loss"]))
-    alone = {name: column[batch["index"] >= 0] for name, column in batch.items()}
-    assert_close(sums(task, params, batch), sums(task, params, alone))
-    gradients = run(params, batch, (), None)
-    assert_close(gradients, run(params, alone, (), None))
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
-    other = {**batch, "start": np.where(batch["index"] < 0, 3, batch["start"])}
-    assert_identical(run(params, other, (), None), gradients)
-
-
-@pytest.mark.parametrize("arch", ["gru", pytest.param("transformer", marks=pytest.mark.slow)])
-def test_the_engine_trains_it_on_any_devices_and_parts(arch):
-    """The device law: the same sums on one device and on eight, in one part and in two; and the loss falls."""
-    task = make_task(arch, model={"dropout": 0.2}, label_smoothing=0.1)
-    plain = TrainConfig(steps=6, batch_size=ROWS, learning_rate=0.05, mesh="data=1", warmup=0)
-    runs = []
-    for changes in ({}, {"mesh": "data=8", "grad_accumulation": 2}):
-        engine = Engine(task, dataclasses.replace(plain, **changes))
-        state, curve = engine.init(), []
-        for _ in range(6):
-            state, found = engine.train_step(state, engine.put(make_batch()))
-            curve.append(found)
-        runs.append(jax.device_get((curve, engine.evaluate(state.params, [make_batch(), make_batch(1)]))))
-    curve, evaluated = runs[0]
-    assert curve[-1]["loss"] < 0.9 * curve[0]["loss"]
-    assert evaluated["count"] == 2 * (ROWS - len(FILLERS))
-    assert_close(runs[1], runs[0], 1e-4)
 
 
 def test_spans_are_the_part_with_both_places_right():

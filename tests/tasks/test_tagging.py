@@ -1,16 +1,12 @@
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from laws import assert_close, jit, randomized
 
-from nlpx.config import TaggerConfig, TrainConfig
+from nlpx.config import TaggerConfig
 from nlpx.tasks import Tagging
 from nlpx.tasks.tagging import bounds
 from nlpx.text import entities, tags_of
-from nlpx.train import Engine
 
 V, ROWS, T, S = 9, 16, 6, 4
 TYPES = ("x", "y")
@@ -72,21 +68,3 @@ def test_figures_of_sums():
     sums = {"loss": 1.0, "count": 10.0, "correct": 8.0, "entities": 4.0, "found": 2.0, "right": 1.5}
     assert make_task().metrics(sums) == {"accuracy": 0.8, "f1": 0.5}
     assert make_task().metrics({**sums, "entities": 0.0, "found": 0.0, "right": 0.0})["f1"] == 0
-
-
-@pytest.mark.parametrize("crf", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_the_engine_trains_it_on_any_devices_and_parts(crf):
-    """The device law: the same sums on one device and on eight, in one part and in two; and the loss falls."""
-    task = make_task(crf=crf, dropout=0.2, word_dropout=0.2)
-    plain = TrainConfig(steps=6, batch_size=ROWS, learning_rate=0.05, mesh="data=1", warmup=0)
-    runs = []
-    for changes in ({}, {"mesh": "data=8", "grad_accumulation": 2}):
-        engine = Engine(task, dataclasses.replace(plain, **changes))
-        state, curve = engine.init(), []
-        for _ in range(6):
-            state, found = engine.train_step(state, engine.put(make_batch()))
-            curve.append(found)
-        runs.append(jax.device_get((curve, engine.evaluate(state.params, [make_batch(), make_batch(1)]))))
-    curve, _ = runs[0]
-    assert curve[-1]["loss"] < 0.8 * curve[0]["loss"]
-    assert_close(runs[1], runs[0], 1e-4)

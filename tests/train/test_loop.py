@@ -216,8 +216,9 @@ def test_stopped_by_hand_damaged_and_started_again_it_ends_the_same(data, undist
 
 
 def test_a_diverged_run_says_so_and_keeps_its_last_good_checkpoint(data, tmp_path, monkeypatch, capsys):
-    flags = "--arch=elman --optimizer=sgd --clip-norm=0 --learning-rate=1e18 --warmup=100 --eval-every=1 --mesh=data=1"
-    command = Run(data, tmp_path / "run", "transformer", *flags.split()).command
+    flags = "--no-carry-state --arch=elman --optimizer=sgd --clip-norm=0 --learning-rate=1e18 --warmup=100"
+    flags += " --eval-every=1 --mesh=data=1"
+    command = Run(data, tmp_path / "run", "lstm", *flags.split()).command
     monkeypatch.setattr(sys, "argv", command[2:])
     with pytest.raises(SystemExit) as stop:
         cli.run(language_model.main, language_model.Config, None)
