@@ -28,9 +28,9 @@ class PicturesConfig(ExamplesConfig):
     """digit-scenes (built in), file:TABLE (a picture's path, relative to the table, a tab, a caption), or
     tfds:NAME[/CONFIG], as coco_captions."""
     size: int = setting(32, "[1, inf)")
-    """Pixels of a side that pictures are brought to; all are kept in memory."""
+    """Pixels per side that pictures are scaled to; all are kept in memory."""
     color: bool = False
-    """Keep colors; if not, shades of grey."""
+    """Keep colors; otherwise pictures become grey."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def run(config: Config) -> dict[str, Any]:
 
 
 def evaluate(config: Config, trained: Any, folder: Path) -> dict[str, Any]:
-    """The same figures on other pictures."""
+    """The same measures on other pictures."""
     from nlpx import data, predict
 
     given = config.data
@@ -96,7 +96,7 @@ def evaluate(config: Config, trained: Any, folder: Path) -> dict[str, Any]:
 
 
 def predict(config: Config, trained: Any) -> None:
-    """Describes a picture, or that of each line of a file of paths; a score stands behind a tab."""
+    """Describes a picture, or the one that each line of a file names; a tab and the score follow."""
     from nlpx import data, predict
 
     use, describer = config.use, make_describer(trained, config)

@@ -290,10 +290,10 @@ class CaptionerConfig(_Decoder):
     bidirectional: ClassVar[bool] = True
     copy: ClassVar[bool] = False
     encoder: Literal["cnn", "patches"] = "cnn"
-    """What reads the picture. cnn: convolutions, at whose features the decoder looks. patches: each patch is a token of
-    the backbone, which reads them line by line, or, as a Transformer, lets all see each other."""
+    """What reads the picture. cnn: convolutions. patches: each patch is a token of the backbone; a recurrent network
+    reads them row by row, in a Transformer each sees all others."""
     patch: int = setting(4, "[1, inf)")
-    """Pixels of a side of a patch, the places that attention can tell apart; for cnn a power of two."""
+    """Pixels per side of a patch, the places that attention tells apart; for cnn a power of two."""
 
     def __post_init__(self):
         super().__post_init__()

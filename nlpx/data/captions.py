@@ -55,13 +55,13 @@ class CaptionData:
     def seen(
         self, part: str, rows: Sequence[int] | Int64[np.ndarray, "rows"] | None = None
     ) -> UInt8[np.ndarray, "rows y x c"]:
-        """The pictures of some examples of a part; of all, if none are named."""
+        """The pictures of some examples of a part, or of all."""
         examples = getattr(self, part)
         return self.pictures[[examples[row][0] for row in (range(len(examples)) if rows is None else rows)]]
 
 
 class _Pictures:
-    """Pictures as they come, each different one kept once."""
+    """The distinct pictures, numbered in the order in which they came."""
 
     def __init__(self, size: int, channels: int):
         self.size, self.channels = size, channels
@@ -86,21 +86,21 @@ def load_captions(
     lowercase: bool = False,
     seed: int = 0,
 ) -> CaptionData:
-    """Reads or makes pictures with captions; all are kept in memory, size x size bytes each, three times that in color.
+    """Reads or makes pictures with captions. All are kept in memory: size x size bytes each, three times that in color.
 
-    White space in captions becomes single plain spaces. A picture may have several captions: training has all, the
-    other parts the first of each picture. Parts the source lacks are held out of its training pictures: 5 % of them
-    each, at most 2,000, chosen by a hash of the picture, so that they stay the same whatever else changes. Training
+    White space in captions becomes single spaces. A picture may have several captions: training uses all of them, the
+    other parts the first of each picture. Parts that the source lacks are held out of its training pictures: 5 % each,
+    at most 2,000, chosen by a hash of the picture, so that they hardly change when pictures are added. Training
     examples whose picture, pixel for pixel, is in validation or test are left out and counted.
 
     Args:
         spec: `digit-scenes` (made, nothing to download), `file:TABLE` (see `picture_files.read_table`), or
             `tfds:NAME[/CONFIG]` (a set with one `Image` and captions, as coco_captions), with the set's own splits.
-        size: pixels of a side that all pictures are brought to; see `picture_files.open_picture`.
-        color: whether pictures are red, green and blue instead of shades of grey.
-        valid, test: `file:` as above; takes the place of the source's own part.
+        size: pixels per side that all pictures are scaled to; see `picture_files.open_picture`.
+        color: whether pictures are RGB instead of grey.
+        valid, test: a `file:` SPEC that replaces the source's own part.
         lowercase: captions in lower case.
-        seed: of the scenes that are made; pictures that are read do not depend on it.
+        seed: of generated scenes; pictures that are read do not depend on it.
 
     Raises:
         InputError: the source is unknown, cannot be read or does not fit, or a part would be empty.
@@ -120,7 +120,7 @@ def load_captions(
         parts[part] = first
         if not (parts["train"] and first):
             empty = "training" if first else part
-            raise InputError(f"{name} leaves no picture for {empty}; give more of them")
+            raise InputError(f"{name} leaves no picture for {empty}; give more pictures")
     stacked = np.stack(pictures.kept)
     both = hashlib.sha256(stacked.tobytes() + digest(parts).encode()).hexdigest()
     counted = {why: count for why, count in dropped.items() if count}
@@ -141,14 +141,14 @@ def read_captions(
 
 
 def guessed_captions(spec: str, captions: list[str]) -> dict[str, list[str]]:
-    """What one who was trained on a SPEC would say of pictures by chance, by how, besides what is said of any."""
+    """Baselines that a SPEC has of its own: name -> a caption for each of these."""
     guessed = digit_scenes.redraw(captions) if spec == "digit-scenes" else None
     return {} if guessed is None else {"the true places, digits at random": guessed}
 
 
 def _read(part: str, spec: str, pictures: _Pictures, dropped: collections.Counter[str]) -> list[Example]:
     if not spec.startswith("file:"):
-        raise InputError(f"the {part} pictures {spec} are no file; write file:TABLE")
+        raise InputError(f"{part} pictures come from a file, not from {spec}; write file:TABLE")
     found, examples, bad = picture_files.read_table(spec.removeprefix("file:"), pictures.size, pictures.channels)
     dropped[_UNREADABLE] += bad
     numbers = [pictures.number(each) for each in found]
@@ -182,7 +182,7 @@ def _read_tfds(argument: str, pictures: _Pictures) -> dict[str, list[Example]]:
         texts = [name for name in features if name in ("captions", "caption", "text")]
         if not (images and texts):
             listing = ", ".join(sorted(features))
-            raise InputError(f"tfds:{argument} has not an image and captions among its features {listing}")
+            raise InputError(f"tfds:{argument} has no image with captions; its features are {listing}")
         return images[0], texts[0]
 
     def value(given: Any) -> Any:

@@ -1,12 +1,11 @@
-"""`digit-scenes`: which handwritten digits stand where on this picture? Nothing to download.
+"""`digit-scenes`: which handwritten digits stand where in a picture? Nothing to download.
 
-The digits are scikit-learn's (1,797 of 8 x 8 pixels, Alpaydin and Kaynak 1998, doi 10.24432/C50P49), in the order in
-which their writers wrote them: the first eight tenths are for training, the ninth for validation, the last for the
-test. So no digit is in two parts, and but for the ones at the borders no writer is. 1,437 digits are few to learn hands
-from: those of training scenes are turned, slanted, stretched, and written with more or less ink, each time anew.
+The digits are scikit-learn's (1,797 of 8 x 8 pixels by 13 writers, Alpaydin and Kaynak 1998, doi 10.24432/C50P49),
+shuffled once, whatever the seed: eight tenths are for training, one for validation, one for the test. So no image of a
+digit is in two parts, though its writer may be.
 
-A scene has 3 x 3 fields, each with room for a digit to shift by a pixel or two. Digits are told of line by line, from
-the left. What a scene is decides how it is said, so that each has one caption alone:
+A scene has 3 x 3 fields, each with room for a digit to shift by a pixel or two. A caption names the digits row by row,
+from the left. Each scene has exactly one caption:
 
     all on one line               a three left of a seven left of a nine
     all in one column             a three above a seven above a nine
@@ -16,27 +15,24 @@ the left. What a scene is decides how it is said, so that each has one caption a
 """
 
 import itertools
-import math
 import random
 import re
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
-from nlpx.errors import InputError
+from nlpx.errors import needs
 
 SIDE = 32
 """Pixels of a side of a scene."""
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-Change = Callable[[random.Random, np.ndarray], np.ndarray]
 _FIELD, _DIGIT = 10, 8
 _TENTHS = {"train": (0, 8), "validation": (8, 9), "test": (9, 10)}
 
 
 class Scenes(NamedTuple):
-    """Pictures and what can be seen on them."""
+    """Pictures and their captions."""
 
     pictures: UInt8[np.ndarray, "n y x 1"]
     captions: list[str]
@@ -52,25 +48,24 @@ def make(seed: int, *, train: int = 30_000, validation: int = 1000, test: int = 
     Raises:
         InputError: scikit-learn is missing.
     """
-    try:
+    with needs("digit-scenes"):
         from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise InputError(f"digit-scenes needs scikit-learn ({error}): pip install 'nlpx[experiments]'") from error
     digits = load_digits()
+    order = list(range(len(digits.target)))
+    random.Random(0).shuffle(order)
     scenes = {}
     for part, count in (("train", train), ("validation", validation), ("test", test)):
-        own = slice(*(tenth * len(digits.target) // 10 for tenth in _TENTHS[part]))
+        own = order[slice(*(tenth * len(order) // 10 for tenth in _TENTHS[part]))]
         maker = random.Random(f"{seed} {part}")
-        change = _rewritten if part == "train" else lambda maker, image: image
-        made = [_scene(maker, digits.images[own] / 16, digits.target[own], change) for _ in range(count)]
+        made = [_scene(maker, digits.images[own] / 16, digits.target[own]) for _ in range(count)]
         scenes[part] = Scenes(np.stack([picture for picture, _ in made]), [caption for _, caption in made])
     return scenes
 
 
 def redraw(captions: list[str], seed: int = 0) -> list[str] | None:
-    """The captions with other digits at random: what one would say who knows how to say it, and cannot read digits.
+    """The captions with each digit replaced at random: what a model scores that sees every place and reads no digit.
 
-    None if one of them names no digit.
+    None if a caption names no digit.
     """
     maker = random.Random(seed)
     number = "|".join(NUMBERS)
@@ -84,7 +79,7 @@ def redraw(captions: list[str], seed: int = 0) -> list[str] | None:
     return [pattern.sub(other, each) for each in captions] if all(map(pattern.search, captions)) else None
 
 
-def _scene(maker: random.Random, images: np.ndarray, targets: np.ndarray, change: Change) -> tuple[np.ndarray, str]:
+def _scene(maker: random.Random, images: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, str]:
     fields = sorted(maker.sample(list(itertools.product(range(3), range(3))), maker.choice((2, 3))))
     chosen = [maker.randrange(len(targets)) for _ in fields]
     if maker.random() < 0.1:  # the same digit, but not the same image of it
@@ -93,20 +88,8 @@ def _scene(maker: random.Random, images: np.ndarray, targets: np.ndarray, change
     picture = np.full((SIDE, SIDE), ground)
     for (row, column), index in zip(fields, chosen, strict=True):
         top, left = (1 + _FIELD * at + maker.randint(0, _FIELD - _DIGIT) for at in (row, column))
-        picture[top : top + _DIGIT, left : left + _DIGIT] += change(maker, images[index]) * (255 - ground)
+        picture[top : top + _DIGIT, left : left + _DIGIT] += images[index] * (255 - ground)
     return picture.round().astype(np.uint8)[..., None], caption(fields, [int(targets[index]) for index in chosen])
-
-
-def _rewritten(maker: random.Random, image: np.ndarray) -> np.ndarray:
-    """A digit as another hand might have written it."""
-    from scipy import ndimage
-
-    angle, slant = maker.uniform(-0.3, 0.3), maker.uniform(-0.3, 0.3)  # radians, and pixels a line
-    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    matrix = turn @ np.array([[maker.uniform(0.8, 1.2), 0], [slant, maker.uniform(0.8, 1.2)]])
-    middle = np.full(2, (_DIGIT - 1) / 2)
-    moved = ndimage.affine_transform(image, matrix, middle - matrix @ middle, order=1)
-    return moved.clip(0, 1) ** maker.uniform(0.6, 1.5)
 
 
 def caption(fields: list[tuple[int, int]], digits: list[int]) -> str:

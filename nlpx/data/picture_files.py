@@ -1,4 +1,4 @@
-"""Pictures from files, all brought to one size, and tables that say what is on them."""
+"""Pictures from files, all scaled to one size, and tables of their captions."""
 
 import os
 import sys
@@ -10,17 +10,17 @@ import numpy as np
 from jaxtyping import UInt8
 
 from nlpx.data import text_files
-from nlpx.errors import InputError
+from nlpx.errors import InputError, needs
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 MOST_BAD = 0.1
-"""The largest part of a table's pictures that may fail to open; of more the table is refused."""
+"""The share of a table's pictures that may fail to open; with more the table is refused."""
 NAMED = 10
-"""Pictures named, of those that do not open."""
+"""How many of the pictures that do not open are named."""
 
 
 def is_picture(path: str) -> bool:
-    """Whether a path has the ending of a picture, or is that of a file which Pillow knows as one."""
+    """Whether a path ends as a picture's does, or Pillow can open it."""
     if path.lower().endswith(SUFFIXES):
         return True
     image = _pillow()
@@ -34,14 +34,14 @@ def is_picture(path: str) -> bool:
 def open_picture(path: str | Path, size: int, channels: int) -> UInt8[np.ndarray, "y x c"]:
     """A picture as a square of `size` pixels, 0 (black) to 255.
 
-    Its proportions stay, with grey (128) beside it where it is no square. What is transparent becomes white; a JPEG is
-    turned as its camera was held; of several frames the first is taken.
+    Its proportions stay: a picture that is no square gets grey (128) borders. Transparent pixels become white; EXIF
+    orientation is applied; of several frames the first is read.
 
     Args:
-        channels: 1 for shades of grey, 3 for red, green and blue.
+        channels: 1 for grey, 3 for RGB.
 
     Raises:
-        InputError: it is not there, is no picture, or is damaged.
+        InputError: the file is missing, no picture, or damaged.
     """
     image = _pillow()
     if os.path.isdir(os.path.expanduser(path)):
@@ -56,27 +56,27 @@ def open_picture(path: str | Path, size: int, channels: int) -> UInt8[np.ndarray
 
 
 def square(pixels: UInt8[np.ndarray, "y x c"], size: int, channels: int) -> UInt8[np.ndarray, "height width channels"]:
-    """The same of pixels."""
+    """As `open_picture`, from pixels."""
     return _square(_pillow().fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels), size, channels)
 
 
 def read_table(path: str, size: int, channels: int) -> tuple[list[np.ndarray], list[tuple[int, str]], int]:
     """The pictures and captions of a table: a picture's path, a tab, a caption on each line.
 
-    Paths are relative to the table's folder. A picture may stand on several lines, with a caption each. Those that do
-    not open are named on standard error, and left out.
+    Paths are relative to the table's folder. A picture may have several lines, each with a caption. Pictures that do
+    not open are named on standard error and left out.
 
     Args:
-        path: of the table, in UTF-8; a first line that names no picture, as "image" and "caption", is a header.
+        path: of the table, in UTF-8; a first line that names no picture is a header.
         size, channels: see `open_picture`.
 
     Returns:
-        the pictures, each once; examples (its number, caption) in the order of the table; and how many lines were left
-        out as their picture does not open.
+        The pictures, each once; examples (number of the picture, caption) in the order of the table; and how many
+        lines were left out because their picture does not open.
 
     Raises:
-        InputError: a table that cannot be read, a line without tab, path or caption, or more than a tenth of the
-            pictures do not open.
+        InputError: the table cannot be read, a line lacks tab, path or caption, or more than a tenth of the pictures
+            do not open.
     """
     folder = Path(os.path.expanduser(path)).parent
     if os.path.isdir(os.path.expanduser(path)):
@@ -107,7 +107,7 @@ def read_table(path: str, size: int, channels: int) -> tuple[list[np.ndarray], l
 
 
 def write_examples(folder: Path, pictures: UInt8[np.ndarray, "n y x c"], captions: Sequence[str]) -> None:
-    """Writes pictures as PNG files, and `captions.tsv` beside them, which `read_table` reads."""
+    """Writes pictures as PNG files with a table of them, `captions.tsv`, that `read_table` reads."""
     image = _pillow()
     folder.mkdir(parents=True, exist_ok=True)
     names = [f"{number:02}.png" for number in range(len(pictures))]
@@ -149,8 +149,6 @@ def _square(picture: Any, size: int, channels: int) -> np.ndarray:
 
 
 def _pillow() -> Any:
-    try:
+    with needs("a picture"):
         from PIL import Image
-    except ImportError as error:
-        raise InputError(f"pictures need Pillow ({error}): pip install 'nlpx[experiments]'") from error
     return Image

@@ -1,4 +1,4 @@
-"""How well pictures are described, beside what can be said without looking."""
+"""How well pictures are described, beside baselines that do not look at them."""
 
 import collections
 import random
@@ -16,12 +16,12 @@ def captioning_metrics(
     """The figures of a whole set of captions, each with one reference.
 
     Args:
-      guesses: captions of those who see nothing, by what they do; of two there always are: "always the most frequent",
-        the caption that the references themselves have most often, so that no constant is right more often; and
-        "caption of another picture", the references shuffled.
+      guesses: further baselines, name -> captions. Two are always there: "always the most frequent", the most frequent
+        reference, so that no constant caption is right more often; and "caption of another picture", the references
+        shuffled.
 
     Returns:
-      What `translation_metrics` gives, and `baselines`: of each guess its `exact_match` (0 to 1) and `bleu` (0 to 100).
+      What `translation_metrics` gives, and `baselines`: `exact_match` (0 to 1) and `bleu` (0 to 100) of each.
 
     Raises:
       InputError: see `translation_metrics`.

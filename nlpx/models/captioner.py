@@ -9,21 +9,22 @@ import jax.numpy as jnp
 
 from nlpx.errors import InputError
 from nlpx.layers import CELLS, Backbone, Dropout, Positions
+from nlpx.layers.transformer import LayerNorm
 from nlpx.models.encoder_decoder import EncoderDecoder
 from nlpx.ops.array_types import Array, Bool, Float, RowKeys, UInt8
 
 NARROWEST = 16
-"""Features of a convolution; the first of many would otherwise have one or two."""
+"""The fewest features of a convolution; the first of many would otherwise have one or two."""
 
 
 class PictureGrid(nn.Module):
-    """Pictures as vectors, one a place, line by line.
+    """Pictures as vectors, one per place, row by row.
 
     Attributes:
-      kind: "cnn", two convolutions of 3 x 3 for each halving of the picture, the second of which halves it, with twice
-        the features each time, up to half the width; or "patches", one matrix for all patches (Dosovitskiy 2021, arXiv
-        2010.11929).
-      patch: pixels of a side of a place; for "cnn" a power of two.
+      kind: "cnn", two convolutions of 3 x 3 for each halving of the picture, the first of which halves it, with twice
+        the features each time, up to half the width, and a layer norm after each (as in ConvNeXt, Liu 2022, arXiv
+        2201.03545); or "patches", one matrix for all patches (Dosovitskiy 2021, arXiv 2010.11929).
+      patch: pixels per side of a place; for "cnn" a power of two.
       width: features of a place.
     """
 
@@ -45,21 +46,22 @@ class PictureGrid(nn.Module):
         halvings = self.patch.bit_length() - 1
         for stage in range(max(halvings, 1)):
             features = max(min(NARROWEST, self.width), self.width >> max(halvings - stage, 1))
-            for stride in (1, 2 if stage < halvings else 1):
-                x = nn.Conv(features, (3, 3), stride, name=f"convolution_{2 * stage + (stride > 1)}", **types)(x)
-                x = jax.nn.relu(x)
-        x = nn.Dense(self.width, name="out", **types)(x)
+            # Halved first, a stage costs half as much as halved last.
+            for layer, stride in enumerate((2 if halvings else 1, 1), 2 * stage):
+                x = nn.Conv(features, (3, 3), stride, name=f"convolution_{layer}", **types)(x)
+                x = jax.nn.relu(LayerNorm(name=f"norm_{layer}", **types)(x))
+        x = LayerNorm(name="final_norm", **types)(nn.Dense(self.width, name="out", **types)(x))
         return x.reshape(len(x), -1, self.width)
 
 
 class Captioner(EncoderDecoder):
     """Reads a picture and writes a caption.
 
-    With `config.encoder` "cnn" the decoder looks at the features of convolutions. A recurrent one begins with states
-    made of their mean, as in Show, attend and tell (Xu 2015, arXiv 1502.03044; without attention Vinyals 2015, arXiv
-    1411.4555). With "patches" each patch is a token of an encoder as that of a text: a vision Transformer (arXiv
-    2010.11929), or a recurrent network that reads the patches line by line in both directions. Either way a place has a
-    learned code of where it is.
+    With `config.encoder` "cnn" the decoder looks at the features of convolutions. A recurrent decoder starts from their
+    mean, as in Show, attend and tell (Xu 2015, arXiv 1502.03044; without attention Vinyals 2015, arXiv 1411.4555). With
+    "patches" each patch is a token of the encoder that texts have: a vision Transformer (arXiv 2010.11929), or a
+    recurrent network that reads the patches row by row in both directions. Either way each place has a learned position
+    code.
 
     Attributes, besides `EncoderDecoder`'s:
       shape: (height, width, channels) of the pictures, in pixels.
@@ -69,7 +71,7 @@ class Captioner(EncoderDecoder):
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Rows and columns of the places that attention can tell apart."""
+        """Rows and columns of the places that attention tells apart."""
         return math.ceil(self.shape[0] / self.config.patch), math.ceil(self.shape[1] / self.config.patch)
 
     def example_inputs(self) -> tuple[Array, ...]:
@@ -100,7 +102,7 @@ class Captioner(EncoderDecoder):
         """The features of all places, and the states that the layers of a recurrent decoder begin with (else ()).
 
         Raises:
-          ValueError: a mask, as a picture is whole, or pictures of another shape.
+          ValueError: a mask, which pictures do not have, or pictures of another shape.
         """
         if mask is not None or source.shape[1:] != self.shape:
             given = "a mask" if mask is not None else f"pictures of the shape {source.shape[1:]}"

@@ -14,20 +14,20 @@ from nlpx.plots.figure import png
 
 COLUMNS = 4
 LETTERS = 30
-"""Of a line under a picture."""
+"""The longest line under a picture."""
 LINES = 3
-"""Lines of a caption; a longer one is cut."""
+"""The most lines of a caption; the rest is cut."""
 RIGHT, WRONG = "tab:green", "tab:red"
 
 
 def plot_captions(
     pictures: UInt8[np.ndarray, "n y x c"], captions: Sequence[str], references: Sequence[str], path: Path
 ) -> None:
-    """Draws a sheet of pictures, each with its caption: right ones in a green frame, others in a red one with the
+    """Draws a sheet of pictures, each with its caption: in a green frame if right, else in a red one with the
     reference below.
 
     Raises:
-      InputError: none, or not one caption and one reference a picture.
+      InputError: there is no picture, or not one caption and one reference for each.
     """
     if not len(pictures) or not len(pictures) == len(captions) == len(references):
         counts = f"{len(pictures)} pictures, {len(captions)} captions and {len(references)} references"
@@ -47,17 +47,14 @@ def plot_captions(
             axes.set_axis_off()
 
 
-def plot_looks(
-    picture: UInt8[np.ndarray, "y x c"], words: Sequence[str], weights: ArrayLike, path: Path, title: str | None = None
-) -> None:
-    """Draws the picture once for each word, in red where attention looked when the word was written, and a bar of the
-    weights.
+def plot_looks(picture: UInt8[np.ndarray, "y x c"], words: Sequence[str], weights: ArrayLike, path: Path) -> None:
+    """Draws the picture once for each word, in red where attention looked when the word was written.
 
     Args:
       weights: (words, rows, columns) of attention over the places of the picture; all panels share one scale.
 
     Raises:
-      InputError: the weights are of another number than the words.
+      InputError: the weights do not fit the words.
     """
     weights = np.asarray(weights, np.float32)
     if weights.ndim != 3 or len(weights) != len(words) or not len(words):
@@ -78,8 +75,7 @@ def plot_looks(
         for axes in panels[len(words) :]:
             axes.set_axis_off()
         figure.colorbar(image, ax=panels, label="attention weight", shrink=0.8)
-        if title is not None:
-            figure.suptitle(title, parse_math=False)
+        figure.suptitle("Where attention looks as each word is written")
 
 
 def _show(axes, picture):

@@ -16,7 +16,7 @@ from nlpx.predict.search import Search, Translated, words_of
 from nlpx.train.run import Trained
 
 SHOWN = 16
-"""Pictures on the sheet, and examples that are written as files."""
+"""How many pictures are on the sheet, and how many are written as files."""
 
 
 class Describer:
@@ -99,9 +99,9 @@ def test_captions(
 ) -> dict[str, Any]:
     """Describes pictures that no training has seen, and compares with their references.
 
-    Writes `captions.tsv`; `plots/captions.png`, a sheet of the first pictures, and of the first that are wrong in its
-    last row; with attention `plots/attention.png` of the first picture with the longest caption; and the folder
-    `examples`: the first pictures as files, with a table of them as `--data file:` reads it.
+    Writes `captions.tsv`; `plots/captions.png`, a sheet of the first pictures, with wrong captions in its last row;
+    with attention `plots/attention.png`, of the picture with the longest caption; and the folder `examples`: the first
+    pictures as files, with a table of them for `--evaluate file:`.
 
     Returns:
       The figures of `metrics.captioning_metrics`, `count`, `seconds`, and the settings of the search.

@@ -94,7 +94,7 @@ def test_a_source_that_will_not_do_is_named(spec, options, message):
 
 
 def test_too_few_pictures_are_named(write):
-    with pytest.raises(InputError, match="leaves no picture for training; give more of them"):
+    with pytest.raises(InputError, match="leaves no picture for training; give more pictures"):
         load_captions(write("all", (1, "a")), size=4)
 
 
