@@ -1,122 +1,89 @@
 """How much of a training run's time is spent outside the compiled step: reading batches, reports, dispatch.
 
-    python -m benchmarks.train_loop --arch transformer
+python -m benchmarks.train_loop --arch transformer
 
-Runs the training loop as experiments do (batches, metrics.jsonl, TensorBoard, progress; no validation) and the bare
-compiled step on one batch, in turn, on the built-in text. About a minute on two CPU cores.
+The training loop as experiments run it and the bare compiled step on one batch take turns. About a minute on two CPU
+cores.
 """
 
-import json
+import statistics
 import tempfile
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from benchmarks import figures
 from experiments import cli
-from nlpx.config import LanguageModelConfig, TextConfig, TrainConfig
+from nlpx.config import LanguageModelConfig, Settings, TrainConfig, setting
+
+LENGTH, BATCH = 64, 12
 
 
 @dataclass(frozen=True)
-class MeasureConfig:
+class Config(Settings):
     """Measurement"""
 
-    rounds: int = 7
+    arch: Literal["elman", "lstm", "gru", "mingru", "minlstm", "transformer"] = "transformer"
+    """Of the language model."""
+    layers: int = setting(4, "[1, inf)")
+    """Of the model."""
+    width: int = setting(128, "[1, inf)")
+    """Features of each layer."""
+    steps: int = setting(100, "[2, inf)")
+    """Of a turn."""
+    rounds: int = setting(7, "[2, inf)")
     """Turns of loop and bare steps."""
-    json: str | None = None
-    """Append the figures to this file, as a line of JSON."""
-
-
-@dataclass(frozen=True)
-class Config:
-    """Flags of this benchmark."""
-
-    measure: MeasureConfig = field(default_factory=MeasureConfig)
-    model: LanguageModelConfig = field(
-        default_factory=lambda: LanguageModelConfig(arch="transformer", layers=4, width=128)
-    )
-    text: TextConfig = field(default_factory=lambda: TextConfig(seq_len=64))
-    train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=100, batch_size=12))
+    save: bool = False
+    """Keep figures and picture in benchmarks/results, not below runs/."""
 
 
 def main(config: Config) -> None:
     from nlpx.train.cpu import use_cpu_devices
 
-    use_cpu_devices(config.train.mesh)
+    use_cpu_devices("auto")
     import jax
-    import numpy as np
 
     from nlpx import data
     from nlpx.tasks import LanguageModelling
     from nlpx.text import train_tokenizer
     from nlpx.train import Engine, train
 
-    text = data.load_text(config.text.data)
-    tokenizer = train_tokenizer(config.text.tokenizer, text.train + text.validation)
-    batches = data.random_windows(
-        tokenizer.encode(text.train),
-        seq_len=config.text.seq_len,
-        batch_size=config.train.batch_size,
-        seed=config.train.seed,
-    )
+    head = figures.describe(steps=config.steps, rounds=config.rounds)
+    text = data.load_text("cpython-docs")
+    tokenizer = train_tokenizer("char", text.train + text.validation)
+    batches = data.random_windows(tokenizer.encode(text.train), seq_len=LENGTH, batch_size=BATCH, seed=0)
+    model = LanguageModelConfig(arch=config.arch, layers=config.layers, width=config.width)
+    task = LanguageModelling(model.build(tokenizer.vocab_size, max_length=LENGTH))
     # Without validation: one batch of it, at the very end, to satisfy the loop.
-    steps = config.train.steps
-    model = config.model.build(tokenizer.vocab_size, max_length=config.text.seq_len)
-    engine = Engine(LanguageModelling(model), replace(config.train, eval_every=10 * steps))
+    engine = Engine(task, TrainConfig(steps=config.steps, batch_size=BATCH, eval_every=10 * config.steps))
     batch = engine.put(next(iter(batches)))
 
     def bare() -> float:
-        """Milliseconds a step of the compiled step alone, the batch on the device."""
-        state = engine.init()
-        jax.block_until_ready(engine.train_step(state, batch))
-        state = jax.block_until_ready(engine.init())
+        """Takes the compiled steps alone, the batch on the device; seconds of one, without the first."""
+        state, metrics = engine.train_step(engine.init(), batch)
+        jax.block_until_ready(state)
         start = time.perf_counter()
-        for _ in range(steps):
+        for _ in range(config.steps):
             state, metrics = engine.train_step(state, batch)
             jax.block_until_ready(metrics)
-        return (time.perf_counter() - start) / steps * 1e3
+        return (time.perf_counter() - start) / config.steps
 
     def loop() -> float:
-        """Milliseconds a step of the whole loop, after its first step."""
+        """Runs the whole loop; seconds of a step, without the first."""
+        own = {"evaluation": lambda: [next(iter(batches))], "describe": lambda sums: {}}
         with tempfile.TemporaryDirectory() as folder:
-            result = train(
-                engine,
-                workdir=Path(folder),
-                batches=iter(batches),
-                evaluation=lambda: [next(iter(batches))],
-                describe=lambda sums: {},
-            )
-        return config.train.batch_size * config.text.seq_len / result.tokens_per_second * 1e3
+            return BATCH * LENGTH / train(engine, workdir=Path(folder), batches=iter(batches), **own).tokens_per_second
 
     bare(), loop()
-    times = np.array([(bare(), loop()) for _ in range(config.measure.rounds)])
-    medians = np.median(times, axis=0)
-    shares = 100 * (1 - times[:, 0] / times[:, 1])
-    record = {
-        "benchmark": "train_loop",
-        "arch": config.model.arch,
-        "layers": config.model.layers,
-        "width": config.model.width,
-        "seq_len": config.text.seq_len,
-        "batch": config.train.batch_size,
-        "steps": steps,
-        "rounds": config.measure.rounds,
-        "step_milliseconds": float(medians[0]),
-        "loop_milliseconds": float(medians[1]),
-        "outside_percent": float(np.median(shares)),
-        "outside_percent_quartiles": [float(q) for q in np.quantile(shares, [0.25, 0.75])],
-        "devices": engine.devices,
-    }
-    low, high = record["outside_percent_quartiles"]
-    print(
-        f"{config.model.arch}, {config.model.layers} x {config.model.width}, batch {config.train.batch_size} x "
-        f"{config.text.seq_len}, {engine.devices}\n"
-        f"compiled step alone {medians[0]:.2f} ms, in the training loop {medians[1]:.2f} ms (medians of "
-        f"{config.measure.rounds} x {steps} steps)\n"
-        f"outside the compiled step: {record['outside_percent']:.1f} % (quartiles {low:.1f} to {high:.1f})"
-    )
-    if config.measure.json:
-        with open(config.measure.json, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+    turns = [(bare(), loop()) for _ in range(config.rounds)]
+    case = f"{config.arch}, {config.layers} x {config.width}, {BATCH} x {LENGTH}, {engine.devices}"
+    timings = zip(("compiled step", "training loop"), zip(*turns, strict=True), strict=True)
+    rows = [{"case": case, "who": who, **figures.measured(seconds)} for who, seconds in timings]
+    figures.publish("train_loop", head, rows, {}, save=config.save)
+    outside = [100 * (1 - step / whole) for step, whole in turns]
+    low, middle, high = statistics.quantiles(outside, n=4, method="inclusive")
+    print(f"outside the compiled step: {middle:.1f} % (quartiles {low:.1f} to {high:.1f})")
 
 
 if __name__ == "__main__":

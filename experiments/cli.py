@@ -1,23 +1,37 @@
-"""What every entry point does around its own work: parse flags first, import the heavy things after, end clearly.
+"""The frame of every entry point: parse flags first, import heavy packages after, end with a clear message.
 
-Exit codes: 0 done, 2 the input cannot be used (a line, or tyro's box, says why and the remedy), 130 stopped by hand.
+Exit codes: 0 done, 1 output closed early, 2 unusable input (one line, or tyro's box, names the remedy), 130 stopped.
 """
 
+import os
+import re
 import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
-
-import tyro
+from typing import Any, NoReturn
 
 from nlpx import process
 from nlpx.config import read_config, settings_of
 from nlpx.errors import InputError
 
 
+def missing(error: ModuleNotFoundError) -> NoReturn:
+    """End because a package is not installed; a missing package of ours is a bug, and raised."""
+    if error.name is None or error.name.partition(".")[0] in ("nlpx", "experiments", "benchmarks"):
+        raise error
+    print(f"error: {error.name} is not installed: pip install '.[experiments]'", file=sys.stderr)
+    sys.exit(2)
+
+
+try:
+    import tyro
+except ModuleNotFoundError as error:
+    missing(error)
+
+
 def check_read(config: Any, given: set[str]) -> None:
-    """Refuses flags that were given and that nothing will read."""
+    """Refuse given flags that nothing will read."""
     flags = {f"--{field.name.replace('_', '-')}": field for field in settings_of(config)}
     arch = config.model.arch if hasattr(config, "model") else None
     unread = {flag for flag, field in flags.items() if arch and arch not in (field.metadata.get("archs") or (arch,))}
@@ -31,7 +45,7 @@ def check_read(config: Any, given: set[str]) -> None:
 
 
 def defaults(config: type, words: list[str]) -> Any:
-    """What holds where a flag is not given: the settings of a run that is named, else what suits the architecture."""
+    """Return the defaults of flags: the settings of a run that is named, or those that suit the architecture."""
     given, experiment = dict(pairwise(words)), getattr(config, "experiment", None)
     if "--config" in given:
         return read_config(config, Path(given["--config"]), experiment)
@@ -41,20 +55,26 @@ def defaults(config: type, words: list[str]) -> Any:
 
 
 def run(main: Callable[[Any], Any], config: type, doc: str | None, *, tunables: str = process.HUGE_PAGES) -> None:
-    """Parses the flags of a frozen dataclass (nested ones are groups of flat flags) and calls `main`."""
+    """Parse the flags of a frozen dataclass (nested ones are groups of flat flags) and call `main`."""
     process.print_anything()
     words = [word for argument in sys.argv[1:] for word in argument.split("=", 1)]
     try:
         name = f"python -m {sys.modules['__main__'].__spec__.name}" if sys.modules["__main__"].__spec__ else None
         flags = (tyro.conf.OmitArgPrefixes,)
+        doc = re.sub("^(?=python -m)", "  ", doc or "", flags=re.MULTILINE) or None  # tyro joins other lines
         parsed = tyro.cli(config, prog=name, description=doc, default=defaults(config, words), config=flags)
         check_read(parsed, {word.replace("--no-", "--").replace("_", "-") for word in words if word.startswith("--")})
-        if main.__module__ == "__main__":  # not where a test or a notebook calls it
+        if main.__module__ == "__main__":  # not when a test or a notebook calls it
             process.restart_with(tunables)
         main(parsed)
+    except ModuleNotFoundError as error:
+        missing(error)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # the reader, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's last flush complains
+        sys.exit(1)
     except KeyboardInterrupt as stop:
         print(str(stop) or "stopped", file=sys.stderr, flush=True)
         process.leave(130) if main.__module__ == "__main__" else sys.exit(130)

@@ -4,9 +4,9 @@ python -m experiments.feed_forward_vs_rnn
 python -m experiments.feed_forward_vs_rnn --arch gru --length 16
 
 Is this string of brackets balanced? The recurrent network reads bracket by bracket, whatever the length. The plain one
-has a fixed number of inputs: it sees shorter strings padded, and of longer ones the beginning. Under a minute on two
-CPU cores; expect 100 % from both at the length they were trained at, and at twice that length 90 % from the LSTM and
-54 % from the plain network, where guessing gives 50 %.
+has a fixed number of inputs: it sees shorter strings with padding, and only the start of longer ones. Under a minute on
+two CPU cores. Expect 100 % from both at the training length, and at twice that length 90 % from the LSTM and 54 % from
+the plain network, where guessing gives 50 %.
 """
 
 from dataclasses import dataclass, field, replace
@@ -25,7 +25,7 @@ from nlpx.config import (
 )
 
 FACTORS = (0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4)
-"""Lengths of the tests, as parts of the trained one."""
+"""Lengths of the test strings, as multiples of the training length."""
 TRAIN = {"steps": 1500, "batch_size": 64, "learning_rate": 3e-3, "weight_decay": 0.05, "eval_every": 250}
 
 
@@ -34,13 +34,13 @@ class ContestConfig(Settings):
     """Contest"""
 
     length: int = setting(32, "[8, 128]")
-    """Brackets in a string that both are trained on; a multiple of 8."""
+    """Brackets per training string; a multiple of 8."""
     plain_layers: int = setting(2, "[0, inf)")
     """Hidden layers of the plain network."""
     plain_width: int = setting(256, "[1, inf)")
-    """Features of each of them."""
+    """Features of each hidden layer."""
     tests: int = setting(1000, "[2, inf)", training=False)
-    """Strings of each length to test on, half of them balanced."""
+    """Test strings per length, half of them balanced."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Config:
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Trains both, or goes on where they stopped; tests, draws, and writes the summary."""
+    """Train both, from where they stopped if they did; test, draw, and write the summary."""
     from nlpx import data, plots, predict
     from nlpx.errors import InputError
     from nlpx.train import own_workdir

@@ -29,7 +29,7 @@ class Config:
 
 
 def measure(config: Config, trained: Any, text: str) -> dict[str, float]:
-    """Loss and metrics of a trained model on a text."""
+    """Measure loss and metrics of a trained model on a text."""
     from nlpx.tasks import LanguageModelling
     from nlpx.train import Engine
 
@@ -39,7 +39,7 @@ def measure(config: Config, trained: Any, text: str) -> dict[str, float]:
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Trains to the end, or goes on where the run in the workdir stopped; returns and writes the summary."""
+    """Train to the end, from where the run in the workdir stopped if it did; return and write the summary."""
     from nlpx import data
     from nlpx.tasks import LanguageModelling
     from nlpx.train import Engine, Run
@@ -62,14 +62,14 @@ def run(config: Config) -> dict[str, Any]:
 
 
 def evaluate(config: Config, trained: Any, folder: Path) -> dict[str, float]:
-    """Loss and metrics on another text."""
+    """Measure loss and metrics on another text."""
     from nlpx import data
 
     return measure(config, trained, data.read_text(config.use.evaluate))
 
 
 def predict(config: Config, trained: Any) -> None:
-    """Continues a text, or each line of a file."""
+    """Continue a text, or each line of a file."""
     from nlpx import predict
     from nlpx.decode import Sampling
 

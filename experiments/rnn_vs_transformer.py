@@ -1,8 +1,8 @@
-"""Trains a Transformer and a recurrent network of equal size on the same text for as many tokens, and compares them.
+"""Trains a Transformer and a recurrent network of equal size on equally many tokens of a text, and compares them.
 
 python -m experiments.rnn_vs_transformer
 
-Four minutes on two CPU cores; expect 1.97 bits per character of held-out text from the Transformer, 1.82 from an LSTM.
+Four minutes on two CPU cores; expect 1.97 bits per character of held-out text from the Transformer, 1.83 from an LSTM.
 """
 
 from dataclasses import dataclass, field, replace
@@ -20,15 +20,15 @@ class ContestConfig(Settings):
     """Contest"""
 
     rnn: Literal["elman", "lstm", "gru", "mingru", "minlstm"] = "lstm"
-    """The recurrent network; its other settings are the Transformer's where it has them."""
+    """The recurrent network; it shares the Transformer's other settings where it has them."""
     rnn_layers: int = setting(2, "[1, inf)")
-    """Its layers; its width is chosen so that it has as many parameters as the Transformer."""
+    """Its layers; its width is chosen to give it about as many parameters as the Transformer."""
     prompt: str = setting("The ", training=False)
-    """What the samples go on from."""
+    """The text that the samples continue."""
     sample_tokens: int = setting(100, "[1, inf)", training=False)
     """Tokens in a sample."""
     temperature: float = setting(0.7, "[0, inf)", training=False)
-    """Of the samples."""
+    """Temperature of the samples; 0 takes the likeliest token."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Config:
 
 
 def generation_speed(trained: Any, prompt: str, tokens: int) -> float:
-    """Tokens per second of one sample, compiled before, the median of five."""
+    """Measure tokens per second of one sample: the median of five, after one to compile."""
     from nlpx import predict
 
     writer = predict.Writer(trained)
@@ -54,7 +54,7 @@ def generation_speed(trained: Any, prompt: str, tokens: int) -> float:
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Trains both, or goes on where they stopped; prints and writes what they reached."""
+    """Train both, from where they stopped if they did; print and write the results."""
     from rich.console import Console
     from rich.table import Table
 

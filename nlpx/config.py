@@ -185,27 +185,129 @@ class ClassifierConfig(_Bidirectional):
 
 
 @dataclass(frozen=True)
-class EncoderDecoderConfig(_Tied, _Bidirectional):
+class TaggerConfig(_Bidirectional):
     """Model"""
 
+    characters: Literal["cnn", "lstm", "none"] = "cnn"
+    """How a word's letters become features beside its embedding: the largest of each over its characters, of a
+    convolution over three of them or of an LSTM in both directions; or not at all."""
+    character_width: int = setting(32, "[1, inf)")
+    """Features of a character, and of the convolution or of either direction of the LSTM over them."""
+    word_dropout: float = setting(0.3, "[0, 1)")
+    """Probability in training that a word counts as unknown and, independently, that its letters are left out."""
+    crf: bool = False
+    """Score whole sequences of tags (linear-chain CRF) instead of each word's tag by itself."""
+
+    def build(self, vocab_size: int, *, types: Sequence[str], characters: int, max_length: int = 256) -> Any:
+        """A `Tagger` of these types of entities, over so many words and characters, with so many learned positions."""
+        from nlpx.models import Tagger
+
+        return Tagger(vocab_size, self, tuple(types), characters, max_length)
+
+
+@dataclass(frozen=True)
+class ForecasterConfig(BackboneConfig):
+    """Model"""
+
+    quantiles: str = "0.1,0.5,0.9"
+    """Levels of the quantiles to forecast, rising; 0.5, the median, must be one."""
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        return tuple(map(float, self.quantiles.split(",")))
+
+    def __post_init__(self):
+        super().__post_init__()
+        try:
+            levels = self.levels
+        except ValueError:
+            levels = ()
+        if 0.5 not in levels or sorted({*levels, 0.0, 1.0}) != [0.0, *levels, 1.0]:
+            raise InputError(f"quantiles must be rising levels in (0, 1) with 0.5 among them, not {self.quantiles!r}")
+
+    def build(self, *, scaling: Mapping[str, Any], features: int, history: int, horizon: int) -> Any:
+        """A `Forecaster` for the variables of a scaling."""
+        from nlpx.models import Forecaster
+
+        names, start = scaling["names"], tuple(scaling["autocorrelation"])
+        return Forecaster(self, len(names), features, history, horizon, start, scaling)
+
+
+@dataclass(frozen=True)
+class ReaderConfig(_Bidirectional):
+    """Model"""
+
+    attention: bool = setting(True, archs=RECURRENT)
+    """Let every token of a recurrent reader look at the question, and another layer read what it found."""
+
+    def build(self, vocab_size: int, *, max_length: int = 384) -> Any:
+        """A `Reader` over the tokens of a vocabulary and one more, which stands between question and context."""
+        from nlpx.models import Reader
+
+        return Reader(vocab_size + 1, self, max_length)
+
+
+@dataclass(frozen=True)
+class _Decoder(_Tied):
     attention: Literal["none", "bahdanau", "luong"] = setting("bahdanau", archs=STATE_READING)
     """How a recurrent decoder looks back at the source: not at all (it sees the encoder's last state alone), before
     each step (Bahdanau), or after it (Luong)."""
     score: Literal["dot", "general", "concat"] = setting("general", archs=STATE_READING)
     """How Luong's attention compares."""
-    reverse_source: bool = setting(False, archs=RECURRENT)
-    """Read the source from its end."""
 
     def __post_init__(self):
         super().__post_init__()
         if self.recurrent and self.position_kind != "none":
             raise InputError(f"positions {self.positions!r}: the recurrent decoders have none; leave positions out")
 
+
+@dataclass(frozen=True)
+class EncoderDecoderConfig(_Decoder, _Bidirectional):
+    """Model"""
+
+    reverse_source: bool = setting(False, archs=RECURRENT)
+    """Read the source from its end."""
+    copy: bool = False
+    """Let the decoder copy from the source where it attends (pointer-generator); with words as tokens, those that the
+    vocabulary lacks too."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.copy and self.recurrent and self.attention == "none":
+            raise InputError("copy points where the decoder attends, and attention is 'none': use bahdanau or luong")
+
     def build(self, vocab_size: int, *, max_length: int = 256) -> Any:
         """An `EncoderDecoder` over the tokens of a vocabulary and two more, which begin and end a sequence."""
         from nlpx.models import EncoderDecoder
 
         return EncoderDecoder(vocab_size + 2, self, max_length)
+
+
+@dataclass(frozen=True)
+class CaptionerConfig(_Decoder):
+    """Model"""
+
+    bidirectional: ClassVar[bool] = True
+    copy: ClassVar[bool] = False
+    encoder: Literal["cnn", "patches"] = "cnn"
+    """What reads the picture. cnn: convolutions. patches: each patch is a token of the backbone; a recurrent network
+    reads them row by row, in a Transformer each sees all others."""
+    patch: int = setting(4, "[1, inf)")
+    """Pixels per side of a patch, the places that attention tells apart; for cnn a power of two."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.position_kind == "rotary":
+            raise InputError("positions 'rotary' compares places in two texts, and a picture is none: use another")
+        if self.encoder == "cnn" and self.patch.bit_count() != 1:
+            raise InputError(f"patch {self.patch} is no power of two, which a cnn needs: it halves the picture")
+
+    def build(self, vocab_size: int, *, shape: Sequence[int], max_length: int = 256) -> Any:
+        """A `Captioner` of pictures of a shape (height, width, channels), over the tokens of a vocabulary and two more,
+        which begin and end a caption."""
+        from nlpx.models import Captioner
+
+        return Captioner(vocab_size + 2, self, max_length, shape=tuple(shape))
 
 
 @dataclass(frozen=True)
@@ -234,11 +336,15 @@ class FeedForwardConfig(ModelConfig):
 
 
 @dataclass(frozen=True)
-class TokenConfig(Settings):
-    """Text"""
-
+class _Validated(Settings):
     valid: str | None = None
     """Validate on this, as --data; if not given, on a part of --data."""
+
+
+@dataclass(frozen=True)
+class TokenConfig(_Validated):
+    """Text"""
+
     tokenizer: Literal["char", "byte", "word", "bpe"] = "char"
     """What a token is. word splits at white space and knows the words of the training text; bpe is trained on it."""
     vocab_size: int = setting(8192, "[1, inf)")
@@ -264,19 +370,25 @@ class TextConfig(TokenConfig):
 
 
 @dataclass(frozen=True)
-class ExamplesConfig(TokenConfig):
+class SentencesConfig(_Validated):
     """Data"""
 
     test: str | None = None
     """Report on this, as --data; if not given, on a part of --data held out."""
-    lowercase: bool = False
-    """Write everything in lower case."""
     max_length: int = setting(100, "[1, inf)")
     """Longest text in tokens."""
-    too_long: Literal["skip", "cut"] = "cut"
-    """What becomes of longer training texts; how many there were is printed."""
     buckets: int = setting(4, "[1, inf)")
     """Lengths that batches are padded to; every one is compiled."""
+
+
+@dataclass(frozen=True)
+class ExamplesConfig(SentencesConfig, TokenConfig):
+    """Data"""
+
+    lowercase: bool = False
+    """Write everything in lower case."""
+    too_long: Literal["skip", "cut"] = "cut"
+    """What becomes of longer training texts; how many there were is printed."""
 
 
 @dataclass(frozen=True)
@@ -303,6 +415,24 @@ class TableConfig(Settings):
 
 
 @dataclass(frozen=True)
+class SeriesConfig(Settings):
+    """Data"""
+
+    data: str = "elnino"
+    """elnino (built in), or file:PATH or file:PATH:DATE,VALUE[,VALUE...] (CSV; columns by name or place)."""
+    missing: Literal["refuse", "carry"] = setting("refuse", training=False)
+    """Missing steps and empty cells: refuse them, or carry the value before, as an input but never as a target."""
+    history: int = setting(12, "[1, inf)")
+    """Steps to read before a forecast."""
+    horizon: int = setting(6, "[1, inf)")
+    """Steps to forecast, all at once."""
+    validation_fraction: float = setting(0.1, "(0, 1)")
+    """Share of the steps for validation, before the test part."""
+    test_fraction: float = setting(0.2, "(0, 1)")
+    """Share of the steps for the test, at the end. Every forecast whose horizon lies in it is measured."""
+
+
+@dataclass(frozen=True)
 class TrainConfig(Settings):
     """Training"""
 
@@ -310,7 +440,8 @@ class TrainConfig(Settings):
     """Updates of the parameters. A run in --workdir goes on to more of them, with the learning rates that the longer
     schedule has from there on."""
     batch_size: int = setting(32, "[1, inf)")
-    """Sequences in an update, over all devices and accumulation parts."""
+    """Examples in an update, over all devices and accumulation parts; on average, where --buckets has batches of
+    several sizes."""
     learning_rate: float = setting(3e-3, "[0, inf)")
     """The highest of the schedule."""
     schedule: Literal["constant", "linear", "cosine", "inverse_sqrt"] = "cosine"
@@ -391,6 +522,24 @@ class SearchConfig(PredictConfig):
     """Hypotheses score their log-probability by ((5 + tokens) / 6) to this power; 0 prefers short ones."""
     attention_map: str | None = setting(None, training=False)
     """With --predict TEXT: write the attention of its answer to this PNG."""
+
+
+@dataclass(frozen=True)
+class AnswerConfig(PredictConfig):
+    """Prediction"""
+
+    longest_answer: int = setting(20, "[1, inf)", training=False)
+    """Most words of an answer."""
+    probability_map: str | None = setting(None, training=False)
+    """With --predict TEXT: write how probable it is that the answer begins and ends at each word to this PNG."""
+
+
+@dataclass(frozen=True)
+class SummaryConfig(SearchConfig):
+    """Prediction"""
+
+    summary_length: int = setting(40, "[1, inf)", training=False)
+    """Most tokens to write."""
 
 
 def settings_of(config: Any) -> Iterator[dataclasses.Field]:

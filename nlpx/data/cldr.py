@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
-from nlpx.errors import InputError, unknown
+from nlpx.errors import InputError, needs, unknown
 
 Pair = tuple[str, str]
 # Something to say: from a language (a `babel.Locale`) to text.
@@ -241,9 +241,7 @@ def _split(
 
 
 def _locales(source: str, target: str) -> list[Any]:
-    try:
+    with needs("cldr"):
         import babel
         import num2words  # noqa: F401
-    except ImportError as error:
-        raise InputError(f"cldr needs Babel and num2words ({error}): pip install 'nlpx[experiments]'") from error
     return [babel.Locale(source), babel.Locale(target)]

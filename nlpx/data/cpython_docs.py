@@ -12,16 +12,16 @@ import os
 import re
 import sysconfig
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from nlpx.data.splits import split_documents
 from nlpx.errors import InputError
 
 # Tests, examples and installers speak little English; `encodings` is tables; `pydoc_data` is read apart.
-_SKIPPED = {
+SKIPPED = frozenset({
     "__pycache__", "dist-packages", "encodings", "ensurepip", "idle_test", "idlelib", "lib2to3", "pydoc_data",
     "site-packages", "test", "tests", "turtledemo",
-}  # fmt: skip
+})  # fmt: skip
 _TO_ASCII = str.maketrans(
     {"‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "--", "…": "...", "\u00a0": " ", "•": "*", "→": "->"}
 )
@@ -50,7 +50,7 @@ def documents() -> list[str]:
 
     Deterministic on a given CPython. Reading takes one to two seconds.
     """
-    cleaned = {_prose(raw) for raw in (*_topics(), *_docstrings())}
+    cleaned = {prose(raw) for raw in (*_topics(), *(text for _, text in docstrings()))}
     ordered = sorted(cleaned, key=lambda document: hashlib.sha256(document.encode()).digest())
     # Topics quote each other and classes copy docstrings; a paragraph in both parts would leak the training
     # text into validation. Short ones ("Changed in version 3.8:") are English that repeats itself by nature.
@@ -64,13 +64,18 @@ def documents() -> list[str]:
     return [document for document in kept if len(document) >= _SHORTEST]
 
 
-def _prose(raw: str) -> str:
+def prose(raw: str) -> str:
     """The paragraphs of prose in `raw`: in ASCII, four words or more, seven tenths of them plain words.
 
     That drops doctests, grammar, tables, signatures and headings, which a language model would learn instead.
     """
-    paragraphs = _BLANK_LINES.split(inspect.cleandoc(raw).translate(_TO_ASCII))
+    paragraphs = _BLANK_LINES.split(to_ascii(inspect.cleandoc(raw)))
     return "\n\n".join(paragraph for paragraph in paragraphs if _is_prose(paragraph))
+
+
+def to_ascii(text: str) -> str:
+    """Typographic quotes, dashes and the like as ASCII has them."""
+    return text.translate(_TO_ASCII)
 
 
 def _is_prose(paragraph: str) -> bool:
@@ -88,28 +93,34 @@ def _topics() -> Iterator[str]:
     yield from topics.values()
 
 
-def _docstrings() -> Iterator[str]:
+def docstrings(skipped: Set[str] = SKIPPED) -> Iterator[tuple[str, str]]:
+    """The path of a source file and a docstring in it, as it stands there, one after the other, in no certain order.
+
+    Args:
+        skipped: names of folders that are not read.
+    """
     collecting = gc.isenabled()
     gc.disable()  # millions of small objects without a cycle among them: collecting costs a third of the time
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # old escapes in old modules
-            for path in _sources():
+            for path in _sources(skipped):
                 with open(path, "rb") as file:
                     source = file.read()
                 try:
                     tree = ast.parse(source)
                 except (SyntaxError, ValueError):  # templates and samples of bad source
                     continue
-                yield from _docstrings_of(tree)
+                for text in _docstrings_of(tree):
+                    yield path, text
     finally:
         if collecting:
             gc.enable()
 
 
-def _sources() -> Iterator[str]:
+def _sources(skipped: Set[str]) -> Iterator[str]:
     for folder, folders, names in os.walk(sysconfig.get_path("stdlib")):
-        folders[:] = [name for name in folders if name not in _SKIPPED and not name.startswith("config-")]
+        folders[:] = [name for name in folders if name not in skipped and not name.startswith("config-")]
         for name in names:
             if name.endswith(".py") and not name.startswith("_sysconfigdata"):
                 yield os.path.join(folder, name)

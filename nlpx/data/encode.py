@@ -20,11 +20,13 @@ class Encoded:
         columns: name -> an int32 array of token ids for each row that is left.
         kept: the numbers of these rows among those given, increasing.
         dropped: what -> how many rows it was done to, such as {"longer than 100 tokens": 7}.
+        beyond: for each row that is left the words that its ids beyond the vocabulary stand for, in their order.
     """
 
     columns: dict[str, list[np.ndarray]]
     kept: Int64[np.ndarray, "rows"]
     dropped: dict[str, int]
+    beyond: list[list[str]]
 
 
 def encode_texts(
@@ -33,6 +35,7 @@ def encode_texts(
     *,
     max_length: int | None,
     too_long: Literal["skip", "cut"] = "skip",
+    beyond: int | None = None,
 ) -> Encoded:
     """The token ids of every column, row by row; a row with a column of no tokens is left out and counted.
 
@@ -42,6 +45,9 @@ def encode_texts(
         max_length: most tokens of a column; None for any number.
         too_long: what happens to a row with a longer column: it is left out ("skip") or each column is cut ("cut").
             Both are counted.
+        beyond: where given, words that the vocabulary lacks get, row by row, the ids from this one on, in every column,
+            in the order in which the first column has them. Those that it has not, or that were cut off it, stay
+            unknown.
 
     Returns:
         The columns of ids, and which rows they are.
@@ -55,9 +61,11 @@ def encode_texts(
         raise unknown("value of too_long", too_long, ("skip", "cut"))
     _count(texts)
     columns: dict[str, list[np.ndarray]] = {name: [] for name in texts}
+    words: list[list[str]] = []
     kept, empty, long = [], 0, 0
     for number, row in enumerate(zip(*texts.values(), strict=True)):
         ids = [tokenizer.encode(text) for text in row]
+        known: list[str] = []
         if not all(len(part) for part in ids):
             empty += 1
             continue
@@ -66,6 +74,11 @@ def encode_texts(
             if too_long == "skip":
                 continue
             ids = [part[:max_length] for part in ids]
+        if beyond is not None and (known := tokenizer.unknown_words(row[0])):
+            first = tokenizer.encode_beyond(row[0], known, beyond)[: len(ids[0])]
+            known = known[: max(0, 1 + int(first.max()) - beyond)]
+            ids = [tokenizer.encode_beyond(text, known, beyond)[: len(of)] for text, of in zip(row, ids, strict=True)]
+        words.append(known)
         kept.append(number)
         for column, part in zip(columns.values(), ids, strict=True):
             column.append(part)
@@ -74,4 +87,4 @@ def encode_texts(
     if not kept:
         reasons = ", ".join(f"{count} {what}" for what, count in dropped.items()) or "none was given"
         raise InputError(f"texts has no row left to encode ({reasons}); give more rows or a larger max_length")
-    return Encoded(columns, np.array(kept, np.int64), dropped)
+    return Encoded(columns, np.array(kept, np.int64), dropped, words)

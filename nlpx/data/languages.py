@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nlpx.data import cldr
-from nlpx.errors import InputError
+from nlpx.errors import InputError, needs
 
 Example = tuple[str, str]
 # All phrases, each with its language, that say one thing.
@@ -111,8 +111,6 @@ def _part(maker: random.Random, things: Iterator[Said], used: set[str], count: i
 
 
 def _locales() -> list[Any]:
-    try:
+    with needs("cldr-languages"):
         import babel
-    except ImportError as error:
-        raise InputError(f"cldr-languages needs Babel ({error}): pip install 'nlpx[experiments]'") from error
     return [babel.Locale(language) for language in LANGUAGES]

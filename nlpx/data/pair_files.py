@@ -1,4 +1,4 @@
-"""Pairs of sentences from parallel files, from a table, and from the translation sets of TFDS."""
+"""Pairs of texts from parallel files, from a table, and from the sets of TFDS for translation and summaries."""
 
 import os
 import re
@@ -38,12 +38,13 @@ def read_files(argument: str) -> list[Pair]:
 
 
 def read_tfds(argument: str) -> dict[str, list[Pair]]:
-    """The pairs of `NAME[/CONFIG]`, by split, which must have two strings to an example.
+    """The pairs of `NAME[/CONFIG]`, by split. A set with more than two strings to an example must name source and
+    target itself, as its `supervised_keys`: article and highlights of cnn_dailymail.
 
-    Source and target are in the order in which the configuration names them (`fr-en`), or the set lists them;
+    Two strings are in the order in which the configuration names them (`fr-en`), or the set lists them.
     `NAME/CONFIG:2,1` turns them round.
 
-    Raises InputError as `tfds_text.load`, or if an example has not two strings.
+    Raises InputError as `tfds_text.load`, or if an example has not two such strings.
     """
     named, source, target = _columns(argument)
     if max(source, target) > 2:
@@ -51,14 +52,17 @@ def read_tfds(argument: str) -> dict[str, list[Pair]]:
 
     def choose(builder: Any) -> tuple[str, str]:
         strings = tfds_text.string_features(named, builder.info.features)
+        keys = builder.info.supervised_keys or ()
+        config = builder.builder_config.name if builder.builder_config else ""
+        if len(strings) > 2 and len(keys) == 2 and all(key in strings for key in keys):
+            strings = [*keys]
+        elif all(name in config for name in strings):
+            strings.sort(key=config.index)
         if len(strings) != 2:
             raise InputError(
                 f"tfds:{named} has {len(strings)} string features among its features "
                 f"{', '.join(sorted(builder.info.features))}; pairs need a set, or a configuration, with two"
             )
-        config = builder.builder_config.name if builder.builder_config else ""
-        if all(name in config for name in strings):
-            strings.sort(key=config.index)
         return strings[source - 1], strings[target - 1]
 
     return {split: [(a, b) for a, b in rows] for split, rows in tfds_text.read(named, choose).items()}

@@ -4,15 +4,18 @@ import collections
 import dataclasses
 import hashlib
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from nlpx.data import cldr, pair_files
+from nlpx.data import cldr, docstrings, pair_files
 from nlpx.errors import InputError, unknown_source
+from nlpx.text import split_sentence
 
 Pair = tuple[str, str]
+Parts = dict[str, list[tuple[Any, str]]]
 
 _LARGEST_PART = 2000
-_VALIDATION_SPLITS = ("validation", "valid", "dev")
+_VALIDATION_SPLITS = ("validation", "valid", "dev", "val")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +52,7 @@ def load_pairs(
     valid: str | None = None,
     test: str | None = None,
     lowercase: bool = False,
+    split: bool = False,
     seed: int = 0,
 ) -> PairData:
     """Reads or makes pairs of sentences.
@@ -60,11 +64,11 @@ def load_pairs(
     give the other away.
 
     Arguments:
-        spec: `cldr[:fr-en]` (made, nothing to download), `file:SOURCE,TARGET` (parallel files, .gz too),
-            `file:TABLE` (tab-separated source and target; `file:TABLE:2,1` turns them round, or names other
+        spec: `cldr[:fr-en]` and `docstrings` (built in, nothing to download), `file:SOURCE,TARGET` (parallel files,
+            .gz too), `file:TABLE` (tab-separated source and target; `file:TABLE:2,1` turns them round, or names other
             columns), or `tfds:NAME[/CONFIG]` (turned round by `:2,1`), with the set's own splits.
         valid, test: `file:` as above; takes the place of the source's own part.
-        lowercase: both sides in lower case.
+        lowercase, split: see `prepare_text`.
         seed: of the pairs that are made; those that are read do not depend on it.
     Raises InputError for an unknown source, one that cannot be read or does not fit together, or a part that would
     be empty.
@@ -76,7 +80,7 @@ def load_pairs(
             parts[part] = _read(part, given)
             name += f", {part} {given}"
     for part, pairs in parts.items():
-        parts[part] = _clean(pairs, lowercase)
+        parts[part] = _clean(pairs, lowercase, split)
         dropped["empty line"] += len(pairs) - len(parts[part])
         if not parts[part]:
             raise InputError(f"{name} holds no pair for {part}: every line is empty on one side")
@@ -89,13 +93,13 @@ def load_pairs(
     return PairData(**parts, name=name, sha256=digest(parts), dropped=counted)
 
 
-def read_pairs(spec: str, *, lowercase: bool = False) -> list[Pair]:
+def read_pairs(spec: str, *, lowercase: bool = False, split: bool = False) -> list[Pair]:
     """The pairs of a `file:` SPEC, to measure a model on; without those that have an empty side.
 
     Raises:
         InputError: as `load_pairs`.
     """
-    if pairs := _clean(_read("test", spec), lowercase):
+    if pairs := _clean(_read("test", spec), lowercase, split):
         return pairs
     raise InputError(f"{spec} holds no pair: every line is empty on one side")
 
@@ -112,14 +116,17 @@ def _load(spec: str, lowercase: bool, seed: int) -> tuple[dict[str, list[Pair]],
     if source == "cldr":
         *parts, dropped = cldr.make(argument, seed, lowercase=lowercase)
         return dict(zip(("train", "validation", "test"), parts, strict=True)), collections.Counter(dropped)
+    if source == "docstrings":
+        *parts, dropped = docstrings.make(argument)
+        return dict(zip(("train", "validation", "test"), parts, strict=True)), collections.Counter(dropped)
     if source == "file":
         return {"train": pair_files.read_files(argument)}, collections.Counter()
     if source == "tfds":
         return own_parts(pair_files.read_tfds(argument)), collections.Counter()
-    raise unknown_source("source of pairs", spec, ("cldr", "file", "tfds"))
+    raise unknown_source("source of pairs", spec, ("cldr", "docstrings", "file", "tfds"))
 
 
-def own_parts(splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:
+def own_parts(splits: dict[str, list[Any]]) -> dict[str, list[Any]]:
     """The splits of a set by the names used here: "train" always, "validation" and "test" where the set has them."""
     if "train" not in splits:
         return {"train": [pair for pairs in splits.values() for pair in pairs]}
@@ -129,13 +136,14 @@ def own_parts(splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:
     return {part: pairs[0] for part, pairs in found.items() if pairs}
 
 
-def held_out_count(train: list[Pair]) -> int:
+def held_out_count(train: Sequence[Any]) -> int:
     """How many are held out of `train` for a part that is lacking: 5 %, at least 1 and at most 2,000."""
     return min(_LARGEST_PART, max(1, len(set(train)) // 20))
 
 
-def set_aside(parts: dict[str, list[Pair]], part: str, hold_out: Callable[[list[Pair]], list[Pair]]) -> int:
-    """Leaves out of training what shares its first text with `part`, which is held out of training where it is lacking.
+def set_aside(parts: Parts, part: str, hold_out: Callable[[list[Any]], list[Any]]) -> int:
+    """Leaves out of training what shares its first text, or its picture, with `part`, which is held out of training
+    where it is lacking.
 
     Args:
         parts: the pairs by part, "train" always; changed.
@@ -151,7 +159,7 @@ def set_aside(parts: dict[str, list[Pair]], part: str, hold_out: Callable[[list[
     return len(train) - len(parts["train"]) - len(held_out)
 
 
-def digest(parts: dict[str, list[Pair]]) -> str:
+def digest(parts: Parts) -> str:
     """Hexadecimal SHA-256 of the training, validation and test pairs."""
     found = hashlib.sha256()
     for part in ("train", "validation", "test"):
@@ -159,10 +167,20 @@ def digest(parts: dict[str, list[Pair]]) -> str:
     return found.hexdigest()
 
 
-def _clean(pairs: list[Pair], lowercase: bool) -> list[Pair]:
-    if lowercase:
-        pairs = [(source.lower(), target.lower()) for source, target in pairs]
-    cleaned = ((" ".join(source.split()), " ".join(target.split())) for source, target in pairs)
+def prepare_text(text: str, *, lowercase: bool, split: bool) -> str:
+    """A text as a model of pairs reads it, on one line, with single spaces.
+
+    Arguments:
+        lowercase: in lower case.
+        split: with spaces between words and punctuation, see `nlpx.text.split_sentence`.
+    """
+    words = (text[start:end] for start, end in split_sentence(text)) if split else text.split()
+    return " ".join(words).lower() if lowercase else " ".join(words)
+
+
+def _clean(pairs: list[Pair], lowercase: bool, split: bool) -> list[Pair]:
+    options = {"lowercase": lowercase, "split": split}
+    cleaned = [(prepare_text(source, **options), prepare_text(target, **options)) for source, target in pairs]
     return [(source, target) for source, target in cleaned if source and target]
 
 

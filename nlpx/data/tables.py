@@ -10,7 +10,7 @@ from jaxtyping import Float32, Float64, Int, Int64
 
 from nlpx.data import brackets, table_files
 from nlpx.data.labelled import load_labelled
-from nlpx.errors import InputError, unknown_source
+from nlpx.errors import InputError, needs, unknown_source
 
 PARTS = ("train", "validation", "test")
 BUILT_IN = ("iris", "digits", "diabetes")
@@ -325,10 +325,8 @@ def _numbers(table: _Table) -> np.ndarray:
 
 
 def _built_in(name: str) -> _Table:
-    try:
+    with needs(name):
         from sklearn import datasets
-    except ImportError as error:
-        raise InputError(f"{name} needs scikit-learn ({error}): pip install 'nlpx[experiments]'") from error
     found = datasets.load_diabetes(scaled=False) if name == "diabetes" else getattr(datasets, f"load_{name}")()
     labels = [str(each) for each in getattr(found, "target_names", ())]
     target = [labels[value] if labels else repr(float(value)) for value in found.target]

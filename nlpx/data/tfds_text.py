@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nlpx.data.splits import split_documents
-from nlpx.errors import InputError
+from nlpx.errors import InputError, needs
 
 _NAME = re.compile(r"(\w+)(/[\w.+-]+)?(:\d+\.\d+\.\d+)?")
 _VALIDATION_SPLITS = ("validation", "valid", "dev", "test")
@@ -41,12 +41,15 @@ def load(argument: str, validation_fraction: float) -> tuple[str, str]:
     return split_documents([document for part in splits.values() for document in part], validation_fraction)
 
 
-def read(argument: str, choose: Callable[[Any], tuple[str, ...]]) -> dict[str, list[tuple[str, ...]]]:
+def read(
+    argument: str, choose: Callable[[Any], tuple[str, ...]], convert: Callable[[Any], Any] | None = None
+) -> dict[str, list[tuple[Any, ...]]]:
     """The strings of every example, by split; splits without examples are left out.
 
     Arguments:
         argument: NAME[/CONFIG][:VERSION].
         choose: the names of the features to read, given the builder; asked before anything is downloaded.
+        convert: what to make of a feature's value; None makes `as_text` of it.
     Raises InputError as `load`.
     """
     match = _NAME.fullmatch(argument)
@@ -58,22 +61,21 @@ def read(argument: str, choose: Callable[[Any], tuple[str, ...]]) -> dict[str, l
         features = choose(builder)  # before a download of gigabytes, not after
         _prepare(tfds, argument, builder)
         splits = {
-            name: _rows(builder, argument, name, features) for name, info in builder.info.splits.items()
+            name: _rows(builder, argument, name, features, convert or as_text)
+            for name, info in builder.info.splits.items()
             if info.num_examples
-        }  # fmt: skip
+        }
     if not splits:
         raise InputError(f"tfds:{argument} holds no example; choose another set")
     return splits
 
 
 def _library() -> Any:
-    try:
+    with needs("tfds:"):
         import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise InputError(f"tfds: needs tensorflow-datasets ({error}): pip install 'nlpx[experiments]'") from error
     # Sets register when their module is imported, and the library's own sweep stops at the first module that
     # misses a package, before it reaches those with text.
-    for module in ("text", "translate", "summarization", "structured", "question_answering"):
+    for module in ("text", "translate", "summarization", "structured", "question_answering", "object_detection"):
         with contextlib.suppress(ImportError):
             importlib.import_module(f"tensorflow_datasets.{module}")
     return tfds
@@ -134,16 +136,19 @@ def _is_string(feature: Any) -> bool:
     return dtype is not None and info.shape == () and np.dtype(dtype).kind in "OSU"
 
 
-def _rows(builder: Any, argument: str, split: str, features: tuple[str, ...]) -> list[tuple[str, ...]]:
+def _rows(
+    builder: Any, argument: str, split: str, features: tuple[str, ...], convert: Callable[[Any], Any]
+) -> list[tuple[Any, ...]]:
     try:
-        return [tuple(_string(example[name]) for name in features) for example in builder.as_data_source(split)]
+        return [tuple(convert(example[name]) for name in features) for example in builder.as_data_source(split)]
     except Exception as error:
         raise InputError(
             f"tfds:{argument} cannot be read: {_line(error)}; delete {builder.data_dir} to prepare it again"
         ) from error
 
 
-def _string(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A string feature's value, which TFDS gives in bytes; those that are no UTF-8 become U+FFFD."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 

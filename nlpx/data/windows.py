@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int32, Integer
 
-from nlpx.errors import InputError
+from nlpx.errors import InputError, needs
 
 Batch = dict[str, np.ndarray]
 
@@ -218,10 +218,8 @@ def _checked(
 
 
 def _endless(source: Any) -> Any:
-    try:
+    with needs("a stream of batches"):
         import grain
-    except ImportError as error:
-        raise InputError("batches need the package grain: pip install 'nlpx[experiments]'") from error
     # A batch takes some 20 microseconds to cut: threads that read ahead would cost more, and hold batches that
     # a checkpoint must account for.
     options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)

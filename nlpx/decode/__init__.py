@@ -1,4 +1,4 @@
-"""Decoding over the state protocol; knows no task and no family of models."""
+"""Decoding of any model with a state; knows no task and no family of models."""
 
 from nlpx.decode.beam_search import beam_search
 from nlpx.decode.generate import extend, generate

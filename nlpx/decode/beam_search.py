@@ -1,4 +1,4 @@
-"""Beam search: the most probable continuations found by keeping the best few at every token."""
+"""Beam search: probable continuations, found by keeping the best few at every token."""
 
 import math
 from typing import Any
@@ -23,28 +23,28 @@ def beam_search(
     length_penalty: float = 0.6,
     mask: Mask | None = None,
 ) -> Decoded:
-    """The best `beams` continuations of each row that beam search finds, best first. Pure: compile it with `jax.jit`.
+    """Find each row's best `beams` continuations by beam search, best first. Pure: compile it with `jax.jit`.
 
-    At every token the best `beams` extensions of a row's live hypotheses are kept; those of them that end with `eos`
-    are set aside, the others live on. A hypothesis of n tokens, the end token included, scores its log-probability
-    divided by ((5 + n) / 6) ** length_penalty (Wu 2016, arXiv 1609.08144). A row stops when none that lives can come
-    to score above the worst of the best `beams` that ended. Those still alive after `tokens` tokens compete as they
-    are; their lengths tell. One beam is the greedy continuation. Of equally probable tokens the lowest comes first.
+    At every token the search keeps the best `beams` extensions of a row's live hypotheses. Those that end with `eos`
+    are set aside; the others stay live. The score of a hypothesis of n tokens, end token included, is its
+    log-probability divided by ((5 + n) / 6) ** length_penalty (Wu 2016, arXiv 1609.08144). A row stops when no live
+    hypothesis can beat the worst of the `beams` best that ended. Those still live after `tokens` tokens compete
+    unfinished; `lengths` shows which. One beam is the greedy continuation. Of equal tokens the lowest comes first.
 
     A row's result does not depend on the rows beside it or on padding.
 
     Args:
-      step: the model, as for `generate`: it is always given b rows, and mapped over the beams by `jax.vmap`. So an
-        encoder's memory that it closes over needs no repetition, and is read once for all beams of a row.
-      state: before the prompt, with room for t + tokens - 1 tokens where the state has a capacity.
+      step: the model, as for `generate`. It always gets b rows, and `jax.vmap` maps it over the beams. So an encoder's
+        memory that it closes over needs no repetition, and is read once for all beams of a row.
+      state: before the prompt, with room for t + tokens - 1 tokens if it has a capacity.
       tokens: the most tokens to write, the end token included.
       eos: the token that ends a continuation.
-      length_penalty: 0 compares log-probabilities; the larger, the longer the continuations preferred.
+      length_penalty: 0 compares log-probabilities; larger values prefer longer continuations.
       mask: True where a prompt token is real; every row needs one.
 
     Returns:
       Tokens (b, k, n), lengths (b, k) and scores (b, k). Where fewer than k continuations have a probability above 0,
-      the rest scores minus infinity.
+      the others score minus infinity.
 
     Raises:
       ValueError: `tokens` or `beams` below 1, more beams than the vocabulary has tokens, an empty prompt, an end token
@@ -62,13 +62,13 @@ def beam_search(
     penalties = jnp.asarray(((5 + np.arange(tokens + 1)) / 6) ** length_penalty, jnp.float32)
 
     def extend(n, logits, live, ended):
-        """Writes token n of each hypothesis; also gives which one of before each of those alive goes on from."""
-        logits = jnp.where(logits == 0, 0, logits).astype(jnp.float32)  # top_k ranks -0 below 0, as if no equals
-        # Within a hypothesis by logits: the log-probabilities of different ones may round to equals.
+        """Write token n of each hypothesis; return also the parent of each live one."""
+        logits = jnp.where(logits == 0, 0, logits).astype(jnp.float32)  # top_k ranks -0 below 0
+        # Rank within a hypothesis by logits: different log-probabilities may round to the same.
         best, token = jax.lax.top_k(logits, beams)
         gain = best - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
         before = live.scores[:, :, None]
-        scores = jnp.where(before == -jnp.inf, before, before + gain)  # the dead stay so, whatever is computed for them
+        scores = jnp.where(before == -jnp.inf, before, before + gain)  # the dead stay dead
         scores, chosen = jax.lax.top_k(scores.reshape(rows, beams**2), beams)
         token = jnp.take_along_axis(token.reshape(rows, beams**2), chosen, axis=1)
         parents = chosen // beams
@@ -76,7 +76,7 @@ def beam_search(
         ends = token == eos
         ended = _best(ended, Decoded(text, live.lengths, jnp.where(ends, scores, -jnp.inf) / penalties[n + 1]))
         scores = jnp.where(ends, -jnp.inf, scores)
-        # More tokens only lower a log-probability, and what will divide it is largest at the next token or at the last.
+        # More tokens only lower a log-probability, and its divisor is largest at the next token or at the last.
         hope = scores.max(axis=1) / jnp.maximum(penalties[jnp.minimum(n + 2, tokens)], penalties[tokens])
         scores = jnp.where((hope <= ended.scores[:, -1])[:, None], -jnp.inf, scores)
         return Decoded(text, live.lengths + 1, scores), ended, parents
@@ -89,7 +89,7 @@ def beam_search(
         n, state, live, ended = carry
         logits, state = of_beams(live.tokens[:, :, n - 1, None], state)
         live, ended, parents = extend(n, logits[:, :, 0], live, ended)
-        # Within rows, so that on several devices each keeps its own.
+        # Within rows, so that each of several devices keeps its own.
         state = jax.tree.map(lambda leaf: jax.vmap(lambda row, of: row[of])(leaf, parents), state)
         return n + 1, state, live, ended
 
@@ -108,7 +108,7 @@ def beam_search(
 
 
 def _best(first: Decoded, second: Decoded) -> Decoded:
-    """Of two lists of k a row, the best k; of equals those of the first."""
+    """Return the best k per row of two lists of k; of equals, those of the first."""
     both = jax.tree.map(lambda a, b: jnp.concatenate([a, b], axis=1), first, second)
     scores, order = jax.lax.top_k(both.scores, first.scores.shape[1])
     return Decoded(

@@ -1,4 +1,4 @@
-"""One continuation a row, greedily or by chance: the prompt is read once, then every token costs one step."""
+"""One continuation per row, greedy or sampled: the prompt is read once, then every token costs one step."""
 
 from typing import Any
 
@@ -22,20 +22,20 @@ def generate(
     mask: Mask | None = None,
     eos: int | None = None,
 ) -> Decoded:
-    """Continues each row of the prompt by up to `tokens` tokens. Pure: compile it with `jax.jit`.
+    """Continue each row of the prompt by up to `tokens` tokens. Pure: compile it with `jax.jit`.
 
     A row's continuation depends on its own prompt and key alone, not on the rows beside it or on padding.
 
     Args:
-      step: the model: tokens (b, t), state and mask to logits (b, t, v) and state.
-      state: before the prompt, with room for t + tokens - 1 tokens where the state has a capacity.
-      keys: one random key a row.
+      step: the model, from tokens (b, t), state and mask to logits (b, t, v) and state.
+      state: before the prompt, with room for t + tokens - 1 tokens if it has a capacity.
+      keys: one random key per row.
       mask: True where a prompt token is real; every row needs one.
-      eos: the token that ends a continuation; when every row has ended, the loop stops. None: all have `tokens` tokens.
+      eos: the token that ends a continuation; the loop stops when every row has ended. None: all have `tokens` tokens.
 
     Raises:
       ValueError: `tokens` below 1, an empty prompt, an end token outside the vocabulary, a mask that is not boolean or
-        not of the prompt's shape, or not one key a row.
+        not of the prompt's shape, or not one key per row.
     """
     return extend(step, state, prompt, keys, tokens=tokens, sampling=sampling, mask=mask, eos=eos)[0]
 
@@ -51,7 +51,7 @@ def extend(
     mask: Mask | None = None,
     eos: int | None = None,
 ) -> tuple[Decoded, Any]:
-    """What `generate` gives, and the state to write on from: its prompt is the last token written, not yet read."""
+    """Return the result of `generate`, and the state to continue from: its prompt is the last token, not yet read."""
     rows = prompt.shape[0]
     check_keys(keys, rows)
     logits, state = read_prompt(step, state, prompt, mask, tokens=tokens, eos=eos)
@@ -81,6 +81,6 @@ def extend(
         return n + 1, state, write(n, logits[:, 0], written)
 
     empty = Decoded(jnp.full((rows, tokens), end, jnp.int32), jnp.zeros(rows, jnp.int32), jnp.zeros(rows, jnp.float32))
-    # The last token is chosen, but not read: nothing follows it.
+    # The last token is chosen but not read: nothing follows it.
     _, state, written = jax.lax.while_loop(unfinished, advance, (jnp.int32(1), state, write(0, logits, empty)))
     return written, state

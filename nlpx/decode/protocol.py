@@ -1,12 +1,12 @@
-"""What decoding drives, and what it gives.
+"""The function that decoding drives, and the result.
 
-It never asks what it drives. It takes a function of one signature,
+Decoding takes a function of one signature,
 
     logits, state = step(tokens, state, mask)
 
-and a state for it, each leaf of which has the batch on its leading axis; a recurrent network and a Transformer with its
-cache both are such a function. What stays as it is through decoding, such as an encoder's memory, is no part of the
-state: `step` closes over it.
+and a state, each leaf of which has the batch on its leading axis. A recurrent network and a Transformer with its cache
+both fit. Anything that decoding does not change, such as an encoder's memory, is not in the state: `step` closes over
+it.
 """
 
 from collections.abc import Callable
@@ -24,21 +24,21 @@ Step = Callable[[Int[Array, "b t"], Any, Mask | None], tuple[Float[Array, "b t v
 
 
 class Decoded(NamedTuple):
-    """Continuations: one a row (b), or the best k of each row, best first (b k)."""
+    """Continuations: one per row (b), or the best k of each row, best first (b k)."""
 
     tokens: Int[Array, "*b n"]
-    """The continuation. From the end token on, where there is one, it is filled with it."""
+    """The continuation, filled with the end token from its end on."""
     lengths: Int[Array, "*b"]
-    """How many tokens there are before the end token; n of a continuation that did not end."""
+    """The number of tokens before the end token; n if there is none."""
     scores: Float[Array, "*b"]
-    """The sum of the tokens' log-probabilities, that of the end token included, in the model's own distribution; for
-    beams divided by the length penalty."""
+    """The sum of the tokens' log-probabilities, end token included, in the model's own distribution; for beams divided
+    by the length penalty."""
 
 
 def read_prompt(
     step: Step, state: Any, prompt: Int[Array, "b t"], mask: Mask | None, *, tokens: int, eos: int | None
 ) -> tuple[Float[Array, "b v"], Any]:
-    """The logits of what follows the last real token of each row, and the state after it.
+    """Return the logits after the last real token of each row, and the state after it.
 
     Raises:
       ValueError: nothing to read or to write, an end token outside the vocabulary, more tokens than the state has room

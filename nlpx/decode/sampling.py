@@ -1,4 +1,4 @@
-"""Choosing the next token from logits: greedily, or by chance among those that top-k, top-p and min-p leave."""
+"""The choice of the next token from logits: greedy, or sampled after top-k, top-p and min-p filters."""
 
 import math
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from nlpx.ops.array_types import Array, Float, Int, RowKeys
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to choose. The defaults sample from the model's own distribution.
+    """Settings of the choice. The defaults sample from the model's own distribution.
 
     Attributes:
       temperature: divides the logits; 0 takes the most probable token.
-      top_k: choose among the k most probable tokens only; 0 among all (Fan 2018, arXiv 1805.04833).
-      top_p: choose among the fewest tokens whose probabilities, after temperature and top-k, reach p; 1 among all
+      top_k: sample from the k most probable tokens; 0: from all (Fan 2018, arXiv 1805.04833).
+      top_p: sample from the fewest tokens whose probabilities, after temperature and top-k, reach p; 1: from all
         (nucleus sampling, Holtzman 2020, arXiv 1904.09751).
-      min_p: choose among the tokens whose probability, after temperature, is at least this part of the highest one; 0
-        among all (Nguyen 2024, arXiv 2407.01082).
+      min_p: sample from the tokens whose probability, after temperature, is at least this share of the highest; 0: from
+        all (Nguyen 2024, arXiv 2407.01082).
 
     Raises:
       ValueError: a value outside its range.
@@ -43,10 +43,10 @@ class Sampling:
 
 
 def filter_logits(logits: Float[Array, "b v"], sampling: Sampling) -> Float[Array, "b v"]:
-    """Logits after temperature, with those that top-k, top-p and min-p leave out at minus infinity.
+    """Divide logits by the temperature, and set those that top-k, top-p and min-p exclude to minus infinity.
 
-    Of tokens that tie at the border of top-k all stay, at that of top-p the fewest that suffice. The most probable one
-    always stays.
+    Tokens that tie at the border of top-k all stay; at the border of top-p only as many as needed. The most probable
+    token always stays.
     """
     logits = logits.astype(jnp.float32) / sampling.temperature
     if 0 < sampling.top_k < logits.shape[-1]:
@@ -58,14 +58,14 @@ def filter_logits(logits: Float[Array, "b v"], sampling: Sampling) -> Float[Arra
         before = jnp.cumsum(probabilities, axis=-1) - probabilities  # the mass of all more probable tokens
         kept = jnp.take_along_axis(before < sampling.top_p, jnp.argsort(order, axis=-1), axis=-1)
         logits = jnp.where(kept, logits, -jnp.inf)
-    if sampling.min_p > 0:  # of two tokens' probabilities, the ratio is what top-k and top-p leave as it was
+    if sampling.min_p > 0:  # top-k and top-p do not change the ratio of two tokens' probabilities
         border = logits.max(axis=-1, keepdims=True) + math.log(sampling.min_p)
         logits = jnp.where(logits < border, -jnp.inf, logits)
     return logits
 
 
 def choose(logits: Float[Array, "b v"], keys: RowKeys, sampling: Sampling) -> Int[Array, " b"]:
-    """The next token of each row; each draws from its own key."""
+    """Choose the next token of each row, which draws from its own key."""
     if sampling.temperature == 0:
         return jnp.argmax(logits, axis=-1).astype(jnp.int32)
     return jax.vmap(jax.random.categorical)(keys, filter_logits(logits, sampling)).astype(jnp.int32)

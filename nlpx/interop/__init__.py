@@ -1,5 +1,5 @@
-"""Weights of other libraries' layers as ours, and back, and parameters as a file for any of them. PyTorch is imported
-only to make one of its modules."""
+"""Conversion of recurrent weights from and to other libraries, and parameters as safetensors. PyTorch is imported only
+to make one of its modules."""
 
 from nlpx.interop.flax_recurrent import rnn_from_flax, rnn_to_flax
 from nlpx.interop.safetensors import load_safetensors, save_safetensors

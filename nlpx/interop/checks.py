@@ -1,4 +1,4 @@
-"""What is asked of weights and stacks before they go from one library to another."""
+"""Checks of weights and stacks before they are converted from one library to another."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,17 +20,17 @@ ABLE = {
     "variational": (False,),
     "initial": ("zeros",),
 }
-"""Values of attributes, of the stack or of its layers, for which PyTorch and flax.linen have an equal."""
+"""Values of attributes, of the stack or of its layers, that PyTorch and flax.linen have too."""
 
 
 def check_able(rnn: RNN, target: str, **able: tuple[Any, ...]) -> Any:
-    """One layer of the stack, to read its attributes from.
+    """Check that a stack can be converted; return one of its layers, to read attributes from.
 
     Args:
-      able: values beyond `ABLE` that the target knows, an attribute each.
+      able: values that the target knows, per attribute; they replace or extend `ABLE`.
 
     Raises:
-      ValueError: the stack does what the target's layers cannot do; names all of it.
+      ValueError: the target's layers cannot do all that the stack does; names everything they cannot.
     """
     if rnn.cell not in CELLS:
         raise unknown("cell", rnn.cell, CELLS)
@@ -50,10 +50,10 @@ def check_able(rnn: RNN, target: str, **able: tuple[Any, ...]) -> Any:
 
 
 def check_dtype(dtype: Any) -> Any:
-    """The dtype of the parameters as a JAX type.
+    """Return the dtype of the parameters as a JAX type.
 
     Raises:
-      ValueError: not float32 or float64, or float64 where JAX does not have it.
+      ValueError: neither float32 nor float64, or float64 while JAX has only float32.
     """
     name = str(dtype).removeprefix("torch.")
     if name not in ("float32", "float64"):
@@ -64,11 +64,11 @@ def check_dtype(dtype: Any) -> Any:
 
 
 def check_parameters(rnn: RNN, variables: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-    """The parameters of a stack, and their dtype.
+    """Check and return the parameters of a stack, and return their dtype.
 
     Raises:
-      ValueError: the variables are not those of this stack; names a parameter that is missing, not known, or of another
-        shape.
+      ValueError: variables of another stack (names a parameter that is missing, unknown, or of another shape), of
+        several dtypes, or of one that `check_dtype` refuses.
     """
     given = flatten_dict(variables.get("params", {}), sep="/")
     first = given.get("stack_0/input_kernel")

@@ -1,4 +1,4 @@
-"""flax.linen's recurrent layers as `RNN`, and back: the same outputs and final states, given the same inputs."""
+"""Conversion of flax.linen's recurrent layers to `RNN` and back: the same outputs and final states for equal inputs."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -32,7 +32,7 @@ PLACES = {
         "recurrent_bias": ("hn/bias",),
     },
 }
-"""What lies side by side in each of our parameters, by its name in flax's cell."""
+"""The parameters of flax's cell that lie side by side in each of ours."""
 
 
 def _known(functions: Mapping[Callable[..., Any], str], module: Any, name: str) -> str:
@@ -44,7 +44,7 @@ def _known(functions: Mapping[Callable[..., Any], str], module: Any, name: str) 
 
 
 def _directions(layer: Any) -> tuple[dict[str, Any], dict[str, tuple[Any, str]]]:
-    """Attributes of our stack, and the nn.RNN of each direction with the path of its cell."""
+    """Return attributes of our stack, and the nn.RNN of each direction with the path of its cell."""
     if isinstance(layer, nn.Bidirectional):
         both = {
             "stack": (layer.forward_rnn, "forward_rnn/cell/"),
@@ -59,7 +59,7 @@ def _directions(layer: Any) -> tuple[dict[str, Any], dict[str, tuple[Any, str]]]
 
 
 def _attributes(run: Any) -> dict[str, Any]:
-    """What one direction says of our stack."""
+    """Read the attributes of our stack from one direction."""
     if not isinstance(run, nn.RNN):
         raise InputError(
             f"module is a {type(run).__name__}: give an nn.RNN, nn.Bidirectional, or nn.Sequential of these"
@@ -81,12 +81,12 @@ def _attributes(run: Any) -> dict[str, Any]:
 
 
 def rnn_from_flax(module: nn.Module, variables: Mapping[str, Any]) -> tuple[RNN, dict[str, Any]]:
-    """An nn.RNN or nn.Bidirectional as a stack of ours, or an nn.Sequential of them as one of several layers.
+    """Convert an nn.RNN or nn.Bidirectional, or an nn.Sequential of them as layers, to our stack.
 
-    The cells may be SimpleCell (tanh or relu), LSTMCell, OptimizedLSTMCell and GRUCell. Parameters of a cell that
-    stands elsewhere, as in an nn.scan, are taken by `rnn_from_flax(nn.RNN(cell), {"params": {"cell": parameters}})`.
-    Ours reads (batch, time, features), whatever `time_major` says; takes a mask where flax takes `seq_lengths`, and
-    outputs zeros at masked steps; and the state of an LSTM is `LSTMState(hidden, cell)`, where flax has (cell, hidden).
+    The cells may be SimpleCell (tanh or relu), LSTMCell, OptimizedLSTMCell and GRUCell. For the parameters of a cell
+    used elsewhere, as in an nn.scan, write `rnn_from_flax(nn.RNN(cell), {"params": {"cell": parameters}})`. Our stack
+    reads (batch, time, features), whatever `time_major` says. It takes a mask where flax takes `seq_lengths`, and
+    outputs zeros at masked steps. An LSTM's state is `LSTMState(hidden, cell)`, where flax has (cell, hidden).
 
     Returns:
       The stack, and its variables, copied.
@@ -122,10 +122,10 @@ def rnn_from_flax(module: nn.Module, variables: Mapping[str, Any]) -> tuple[RNN,
 
 
 def rnn_to_flax(rnn: RNN, variables: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
-    """A stack of ours as nn.RNN or nn.Bidirectional, or as an nn.Sequential of them if it has several layers.
+    """Convert our stack to an nn.RNN or nn.Bidirectional, or to an nn.Sequential of them if it has several layers.
 
-    `rnn_from_flax` gives back the same stack, but for how it is computed (backend, remat), and the same variables, bit
-    by bit.
+    `rnn_from_flax` recovers the same stack, except for how it is computed (backend, remat), and the same variables, bit
+    for bit.
 
     Returns:
       The module, and its variables, copied.

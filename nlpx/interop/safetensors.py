@@ -1,4 +1,4 @@
-"""Parameters as a file of safetensors, which other libraries read without running any code of ours."""
+"""Parameters as a safetensors file, which other libraries read without our code."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nlpx.errors import InputError
+from nlpx.errors import InputError, needs
 
 DTYPES = {
     "BOOL": "bool", "I8": "int8", "U8": "uint8", "I16": "int16", "U16": "uint16", "I32": "int32", "U32": "uint32",
@@ -17,18 +17,18 @@ DTYPES = {
     "C64": "complex64", "F8_E4M3": "float8_e4m3fn", "F8_E4M3FNUZ": "float8_e4m3fnuz", "F8_E5M2": "float8_e5m2",
     "F8_E5M2FNUZ": "float8_e5m2fnuz", "F8_E8M0": "float8_e8m0fnu",
 }  # fmt: skip
-"""The format's dtypes by their names in a file; one that is not here has no equal in it."""
+"""The dtypes that can be saved and loaded, by their names in a file."""
 
 
 def save_safetensors(
     params: Mapping[str, Any], path: str | os.PathLike[str], *, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Writes nested parameters into one file, whole or not at all: each array bit by bit, under its keys joined by ".".
+    """Write nested parameters into one file, whole or not at all: each array bit for bit, under its keys joined by ".".
 
     Args:
       params: nested mappings of arrays, on any devices; they are fetched.
       path: of the file; its folder is made if missing.
-      metadata: texts to stand in the file's header.
+      metadata: texts for the file's header.
 
     Raises:
       ValueError: a name, an array or metadata that the format cannot hold, or a file that cannot be written.
@@ -38,7 +38,7 @@ def save_safetensors(
     for name, value in (metadata or {}).items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise InputError(f"metadata holds {name!r}: {value!r}, but takes texts only: give both as str")
-    # Rows as they lie in memory are what is written: a transposed array would come back as another.
+    # The file holds bytes in memory order: a transposed array would come back as another.
     arrays = {name: np.asarray(array, order="C") for name, array in jax.device_get(arrays).items()}
     path = Path(path)
     try:
@@ -49,11 +49,11 @@ def save_safetensors(
 
 
 def load_safetensors(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The nested parameters of a file: NumPy arrays of the dtypes that were saved, in dicts by parts of their names.
+    """Load the nested parameters of a file: NumPy arrays of the saved dtypes, in dicts by the parts of their names.
 
     Raises:
-      ValueError: the file is missing or damaged, a dtype in it is not known, or a name in it is both an array's and a
-        group's.
+      ValueError: the file is missing or damaged, a dtype in it is unknown, or a name in it belongs to an array and to a
+        group.
     """
     library, path = _library(), Path(path)
     try:
@@ -65,7 +65,7 @@ def load_safetensors(path: str | os.PathLike[str]) -> dict[str, Any]:
     except library.SafetensorError as error:
         raise InputError(f"{path} is damaged, or no file of safetensors ({error}); fetch or save it again") from error
     params: dict[str, Any] = {}
-    for name, tensor in sorted(found, key=lambda each: each[0]):  # a group's name before those of its members
+    for name, tensor in sorted(found, key=lambda each: each[0]):  # a group's name before its members' names
         if tensor["dtype"] not in DTYPES:
             raise InputError(f"{name} in {path} is {tensor['dtype']}, which NumPy has not: save it in another dtype")
         *groups, last = name.split(".")
@@ -80,7 +80,7 @@ def load_safetensors(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _named(params: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The arrays and their names, or InputError for what would not come back from a file as it was."""
+    """Yield the names and arrays; raise an InputError for anything that a file would not return unchanged."""
     for key, value in params.items():
         name = f"{prefix}{key}"
         if not isinstance(key, str) or "." in key:
@@ -101,8 +101,6 @@ def _named(params: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def _library() -> Any:
-    try:
+    with needs("a file of parameters"):
         import safetensors.numpy
-    except ImportError as error:
-        raise InputError("safetensors is not installed: pip install 'nlpx[experiments]'") from error
     return safetensors

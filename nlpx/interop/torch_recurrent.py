@@ -1,7 +1,7 @@
-"""torch.nn.RNN, LSTM and GRU as `RNN`, and back: the same outputs and final states, given the same inputs.
+"""Conversion of torch.nn.RNN, LSTM and GRU to `RNN` and back: the same outputs and final states for equal inputs.
 
-PyTorch adds two biases where one does: taken, ours is their sum; given, `bias_ih` is ours and `bias_hh` is zero. The
-GRU's candidate needs both, of which the one in `bias_hh` is our `recurrent_bias`.
+PyTorch has two biases where one is enough. Ours is their sum; in the other direction `bias_ih` is ours and `bias_hh` is
+zero. The GRU's candidate needs both: its part of `bias_hh` is our `recurrent_bias`.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ MODULES = {"elman": "RNN", "lstm": "LSTM", "gru": "GRU"}
 
 
 def _places(layers: int, bidirectional: bool) -> dict[str, str]:
-    """Our name of each layer, and the ending of PyTorch's names."""
+    """Map our name of each layer to the ending of PyTorch's names."""
     places = {f"stack_{n}": f"l{n}" for n in range(layers)}
     if bidirectional:
         places |= {f"reversed_{n}": f"l{n}_reverse" for n in range(layers)}
@@ -32,12 +32,12 @@ def _places(layers: int, bidirectional: bool) -> dict[str, str]:
 
 
 def rnn_from_torch(module: Any) -> tuple[RNN, dict[str, Any]]:
-    """A torch.nn.RNN, LSTM or GRU as a stack of ours.
+    """Convert a torch.nn.RNN, LSTM or GRU to our stack.
 
-    Every number of layers, one direction or both, `proj_size`, `nonlinearity`, `dropout` between layers and the dtype
-    are kept, and so are the outputs. Ours always reads (batch, time, features), whatever `batch_first` says. A state
-    (h_n, c_n) of PyTorch has a row a layer and direction; ours is a tuple with an `LSTMState(hidden, cell)`, or an
-    array, a layer, or with a `BothDirections` of two.
+    Layers, directions, `proj_size`, `nonlinearity`, `dropout` between layers and the dtype are kept, and so are the
+    outputs. Our stack reads (batch, time, features), whatever `batch_first` says. PyTorch's state (h_n, c_n) has one
+    row per layer and direction. Ours is a tuple with one `LSTMState(hidden, cell)` or array per layer, or a
+    `BothDirections` of two.
 
     Returns:
       The stack, and its variables: copies of the module's parameters.
@@ -86,10 +86,10 @@ def rnn_from_torch(module: Any) -> tuple[RNN, dict[str, Any]]:
 
 
 def rnn_to_torch(rnn: RNN, variables: Mapping[str, Any]) -> Any:
-    """A stack of ours as a torch.nn.RNN, LSTM or GRU with `batch_first`, on the CPU, in the dtype of the parameters.
+    """Convert our stack to a torch.nn.RNN, LSTM or GRU with `batch_first`, on the CPU, in the parameters' dtype.
 
-    `rnn_from_torch` gives back the same stack, but for how it is computed (backend, remat, dtype), and the same
-    variables, bit by bit.
+    `rnn_from_torch` recovers the same stack, except for how it is computed (backend, remat, dtype), and the same
+    variables, bit for bit.
 
     Raises:
       ValueError: the stack does what PyTorch's modules cannot (the message names it); variables of another stack, or

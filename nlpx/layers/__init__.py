@@ -1,4 +1,4 @@
-"""Flax Linen modules. Every sequence layer goes `y, state = layer.apply(variables, x, state=state, mask=mask)`."""
+"""Flax Linen modules. Call a sequence layer by `y, state = layer.apply(variables, x, state=state, mask=mask)`."""
 
 from nlpx.layers.attention import CrossAttention, Memory, MultiHeadAttention, RecurrentAttention
 from nlpx.layers.attentive_rnn import AttentiveRNN, AttentiveState

@@ -14,7 +14,7 @@ from nlpx.ops.checks import check_sequence
 
 
 class Memory(NamedTuple):
-    """What a decoder looks back at: the encoder's outputs as a layer's keys and values, made once."""
+    """The encoder's outputs, as keys and values of one layer of a decoder, made once."""
 
     key: Any
     value: Any
@@ -29,7 +29,7 @@ def _check_memory(memory, x):
 
 
 class _Heads(nn.Module):
-    """What self- and cross-attention share.
+    """The common part of self- and cross-attention.
 
     Attributes:
       width: features of input and output.
@@ -71,9 +71,9 @@ class _Heads(nn.Module):
         self.out = self.dense(self.width, (-2, -1), self.out_init)
 
     def attend(self, query, key, value, mask: ops.AttentionMask) -> Array:
-        """Attention; its weights (b, h, t, s) are made and given only where somebody asks for the collection
-        "intermediates": `layer.apply(variables, x, mutable="intermediates")`. Not those of self-attention over a
-        state, whose keys are slots of the cache."""
+        """Attend. Make and store the weights (b, h, t, s) only if the caller asks for the collection "intermediates":
+        `layer.apply(variables, x, mutable="intermediates")`. Self-attention with a state, whose keys are slots of the
+        cache, stores none."""
         if not self.is_mutable_collection("intermediates"):
             return ops.dot_product_attention(query, key, value, mask=mask, backend=self.backend)
         out, weights = ops.dot_product_attention(query, key, value, mask=mask, backend="xla", return_weights=True)
@@ -84,13 +84,13 @@ class _Heads(nn.Module):
 class MultiHeadAttention(_Heads):
     """Self-attention with several heads: each token gathers from the tokens it may see.
 
-    Queries, keys and values come out of one product. Without a state the sequence is all there is (training); with
-    one, the tokens are the next of a sequence, and the cache remembers those before.
+    Queries, keys and values come from one product. Without a state, x is the whole sequence (training); with one, x
+    holds the next tokens of a sequence, and the cache holds those before.
 
     Attributes:
-      causal: a token sees itself and those before it; False sees all (then no state).
-      window: a token sees only those less than this many places away; None: all.
-      rotary: turns queries and keys by their positions (see `ops.rotary`).
+      causal: a token sees itself and the tokens before it; False: all tokens (and takes no state).
+      window: a token sees only tokens less than this many positions away; None: all.
+      rotary: rotates queries and keys by their positions (see `ops.rotary`).
     """
 
     causal: bool = True
@@ -99,7 +99,7 @@ class MultiHeadAttention(_Heads):
 
     @nn.nowrap
     def initial_state(self, batch_size: int, capacity: int) -> ops.KVCache:
-        """An empty cache with room for `capacity` tokens a row."""
+        """Return an empty cache with room for `capacity` tokens per row."""
         return ops.empty_cache(batch_size, capacity, self.heads, self.head_width(), self.dtype)
 
     def make_projections(self, heads):
@@ -113,20 +113,20 @@ class MultiHeadAttention(_Heads):
         mask: Mask | None = None,
         segment_ids: Int[Array, "b t"] | None = None,
     ) -> tuple[Float[Array, "b t d"], ops.KVCache | None]:
-        """Attends within x, or from x to the cached tokens and x.
+        """Attend within x, or from x to the cached tokens and x.
 
         Args:
           state: an `initial_state` or what an earlier call returned; None attends within x alone.
-          mask: True where a token is real; masked tokens are seen by none and output zero.
+          mask: True where a token is real; no token sees a masked one, which outputs zero.
           segment_ids: sequences packed into one row, each seen by its own tokens only; not with a state.
 
         Returns:
-          The outputs, and the state with x's keys and values entered (None for None).
+          The outputs, and the state with x's keys and values added (None for None).
 
         Raises:
-          ValueError: width not divisible by heads; a state without causality or with segments, or of another batch or
+          ValueError: width not divisible by heads; a state without causality, with segments, or of another batch or
             other heads; x longer than the cache, without three axes or without a step; a mask or segment ids that do
-            not fit it.
+            not fit x.
         """
         check_sequence(x, mask, segment_ids)
         if state is not None and not self.causal:
@@ -161,14 +161,14 @@ class MultiHeadAttention(_Heads):
 
 
 class CrossAttention(_Heads):
-    """Attention from one sequence to another, the memory: as a decoder looks at what an encoder made.
+    """Attention from one sequence to another, the memory: from a decoder's tokens to an encoder's outputs.
 
     `memory = layer.apply(variables, encoded, mask, method="remember")` makes the keys and values, once; then
-    `layer.apply(variables, x, memory)` for any number of steps.
+    `layer.apply(variables, x, memory)` runs any number of steps.
 
     Attributes:
-      rotary: turns queries and keys by their positions in the two sequences, so that a step can look for what stands
-        where it stands itself, as translations do by and large (see `ops.rotary`).
+      rotary: rotates queries and keys by their positions in their sequences (see `ops.rotary`), so that a step can look
+        near its own position; translations mostly keep the order.
     """
 
     rotary: bool = False
@@ -177,7 +177,7 @@ class CrossAttention(_Heads):
         self.query, self.key_value = self.dense(heads), self.dense((2, *heads))
 
     def remember(self, encoded: Float[Array, "b s e"], mask: Mask | None = None) -> Memory:
-        """Keys and values of the memory; where the mask is False, nothing is to be seen.
+        """Return the keys and values of the memory; no query sees a step where the mask is False.
 
         Raises:
           ValueError: a memory without three axes or without a step; a mask that does not fit it.
@@ -198,16 +198,16 @@ class CrossAttention(_Heads):
         start: Int[Array, " b"] | None = None,
         mask: Mask | None = None,
     ) -> Float[Array, "b t d"]:
-        """Attends from each real step of x (mask) to the memory; a row whose memory is empty gets the bias alone.
+        """Attend from each real step of x (mask) to the memory; a row whose memory is empty gets the bias alone.
 
         Args:
-          start: real steps that each row has had before x; None: none.
+          start: the number of real steps of each row before x; None: none.
 
         Returns:
-          The sums over all heads, multiplied by their matrix; zeros at masked steps.
+          The outputs of all heads, multiplied by the output kernel; zeros at masked steps.
 
         Raises:
-          ValueError: x without three axes or without a step; a mask or a memory that does not fit it.
+          ValueError: x without three axes or without a step; a mask or a memory that does not fit x.
         """
         check_sequence(x, mask)
         _check_memory(memory, x)
@@ -223,13 +223,13 @@ SCORES = ("bahdanau", "dot", "general", "concat")
 
 
 class RecurrentAttention(nn.Module):
-    """Attention for recurrent decoders: one weighted sum of the memory's vectors a step, chosen by the decoder's state.
+    """Attention for recurrent decoders: per step, a sum of the memory's vectors, weighted by the decoder's output.
 
     Attributes:
-      width: features that queries and keys are compared in.
-      score: how: "bahdanau", v . tanh(W q + U k) (2015, arXiv 1409.0473); Luong's (2015, arXiv 1508.04025) "dot", q . k
-        (both of the same width); "general", q W k; "concat", v . tanh(W [q; k]), which is bahdanau's by another name
-        but for its one bias.
+      width: features in which queries and keys are compared.
+      score: "bahdanau", v . tanh(W q + U k) (2015, arXiv 1409.0473); or Luong's (2015, arXiv 1508.04025) "dot", q . k,
+        with both of the same width; "general", q W k; or "concat", v . tanh(W [q; k]), which is "bahdanau" with one
+        more bias.
     """
 
     width: int
@@ -248,7 +248,7 @@ class RecurrentAttention(nn.Module):
             self.scale = self.param("scale", nn.initializers.normal(self.width**-0.5), (self.width,), self.param_dtype)
 
     def remember(self, encoded: Float[Array, "b s e"], mask: Mask | None = None) -> Memory:
-        """The memory's keys, multiplied by their matrix once, and its vectors.
+        """Return the memory's keys, already multiplied by their matrix, and its vectors.
 
         Raises:
           ValueError: a memory without three axes or without a step; a mask that does not fit it.
@@ -261,7 +261,7 @@ class RecurrentAttention(nn.Module):
     def __call__(
         self, query: Float[Array, "b t k"], memory: Memory
     ) -> tuple[Float[Array, "b t e"], Float[Array, "b t s"]]:
-        """The weighted sum for each query, and its weights.
+        """Return the weighted sum for each query, and its weights.
 
         Raises:
           ValueError: queries and keys of different width under "dot" or "general"; queries without three axes or

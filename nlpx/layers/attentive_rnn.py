@@ -1,4 +1,4 @@
-"""A recurrent decoder that looks at its memory before every step (Bahdanau 2015, arXiv 1409.0473)."""
+"""A recurrent decoder that attends to its memory before every step (Bahdanau 2015, arXiv 1409.0473)."""
 
 from typing import Any, NamedTuple
 
@@ -16,17 +16,17 @@ from nlpx.ops.checks import check_sequence
 
 
 class AttentiveState(NamedTuple):
-    """What an `AttentiveRNN` goes on from."""
+    """The state of an `AttentiveRNN`."""
 
     rnn: tuple[Any, ...]
     """The states of its layers."""
     output: Float[Array, "b d"]
-    """What its last layer wrote at the step before: the next step's question to the memory."""
+    """The last layer's output at the step before: the next step's query."""
 
 
 class AttentiveRNN(nn.Module):
-    """A stack of recurrent layers which read, at each step, its input and the weighted sum of the memory that the
-    output of the step before asks for.
+    """A stack of recurrent layers that reads its input and a weighted sum of the memory at each step. The query is the
+    output of the step before.
 
     Attributes:
       cell, width, layers, dropout: see `RNN`.
@@ -47,11 +47,11 @@ class AttentiveRNN(nn.Module):
         self.rnn = RNN(self.cell, self.width, self.layers, dropout=self.dropout, **types)
 
     def remember(self, encoded: Float[Array, "b s e"], mask: Mask | None = None) -> Memory:
-        """What the decoder looks back at, made once: see `RecurrentAttention`."""
+        """Make the memory, once: see `RecurrentAttention`."""
         return self.attention.remember(encoded, mask)
 
     def initial_state(self, batch_size: int) -> AttentiveState:
-        """The state before the first step: zeros."""
+        """Return the state before the first step: zeros."""
         return AttentiveState(self.rnn.initial_state(batch_size), jnp.zeros((batch_size, self.width), self.dtype))
 
     def __call__(
@@ -63,13 +63,13 @@ class AttentiveRNN(nn.Module):
         mask: Mask | None = None,
         dropout_keys: RowKeys | None = None,
     ) -> tuple[Float[Array, "b t p"], Float[Array, "b t e"], Float[Array, "b t s"], AttentiveState]:
-        """Runs over a sequence, or over the next part of one; masked steps leave the state as it was.
+        """Run over a sequence, or over the next part of one; masked steps leave the state unchanged.
 
         Returns:
-          The outputs, the sums of the memory that went into them, their weights, and the state.
+          The outputs, the sums of the memory that the steps read, their weights, and the state.
 
         Raises:
-          ValueError: x without three axes or without a step; a state, mask, memory or keys that do not fit it.
+          ValueError: x without three axes or without a step; a state, mask, memory or keys that do not fit x.
         """
         check_sequence(x, mask)
         check_dropout_keys(self, dropout_keys, x.shape[0], draws=self.dropout > 0)
@@ -77,7 +77,7 @@ class AttentiveRNN(nn.Module):
 
         def step(module, state, x, mask, at):
             keys = dropout_keys
-            if keys is not None:  # else every step would drop the same
+            if keys is not None:  # otherwise every step would drop the same features
                 keys = jax.vmap(lambda key: jax.random.fold_in(key, at))(keys)
             context, weights = module.attention(state.output[:, None], memory)
             read = jnp.concatenate([x[:, None], context], axis=-1)

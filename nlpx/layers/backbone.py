@@ -17,31 +17,31 @@ from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 
 
 class BackboneState(NamedTuple):
-    """What a backbone goes on from."""
+    """The state of a backbone."""
 
     positions: Int[Array, " b"]
-    """Tokens that each row has had."""
+    """The number of tokens of each row so far."""
     stack: Any
     """The states of the recurrent layers, or the caches of the Transformer's blocks."""
 
 
 def make_positions(config: BackboneConfig, max_length: int, param_dtype: Any = jnp.float32) -> Positions:
-    """The position codes that a config asks for, which a model has beside its embedding.
+    """Build the position codes that a config asks for; a model adds them to its embedding.
 
     Args:
-      max_length: learned positions there are.
+      max_length: the number of learned positions.
     """
     kind = "none" if config.position_kind == "rotary" else config.position_kind
     return Positions(kind, config.width, max_length, dtype=jnp.dtype(config.dtype), param_dtype=param_dtype)
 
 
 class Backbone(nn.Module):
-    """Vectors of tokens in, features of tokens out; `config.arch` chooses the family.
+    """The stack between embedding and head, from token vectors to features; `config.arch` chooses the family.
 
     Attributes:
       config: see `BackboneConfig`.
-      position: what `make_positions` gave.
-      causal: whether a token sees only those before it and itself; otherwise a recurrent stack reads both ways.
+      position: from `make_positions`.
+      causal: whether a token sees only itself and those before it; if not, a recurrent stack reads in both directions.
       cross: whether a Transformer's blocks attend to a memory too.
     """
 
@@ -88,13 +88,13 @@ class Backbone(nn.Module):
         nn.share_scope(self, self.layers)  # parameters lie in `backbone/stack_0`, not a level deeper
 
     def initial_state(self, batch_size: int, capacity: int = 0) -> BackboneState:
-        """The state before the first token.
+        """Return the state before the first token.
 
         Args:
-          capacity: tokens per row that a Transformer's cache has room for; recurrent stacks need none.
+          capacity: tokens per row that fit into a Transformer's cache; recurrent stacks ignore it.
 
         Raises:
-          ValueError: more than there are learned positions.
+          ValueError: a capacity beyond the learned positions.
         """
         if self.position.kind == "learned" and capacity > self.position.max_length:
             raise InputError(f"a capacity of {capacity} is beyond the {self.position.max_length} learned positions")
@@ -102,7 +102,7 @@ class Backbone(nn.Module):
         return BackboneState(self.position.initial_state(batch_size), self.layers.initial_state(*sizes))
 
     def remember(self, encoded: Float[Array, "b s e"], mask: Mask | None = None) -> tuple[Memory, ...]:
-        """What the blocks of a Transformer with `cross` look back at, made once; see `Transformer`."""
+        """Make the memory of a Transformer with `cross`, once; see `Transformer`."""
         return self.layers.remember(encoded, mask)
 
     def __call__(
@@ -114,14 +114,14 @@ class Backbone(nn.Module):
         memory: tuple[Memory, ...] | None = None,
         dropout_keys: RowKeys | None = None,
     ) -> tuple[Float[Array, "b t e"], BackboneState]:
-        """Runs over a whole sequence (state None) or the next part of one.
+        """Run over a whole sequence (state None) or the next part of one.
 
         Args:
           x: embedded tokens.
-          state: an `initial_state` or what an earlier call returned. None begins anew; a Transformer then keeps no
-            cache, and the state it returns cannot be continued.
-          mask: True where a token is real. Masked tokens change neither state nor other outputs.
-          memory: what `remember` gave, with `cross` only.
+          state: an `initial_state` or what an earlier call returned. None starts a sequence; a Transformer then keeps
+            no cache, and the state it returns cannot be continued.
+          mask: True where a token is real. Masked tokens change neither the state nor other outputs.
+          memory: from `remember`, with `cross` only.
           dropout_keys: one key per row; None switches dropout off.
 
         Returns:
@@ -129,7 +129,7 @@ class Backbone(nn.Module):
 
         Raises:
           ValueError: the state is not one of this stack and batch size, or keeps no cache; x without three axes or
-            without a step; a mask or keys that do not fit it.
+            without a step; a mask or keys that do not fit x.
         """
         if state is not None and not isinstance(state, BackboneState):
             raise InputError(

@@ -1,4 +1,4 @@
-"""Dropout as a module: tells itself from the others by where it stands in the model."""
+"""Dropout as a module, whose place in the model makes its draws different from those of other dropouts."""
 
 import zlib
 from collections.abc import Iterable
@@ -12,19 +12,17 @@ from nlpx.ops.dropout import check_keys
 
 
 class PlaceInKeys:
-    """Marks a module whose caller folds where it stands into the dropout keys it is given, as a stack does for blocks
-    that all run as one body and so cannot see their own path."""
+    """A module whose caller folds the module's place into its dropout keys, as a stack does for blocks that all run as
+    one body and cannot see their own path."""
 
 
 def place_number(path: Iterable[str]) -> int:
-    """A number for a place in a model, to fold into keys."""
+    """Return a number for a place in a model, to fold into keys."""
     return zlib.crc32("/".join(path).encode())
 
 
 def check_dropout_keys(module: nn.Module, keys: RowKeys | None, rows: int, *, draws: bool) -> None:
-    """Raises:
-    ValueError: not one key a row; or none, but flax's own stream of dropout, which nothing here draws from.
-    """
+    """Raise a ValueError unless there is one key per row; also for flax's "dropout" stream alone, which is unused."""
     check_keys(keys, rows, "dropout_keys")
     if keys is None and draws and module.has_rng("dropout") and not module.is_initializing():
         raise InputError(
@@ -36,17 +34,17 @@ def check_dropout_keys(module: nn.Module, keys: RowKeys | None, rows: int, *, dr
 class Dropout(nn.Module):
     """`ops.dropout` with the module's path as the layer's number, so that no two dropouts of a model draw alike.
 
-    Within a `PlaceInKeys`, the path from there on: the rest is in the keys.
+    Inside a `PlaceInKeys` the path starts there: the rest is in the keys.
     """
 
     rate: float = 0.0
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *rest"], keys: RowKeys | None) -> Float[Array, "b *rest"]:
-        """x with some values zeroed and the others larger; x itself without keys.
+        """Zero some values of x and scale the others up; return x itself without keys.
 
         Raises:
-          ValueError: not one key a row; or none beside flax's `rngs={"dropout": ...}`.
+          ValueError: not one key per row; or no keys, but flax's `rngs={"dropout": ...}`.
         """
         check_dropout_keys(self, keys, x.shape[0], draws=self.rate > 0)
         path, module = self.path, self.parent

@@ -1,4 +1,4 @@
-"""From tokens to vectors and back: embeddings, tied or not, and positions added to them."""
+"""Token embeddings, logits (tied or not), and positions added to the vectors."""
 
 from typing import Any
 
@@ -15,15 +15,15 @@ POSITIONS = ("none", "sinusoidal", "learned")
 
 
 class TokenEmbedding(nn.Module):
-    """A vector a token, and logits from vectors.
+    """One vector per vocabulary entry, and logits from vectors.
 
-    The table begins with a variance of 1 / width, and vectors leave it multiplied by sqrt(width) (Vaswani 2017,
-    section 3.4): so both what the first layer reads and, tied, the logits begin at the size of one.
+    The table starts with a variance of 1 / width, and its vectors are multiplied by sqrt(width) (Vaswani 2017, section
+    3.4). So the first layer's inputs and, if tied, the logits start at about one in size.
 
     Attributes:
-      tied: the logits use the same table as the embedding (Press and Wolf 2017, arXiv 1608.05859); otherwise a
-        dense layer of their own. Either way they have a bias.
-      has_logits: False where vectors alone are needed, and no parameters for logits.
+      tied: the logits use the embedding's table (Press and Wolf 2017, arXiv 1608.05859); otherwise a dense layer of
+        their own. Either way they have a bias.
+      has_logits: False makes no parameters for logits, where vectors alone are needed.
     """
 
     vocab_size: int
@@ -44,7 +44,7 @@ class TokenEmbedding(nn.Module):
             )
 
     def __call__(self, tokens: Int[Array, "b t"]) -> Float[Array, "b t d"]:
-        """The tokens' vectors.
+        """Return the tokens' vectors.
 
         Raises:
           ValueError: tokens that are not whole numbers (b, t).
@@ -57,7 +57,7 @@ class TokenEmbedding(nn.Module):
         return (jnp.take(self.table, tokens, axis=0) * self.width**0.5).astype(self.dtype)
 
     def logits(self, x: Float[Array, "b t d"]) -> Float[Array, "b t v"]:
-        """Unnormalized log-probabilities over the vocabulary.
+        """Return unnormalized log-probabilities over the vocabulary.
 
         Raises:
           ValueError: x without three axes.
@@ -68,13 +68,13 @@ class TokenEmbedding(nn.Module):
 
 
 class Positions(nn.Module):
-    """Adds to each token's vector a code of where it stands, counted over real tokens.
+    """Position codes added to the tokens' vectors; positions count real tokens.
 
-    The state is how many tokens each row has had. Past the last learned position the result is NaN (`ops` says why);
-    sinusoidal codes go on, though a model has not seen them beyond the length it was trained on.
+    The state is the number of tokens of each row so far. Past the last learned position the result is NaN, because
+    compiled code cannot raise; sinusoidal codes continue, beyond what a model was trained on.
 
     Attributes:
-      kind: "none" (adds nothing), "sinusoidal", or "learned": a table of `max_length` vectors, which begin at the size
+      kind: "none" (adds nothing), "sinusoidal", or "learned": a table of `max_length` vectors, which start at the size
         of the tokens' own.
     """
 
@@ -86,23 +86,23 @@ class Positions(nn.Module):
 
     @nn.nowrap
     def initial_state(self, batch_size: int) -> Int[Array, " b"]:
-        """No tokens yet."""
+        """Return the state before the first token: zeros."""
         return jnp.zeros(batch_size, jnp.int32)
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "b t d"], *, state: Int[Array, " b"] | None = None, mask: Mask | None = None
     ) -> tuple[Float[Array, "b t d"], Int[Array, " b"]]:
-        """Adds the positions. Returns the sum and the new count of tokens.
+        """Add the positions; return the sum and the new count of tokens.
 
         Raises:
-          ValueError: x without three axes or without a step; a state or mask that does not fit it.
+          ValueError: x without three axes or without a step; an unknown kind; a state or mask that does not fit x.
         """
         check_sequence(x, mask)
         if self.kind not in POSITIONS:
             raise unknown("kind of positions", self.kind, POSITIONS)
         batch, length = x.shape[:2]
-        if state is None and mask is None:  # the same for every row: add one row's, as in training
+        if state is None and mask is None:  # all rows have the same positions, as in training
             positions, state = jnp.arange(length)[None], self.initial_state(batch) + length
         else:
             state = check_state(state, self.initial_state(batch))

@@ -4,7 +4,8 @@
     variables = rnn.init(jax.random.key(0), x)
     y, state = rnn.apply(variables, x, state=state, mask=mask)
 
-A state of None means the beginning of the sequence. All parameters are plain arrays in PyTorch's gate order.
+A state of None means the start of the sequence. All parameters are plain arrays; Elman, LSTM and GRU follow PyTorch's
+gate order.
 """
 
 import zlib
@@ -27,7 +28,7 @@ Initializer = Callable[..., Array]
 
 
 def blocks(initializer: Initializer, count: int) -> Initializer:
-    """Initializes `count` equal blocks of the last axis apart: each gate gets a fan and a rotation of its own."""
+    """Initialize `count` equal blocks of the last axis one by one: each gate gets its own fan and rotation."""
 
     def init(key, shape, dtype=jnp.float32):
         part = (*shape[:-1], shape[-1] // count)
@@ -37,7 +38,7 @@ def blocks(initializer: Initializer, count: int) -> Initializer:
 
 
 def forget_gate_bias(value: float) -> Initializer:
-    """Zeros, but `value` at the forget gate (Jozefowicz 2015): a new LSTM remembers rather than forgets."""
+    """Initialize to zeros, but to `value` at the forget gate (Jozefowicz 2015): a new LSTM remembers."""
 
     def init(key, shape, dtype=jnp.float32):
         k = shape[0] // 4
@@ -47,21 +48,20 @@ def forget_gate_bias(value: float) -> Initializer:
 
 
 class RecurrentLayer(nn.Module):
-    """What the recurrent layers share.
+    """The common part of the recurrent layers.
 
-    `layer(x, state=, mask=, segment_ids=, fresh=, keep=)` returns outputs and state; what the arguments mean is said at
-    `ops.lstm`.
+    `layer(x, state=, mask=, segment_ids=, fresh=, keep=)` returns outputs and state; for the arguments see `ops.lstm`.
 
     Attributes:
       width: features of the hidden state and of the output.
-      reverse: reads from the last step to the first; `state` is then that after the last.
+      reverse: reads from the last step to the first; `state` then comes after the last.
       backend: see `ops.Backend`.
       remat: True or a number of steps: less memory for more time, see `ops.lstm`.
-      dtype: of the computation; a new state is float32 at least, one that is given keeps its own.
+      dtype: of the computation; a new state has at least float32, a given one keeps its own.
       param_dtype: of the parameters.
-      input_init: initializer of the kernel on the input, a gate at a time.
-      recurrent_init: initializer of the kernel on the state, a gate at a time; orthogonal keeps the norm of the
-        state over many steps (Saxe 2014, arXiv 1312.6120).
+      input_init: initializer of the input kernel, per gate.
+      recurrent_init: initializer of the recurrent kernel, per gate; orthogonal keeps the norm of the state over many
+        steps (Saxe 2014, arXiv 1312.6120).
     """
 
     width: int
@@ -74,13 +74,13 @@ class RecurrentLayer(nn.Module):
     recurrent_init: Initializer = nn.initializers.orthogonal()
 
     gates: ClassVar[int]
-    """Gates side by side in the kernels."""
+    """The number of gates side by side in the kernels."""
     reads_state: ClassVar[bool] = True
     """Whether the gates read the state, through a recurrent kernel."""
 
     @property
     def output_width(self) -> int:
-        """Features of the output, and of the part of the state that recurrent kernels read."""
+        """Features of the output, and of the part of the state that the recurrent kernel reads."""
         return self.width
 
     @property
@@ -89,7 +89,7 @@ class RecurrentLayer(nn.Module):
 
     @nn.nowrap
     def initial_state(self, batch_size: int) -> Any:
-        """The state before the first step: zeros."""
+        """Return the state before the first step: zeros."""
         return jnp.zeros((batch_size, self.output_width), self.state_dtype)
 
     def parameter(self, name: str, initializer: Initializer, *shape: int, dtype: Any = None) -> Array:
@@ -119,14 +119,14 @@ class RecurrentLayer(nn.Module):
         fresh: Any = None,
         keep: Float[Array, "b p"] | None = None,
     ) -> tuple[Float[Array, "b t p"], Any]:
-        """Runs over a sequence, or over the next part of one; what the arguments mean is said at `ops.lstm`.
+        """Run over a sequence, or over the next part of one; for the arguments see `ops.lstm`.
 
         Returns:
           The outputs, and the state after the last step.
 
         Raises:
-          ValueError: x without three axes or without a step; a mask, segment ids or a state that do not fit it; what
-            the cell or the backend does not know.
+          ValueError: x without three axes or without a step; a mask, segment ids or a state that do not fit x; an
+            option that the cell or the backend does not have.
         """
         check_sequence(x, mask, segment_ids)
         state = check_state(state, self.initial_state(x.shape[0]))
@@ -158,9 +158,9 @@ class LSTM(RecurrentLayer):
     """LSTM over a sequence: see `ops.lstm`.
 
     Attributes:
-      forget_bias: where the forget gate's bias begins.
+      forget_bias: the initial bias of the forget gate.
       projection: features of the output, if not `width`.
-      layer_norm: normalizes the products and the cell (Ba 2016).
+      layer_norm: normalizes the products and the cell (Ba 2016, arXiv 1607.06450).
     """
 
     forget_bias: float = 1.0
@@ -174,7 +174,7 @@ class LSTM(RecurrentLayer):
 
     @nn.nowrap
     def initial_state(self, batch_size: int) -> ops.LSTMState:
-        """The state before the first step: zeros."""
+        """Return the state before the first step: zeros."""
         cell = jnp.zeros((batch_size, self.width), self.state_dtype)
         return ops.LSTMState(super().initial_state(batch_size), cell)
 
@@ -223,7 +223,7 @@ class MinGRU(RecurrentLayer):
 
 
 class MinLSTM(RecurrentLayer):
-    """minLSTM over a sequence: see `ops.min_lstm`. The forget gate's bias begins at `forget_bias`."""
+    """minLSTM over a sequence: see `ops.min_lstm`. `forget_bias` is the initial bias of the forget gate."""
 
     forget_bias: float = 1.0
     gates = 3
@@ -238,15 +238,15 @@ CELLS = {"elman": Elman, "lstm": LSTM, "gru": GRU, "mingru": MinGRU, "minlstm": 
 
 
 class BothDirections(NamedTuple):
-    """The states of one bidirectional layer before its sequence: of the one that reads forward, and of the other."""
+    """The states of one bidirectional layer before its sequence, one per direction."""
 
     forward: Any
     backward: Any
 
 
 class Ended(NamedTuple):
-    """The states of one bidirectional layer after its sequence: the last of either direction. Nothing goes on from
-    them, because the backward one stands at the beginning of the sequence."""
+    """The last states of one bidirectional layer, one per direction. They cannot be continued, because the backward one
+    belongs to the start of the sequence."""
 
     forward: Any
     backward: Any
@@ -257,21 +257,21 @@ MERGES = ("concat", "sum")
 
 
 class RNN(nn.Module):
-    """A stack of recurrent layers, each reading what the one below wrote.
+    """A stack of recurrent layers, each reading the outputs of the one below.
 
     Attributes:
       cell: "elman", "lstm", "gru", "mingru" or "minlstm".
       width: features of every layer's state.
-      layers: how many.
-      bidirectional: every layer reads in both directions, with parameters of their own (Schuster 1997).
-      merge: the outputs of the two directions side by side ("concat", as PyTorch) or their "sum".
-      residual: adds to the output of every layer after the first what it read.
-      dropout: rate between layers, not after the last (as PyTorch).
+      layers: the number of layers.
+      bidirectional: every layer reads in both directions, each with its own parameters (Schuster 1997).
+      merge: the outputs of the two directions side by side ("concat", as in PyTorch) or their "sum".
+      residual: adds the input of every layer after the first to its output.
+      dropout: rate between layers, not after the last (as in PyTorch).
       recurrent_dropout: rate on the state wherever a recurrent kernel reads it, the same features at every step (Gal
         2016, arXiv 1512.05287).
       variational: whether dropout between layers drops the same features at every step too.
-      initial: what a sequence begins with: "zeros"; "random", drawn from a normal distribution wherever there are
-        dropout keys, and zeros otherwise; or "learned", one trained vector a layer.
+      initial: the state before a sequence: "zeros"; "random", standard normal given dropout keys and zeros without; or
+        "learned", trained with the network, per layer and direction.
       backend, remat: see `RecurrentLayer`.
       cell_options: further attributes of the cell, e.g. `{"activation": "relu"}`.
     """
@@ -293,7 +293,7 @@ class RNN(nn.Module):
     cell_options: Mapping[str, Any] | tuple[tuple[str, Any], ...] | None = None
 
     def __post_init__(self):
-        if isinstance(self.cell_options, Mapping):  # as pairs, so that a module can be hashed
+        if isinstance(self.cell_options, Mapping):  # pairs make the module hashable
             self.cell_options = tuple(sorted(self.cell_options.items()))
         super().__post_init__()
 
@@ -330,7 +330,7 @@ class RNN(nn.Module):
         self.recurrent = [Dropout(self.recurrent_dropout) for _ in range(len(self.stack) + len(self.reversed))]
         self.noise = RowNormal() if self.initial == "random" else None
         if self.initial == "learned":
-            # A row of one layer's state without the batch axis, for each of its arrays.
+            # One row of every array of the state, without the batch axis.
             shapes = jax.eval_shape(lambda: self._zeros(1))
             self.learned_state = self.param(
                 "initial_state",
@@ -345,9 +345,9 @@ class RNN(nn.Module):
         return tuple(BothDirections(*pair) for pair in zip(forward, backward, strict=True))
 
     def initial_state(self, batch_size: int, keys: RowKeys | None = None) -> tuple[Any, ...]:
-        """The state before the first step, one a layer (a pair a bidirectional layer). A learned one is a parameter, so
-        this needs the variables: `rnn.apply(variables, batch_size, method="initial_state")`; a random one needs keys,
-        one a row, and is zeros without."""
+        """Return the state before the first step, one per layer (a pair if bidirectional). A learned one is a parameter
+        and needs the variables: `rnn.apply(variables, batch_size, method="initial_state")`. A random one needs one key
+        per row, and is zeros without."""
         check_keys(keys, batch_size)
         state = self._zeros(batch_size)
         if self.initial == "learned":
@@ -365,21 +365,21 @@ class RNN(nn.Module):
         segment_ids: Int[Array, "b t"] | None = None,
         dropout_keys: RowKeys | None = None,
     ) -> tuple[Float[Array, "b t p"], tuple[Any, ...]]:
-        """Runs the stack over a sequence, or over the next part of one.
+        """Run the stack over a sequence, or over the next part of one.
 
         Args:
-          x: what is read.
-          state: what an earlier call returned; None begins anew.
-          mask: True where a step is real; masked steps leave the state as it was and output zero.
-          segment_ids: sequences packed into one row: wherever the id changes, the state begins anew.
-          dropout_keys: one key a row; None switches dropout off.
+          x: the inputs.
+          state: an `initial_state` or what an earlier call returned; None starts a sequence.
+          mask: True where a step is real; masked steps leave the state unchanged and output zero.
+          segment_ids: sequences packed into one row: wherever the id changes, the state starts afresh.
+          dropout_keys: one key per row; None switches dropout off.
 
         Returns:
-          The outputs of the last layer, and the state, one a layer.
+          The outputs of the last layer, and the state, one per layer.
 
         Raises:
-          ValueError: the state is not one of this stack, or of another batch size or width; or it is what a
-            bidirectional stack returned, which has no next part; x, mask, segment ids or keys that do not fit.
+          ValueError: a state of another stack, batch size or width, or one that a bidirectional stack returned, which
+            cannot be continued; x, mask, segment ids or keys that do not fit.
         """
         if isinstance(state, tuple) and any(isinstance(of_layer, Ended) for of_layer in state):
             raise InputError(
@@ -429,7 +429,7 @@ class RNN(nn.Module):
 
 
 class RowNormal(nn.Module):
-    """Standard normal draws in the place of zeros, from one key a row; zeros without keys."""
+    """Standard normal draws in place of zeros, from one key per row; zeros without keys."""
 
     @nn.compact
     def __call__(self, zeros: Any, keys: RowKeys | None) -> Any:

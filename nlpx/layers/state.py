@@ -1,4 +1,4 @@
-"""What every layer asks of the state it is given."""
+"""The check of a state that a layer is given."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from nlpx.errors import InputError
 
 
 def check_state(state: Any, expected: Any) -> Any:
-    """A state to go on from: `state` if it has the structure and shapes of `expected`, which None stands for. It keeps
-    its own dtype, for instance half precision.
+    """Return `state` if it has the structure and shapes of `expected`; None returns `expected`. The state keeps its own
+    dtype, for instance half precision.
 
     Raises:
-      ValueError: it has another structure or other shapes, or whole numbers for others; names both.
+      ValueError: another structure or other shapes, or whole numbers where `expected` has floats, or the reverse.
     """
     if state is None:
         return expected

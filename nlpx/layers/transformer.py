@@ -19,17 +19,17 @@ from nlpx.ops.checks import check_sequence
 
 ACTIVATIONS = {"relu": jax.nn.relu, "gelu": lambda x: jax.nn.gelu(x, approximate=True), "swiglu": jax.nn.silu}
 NORMS = ("pre", "post")
-# Two passes: the mean of squares less the square of the mean loses all digits where the mean is large.
+# Two passes: the mean of squares minus the square of the mean loses all digits where the mean is large.
 LayerNorm = functools.partial(nn.LayerNorm, epsilon=1e-5, use_fast_variance=False)
 
 
 class FeedForward(nn.Module):
-    """Two dense layers with a nonlinearity between, the same for every token.
+    """Two dense layers with a nonlinearity between them, the same for every token.
 
     Attributes:
       width: features of input and output.
-      hidden: features between; 4 x width by custom, and two thirds of it for swiglu, which has three kernels.
-      activation: "relu", "gelu" (the tanh approximation of arXiv 1606.08415, as GPT-2), or "swiglu": the product of
+      hidden: features between; usually 4 x width, and two thirds of that for swiglu, which has three kernels.
+      activation: "relu", "gelu" (the tanh approximation of arXiv 1606.08415, as in GPT-2), or "swiglu": the product of
         two layers, one of them through x sigmoid(x) (Shazeer 2020, arXiv 2002.05202).
     """
 
@@ -42,7 +42,7 @@ class FeedForward(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*rest d"]) -> Float[Array, "*rest d"]:
-        """The features of every token.
+        """Apply the layers to every token.
 
         Raises:
           ValueError: an unknown activation.
@@ -50,8 +50,8 @@ class FeedForward(nn.Module):
         if self.activation not in ACTIVATIONS:
             raise unknown("activation", self.activation, ACTIVATIONS)
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        # Tokens on one axis: of more, XLA:CPU would first transpose a copy of the hidden features for the gradients of
-        # the kernels.
+        # Tokens on one axis: with more, XLA:CPU would transpose a copy of the hidden features for the kernels'
+        # gradients.
         shape, x = x.shape, x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
         hidden = nn.Dense(self.hidden, name="up", **types)(x)
         if self.activation == "swiglu":
@@ -63,15 +63,15 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Self-attention, then (a decoder's) attention to a memory, then a feed-forward network, each with a residual
+    """Self-attention, then in decoders attention to a memory, then a feed-forward network, each with a residual
     connection and a layer norm.
 
     Attributes:
-      norm: "pre" normalizes what each part reads (x + f(norm(x))), "post" what the sum gives (norm(x + f(x))), as
-        in the original.
+      norm: "pre" normalizes the input of each part (x + f(norm(x))), "post" the sum (norm(x + f(x))), as in the
+        original.
       hidden: features inside the feed-forward network.
       cross: whether the block attends to a memory too.
-      residual_scale: shrinks the initial weights of what is added to the residual stream.
+      residual_scale: scales the initial kernels that write to the residual stream.
       causal, window, backend: of the self-attention, see `MultiHeadAttention`.
       rotary: of both attentions.
     """
@@ -110,13 +110,13 @@ class TransformerBlock(nn.Module):
 
     @nn.nowrap
     def initial_state(self, batch_size: int, capacity: int) -> ops.KVCache:
-        """An empty cache with room for `capacity` tokens a row."""
+        """Return an empty cache with room for `capacity` tokens per row."""
         return MultiHeadAttention(self.width, self.heads, dtype=self.dtype, parent=None).initial_state(
             batch_size, capacity
         )
 
     def remember(self, encoded: Float[Array, "b s e"], mask: Mask | None = None) -> Memory:
-        """What a decoder's block looks back at: see `CrossAttention`.
+        """Make the block's memory: see `CrossAttention`.
 
         Raises:
           ValueError: a block without `cross`.
@@ -135,20 +135,20 @@ class TransformerBlock(nn.Module):
         segment_ids: Int[Array, "b t"] | None = None,
         dropout_keys: RowKeys | None = None,
     ) -> tuple[Float[Array, "b t d"], ops.KVCache | None]:
-        """See `MultiHeadAttention` and `CrossAttention`; dropout falls on what each part adds to the residual stream.
+        """Run the block; see `MultiHeadAttention` and `CrossAttention`. Dropout acts on each part's residual branch.
 
         Returns:
           The outputs, zeros at masked tokens, and the state (None for None).
 
         Raises:
-          ValueError: a memory without `cross`, or the other way round; arguments that do not fit x.
+          ValueError: a memory without `cross`, or `cross` without a memory; arguments that do not fit x.
         """
         check_sequence(x, mask, segment_ids)
         if self.cross != (memory is not None):
             does = "needs a memory: pass what remember gave" if self.cross else "takes no memory"
             raise InputError(f"a block with cross={self.cross} {does}")
         x = ops.keep_real(mask, x)
-        start = getattr(state, "length", None)  # self-attention says what is no state
+        start = getattr(state, "length", None)  # self-attention refuses other states
 
         def part(x, function, norm, dropout):
             if self.norm == "pre":
@@ -171,22 +171,21 @@ class TransformerBlock(nn.Module):
 
 
 class _Stacked(TransformerBlock, PlaceInKeys):
-    """A block of a stack: draws the same, under the same keys, at its own path and as the body of a scan."""
+    """A block of a stack. With the same keys it draws the same at its own path and as the body of a scan."""
 
 
 class Transformer(nn.Module):
     """A stack of Transformer blocks; pre-norm stacks end in a layer norm of their own.
 
-    An encoder with `causal=False`, a decoder with `cross=True`, a language model with neither. The state is one cache a
-    block. The residual branches of a deep stack begin smaller by 1 / sqrt(2 x layers), so that their sum begins at the
-    size of one (GPT-2).
+    An encoder has `causal=False`, a decoder `cross=True`, a language model neither. The state is one cache per block.
+    The residual branches start smaller by 1 / sqrt(2 x layers), so that their sum starts at about one in size (GPT-2).
 
-    Attributes, besides `TransformerBlock`'s:
-      remat: keep only what enters each block for the way back, and compute the rest again.
-      scan: one body for all blocks, run over their parameters, stacked: the program to trace does not grow with the
-        layers, and `remat` saves memory on CPUs too, where XLA undoes it outside a loop. Parameters, states and
-        results stay what they are; but each call copies parameters and caches once, which is much for a single token.
-        Where attention weights are asked for, the blocks run one by one.
+    Attributes, besides those of `TransformerBlock`:
+      remat: keep only each block's input for the backward pass, and recompute the rest.
+      scan: run one body over the stacked parameters of all blocks: the program to trace does not grow with the layers,
+        and `remat` saves memory on CPUs too, where XLA undoes it outside a loop. Parameters, states and results are
+        the same. Each call copies parameters and caches once, which costs much for a single token. If the caller asks
+        for attention weights, the blocks run one by one.
     """
 
     width: int
@@ -219,11 +218,11 @@ class Transformer(nn.Module):
         return {**options, "residual_scale": 1 / math.sqrt(2 * self.layers)}
 
     def initial_state(self, batch_size: int, capacity: int) -> tuple[ops.KVCache, ...]:
-        """An empty cache a block, each with room for `capacity` tokens a row."""
+        """Return one empty cache per block, each with room for `capacity` tokens per row."""
         return tuple(block.initial_state(batch_size, capacity) for block in self.stack)
 
     def remember(self, encoded: Float[Array, "b s e"], mask: Mask | None = None) -> tuple[Memory, ...]:
-        """Keys and values of what a decoder looks back at, a block; made once for any number of steps."""
+        """Make the memory of each block, once for any number of steps."""
         return tuple(block.remember(encoded, mask) for block in self.stack)
 
     def __call__(
@@ -236,19 +235,19 @@ class Transformer(nn.Module):
         segment_ids: Int[Array, "b t"] | None = None,
         dropout_keys: RowKeys | None = None,
     ) -> tuple[Float[Array, "b t d"], tuple[ops.KVCache, ...] | None]:
-        """Runs the stack over a sequence (state None), or over the next part of one; see `MultiHeadAttention`.
+        """Run the stack over a sequence (state None), or over the next part of one; see `MultiHeadAttention`.
 
         Args:
-          memory: what `remember` gave; of a decoder only.
+          memory: from `remember`; for decoders only.
           segment_ids: sequences packed into one row, which do not see each other; not with a state.
-          dropout_keys: one key a row; None switches dropout off.
+          dropout_keys: one key per row; None switches dropout off.
 
         Returns:
           The outputs, zeros at masked tokens, and the state (None for None).
 
         Raises:
-          ValueError: a memory without `cross`, the other way round, or of another stack; a state of another stack;
-            arguments that do not fit x.
+          ValueError: a memory without `cross`, `cross` without a memory, or a memory of another stack; a state of
+            another stack; arguments that do not fit x.
         """
         check_sequence(x, mask, segment_ids)
         check_dropout_keys(self, dropout_keys, x.shape[0], draws=self.dropout > 0)
@@ -261,7 +260,7 @@ class Transformer(nn.Module):
         memories = (None,) * self.layers if memory is None else memory
         places = [place_number(block.path) for block in self.stack]
         shared = {"mask": mask, "segment_ids": segment_ids}
-        # Blocks that do not exist yet, and what they show of their insides, are beyond a scan.
+        # A scan can neither create parameters nor show what happens inside the blocks.
         if self.scan and not (self.is_mutable_collection("params") or self.is_mutable_collection("intermediates")):
             x, caches = self._scanned(x, caches, memories, places, dropout_keys, shared)
         else:
@@ -283,10 +282,10 @@ class Transformer(nn.Module):
             return y.astype(x.dtype), cache
 
         if self.remat:
-            step = jax.checkpoint(step, prevent_cse=False)  # the loop alone keeps the two computations apart
+            step = jax.checkpoint(step, prevent_cse=False)  # the loop alone prevents common-subexpression elimination
         params = [block.variables.get("params", {}) for block in self.stack]
         rows = [jax.tree.map(lambda *leaves: jnp.stack(leaves), *each) for each in (params, caches, memories)]
-        wide = x.astype(jnp.promote_types(x.dtype, self.dtype))  # a loop keeps its type: one that loses nothing
+        wide = x.astype(jnp.promote_types(x.dtype, self.dtype))  # the loop's carry needs one dtype: a lossless one
         x, caches = jax.lax.scan(step, wide, (*rows, jnp.array(places, jnp.uint32)))
         x = x.astype(self.dtype) if self.norm == "post" else x
         return x, [jax.tree.map(lambda leaf, i=i: leaf[i], caches) for i in range(self.layers)]

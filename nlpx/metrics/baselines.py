@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float64, Num
 
-from nlpx.errors import InputError
+from nlpx.errors import needs
 
 Predict = Callable[[np.ndarray], np.ndarray]
 """From features (rows, features) to a target a row."""
@@ -23,12 +23,10 @@ def baselines(
     Raises:
       InputError: scikit-learn is missing.
     """
-    try:
+    with needs("a baseline"):
         from sklearn import dummy, linear_model
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
-    except ImportError as error:
-        raise InputError(f"baselines need scikit-learn ({error}): pip install 'nlpx[experiments]'") from error
     if labels:
         methods = {
             "logistic regression": make_pipeline(StandardScaler(), linear_model.LogisticRegression(max_iter=5000)),

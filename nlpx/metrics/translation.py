@@ -5,18 +5,14 @@ BLEU (Papineni 2002, doi 10.3115/1073083.1073135) and chrF (Popovic 2015, doi 10
 """
 
 import functools
-import itertools
-import math
 import re
 import sys
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-from nlpx.errors import InputError
-
-GROUPS = 6
-"""Most groups that the lengths of sources are divided into."""
+from nlpx.errors import InputError, needs
+from nlpx.metrics.lengths import groups_by_length
 
 
 def translation_metrics(
@@ -67,7 +63,7 @@ def metrics_by_length(
 
     Args:
       source_lengths: tokens of each source.
-      borders: the longest length of every group but the last, rising; None makes at most `GROUPS` groups of about as
+      borders: the longest length of every group but the last, rising; None makes at most six groups of about as
         many translations. Groups without any are left out.
 
     Returns:
@@ -81,29 +77,12 @@ def metrics_by_length(
     _check(hypotheses, references)
     if len(source_lengths) != len(hypotheses):
         raise InputError(f"{len(source_lengths)} lengths for {len(hypotheses)} hypotheses: give one a source")
-    if borders is None:
-        ordered, n = sorted(source_lengths), len(source_lengths)
-        borders = sorted({ordered[math.ceil(n * i / GROUPS) - 1] for i in range(1, GROUPS)})
-    if any(low >= high for low, high in itertools.pairwise(borders)):
-        raise InputError(f"borders {tuple(borders)} do not rise: give each greater than the one before")
     bleu = _sacrebleu().BLEU(effective_order=True)
     groups = []
-    for above, to in zip([float("-inf"), *borders], [*borders, float("inf")], strict=True):
-        chosen = [i for i, length in enumerate(source_lengths) if above < length <= to]
-        if not chosen:
-            continue
-        lengths = [source_lengths[i] for i in chosen]
+    for chosen, sizes in groups_by_length(source_lengths, borders):
         ours, theirs = ([texts[i] for i in chosen] for texts in (hypotheses, references))
-        groups.append(
-            {
-                "count": len(chosen),
-                "from": min(lengths),
-                "to": max(lengths),
-                "mean": sum(lengths) / len(lengths),
-                "bleu": bleu.corpus_score(ours, [theirs]).score,
-                "exact_match": _exact_match(ours, theirs, False),
-            }
-        )
+        scores = {"bleu": bleu.corpus_score(ours, [theirs]).score, "exact_match": _exact_match(ours, theirs, False)}
+        groups.append({**sizes, **scores})
     return groups
 
 
@@ -129,8 +108,6 @@ def _words() -> re.Pattern[str]:
 
 
 def _sacrebleu():
-    try:
+    with needs("a score of translations"):
         import sacrebleu.metrics
-    except ImportError as error:
-        raise InputError("scoring translations needs sacrebleu: pip install 'nlpx[experiments]'") from error
     return sacrebleu.metrics

@@ -1,4 +1,7 @@
-"""Sequence to sequence: a recurrent encoder and decoder, the same with attention, and the Transformer. One class."""
+"""Sequence to sequence: a recurrent encoder and decoder, the same with attention, and the Transformer. One class.
+
+Another kind of source needs another `make_encoder` and `read` alone; see `Captioner`.
+"""
 
 import functools
 from typing import Any, NamedTuple
@@ -8,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from nlpx import ops
-from nlpx.config import EncoderDecoderConfig
+from nlpx.config import CaptionerConfig, EncoderDecoderConfig
 from nlpx.errors import InputError
 from nlpx.layers import (
     CELLS,
@@ -21,8 +24,14 @@ from nlpx.layers import (
     TokenEmbedding,
     make_positions,
 )
-from nlpx.ops.array_types import Array, Bool, Float, Int, Mask, RowKeys
+from nlpx.ops.array_types import Array, Bool, Float, Int, Mask, RowKeys, UInt8
 from nlpx.ops.masks import check_mask
+
+Source = Int[Array, "b s"] | UInt8[Array, "b y x c"]
+"""Tokens, or the pictures (rows, columns, channels) that a `Captioner` reads."""
+
+UNKNOWN = 0
+"""The token that words outside a vocabulary are read as: see `nlpx.text.word`."""
 
 
 class Encoded(NamedTuple):
@@ -32,6 +41,8 @@ class Encoded(NamedTuple):
     """What attention looks back at, its keys made once; () without attention."""
     start: Any
     """The state that a recurrent decoder begins with; () for a Transformer."""
+    tokens: Any = ()
+    """The source itself, `UNKNOWN` where the mask is False, if the decoder copies from it; otherwise ()."""
 
 
 class EncoderDecoder(nn.Module):
@@ -41,6 +52,12 @@ class EncoderDecoder(nn.Module):
     2014, arXiv 1409.3215). With "bahdanau" the decoder looks back before each step (arXiv 1409.0473), with "luong"
     after it (arXiv 1508.04025, global attention without input feeding, so that the decoder's recurrence needs no
     attention inside). A Transformer is attention alone (arXiv 1706.03762).
+
+    With `config.copy` each step decides how probable it is that the next token is written from the vocabulary, or else
+    copied from where the source is attended to (See 2017, arXiv 1704.04368); a Transformer attends once more for it.
+    The logits are then log-probabilities, over the vocabulary and as many ids after it as the source has places: ids
+    from `copied_from` on, in source or target, stand for words of this source that the vocabulary lacks. They are read
+    as the token `UNKNOWN`, and written as themselves.
 
         encoded = model.apply(variables, source, source_mask, method="encode")
         state = model.apply(variables, encoded, capacity, method="initial_state")
@@ -53,7 +70,7 @@ class EncoderDecoder(nn.Module):
     """
 
     vocab_size: int
-    config: EncoderDecoderConfig
+    config: EncoderDecoderConfig | CaptionerConfig
     max_length: int = 256
     param_dtype: Any = jnp.float32
 
@@ -66,6 +83,11 @@ class EncoderDecoder(nn.Module):
     def eos(self) -> int:
         """The token that ends a sequence."""
         return self.vocab_size - 1
+
+    @property
+    def copied_from(self) -> int | None:
+        """The first of the ids for words of a source that are not in the vocabulary; None where nothing is copied."""
+        return self.vocab_size if self.config.copy else None
 
     @property
     def attends(self) -> bool:
@@ -86,18 +108,17 @@ class EncoderDecoder(nn.Module):
         types = {"dtype": jnp.dtype(config.dtype), "param_dtype": self.param_dtype}
         stack = {"param_dtype": self.param_dtype}
         self.embedding = TokenEmbedding(self.vocab_size, config.width, tied=config.tied, **types)
-        if not config.tied:
-            self.source_embedding = TokenEmbedding(self.vocab_size, config.width, has_logits=False, **types)
-        self.source_position = make_positions(config, self.max_length, self.param_dtype)
+        self.make_encoder(types)
         self.target_position = make_positions(config, self.max_length, self.param_dtype)
-        self.encoder = Backbone(
-            config, self.source_position, causal=config.recurrent and not config.bidirectional, **stack
-        )
         if config.recurrent and config.attention == "bahdanau":
             self.target_dropout = Dropout(config.dropout)
             self.decoder = AttentiveRNN(config.arch, config.width, config.layers, dropout=config.dropout, **types)
         else:
             self.decoder = Backbone(config, self.target_position, cross=not config.recurrent, **stack)
+        if config.copy:
+            self.copy_gate = nn.Dense(1, **types)
+            if not config.recurrent:
+                self.pointer = RecurrentAttention(config.width, "general", **types)
         if not config.recurrent:
             return
         if config.attention == "luong":
@@ -109,8 +130,31 @@ class EncoderDecoder(nn.Module):
             self.bridge = [nn.Dense(config.width, **types) for _ in range(config.layers * parts)]
         self.output_dropout = Dropout(config.dropout)
 
+    def make_encoder(self, types: dict[str, Any]) -> None:
+        """The modules that `read` needs, made in `setup`."""
+        config = self.config
+        if not config.tied:
+            self.source_embedding = TokenEmbedding(self.vocab_size, config.width, has_logits=False, **types)
+        self.source_position = make_positions(config, self.max_length, self.param_dtype)
+        causal = config.recurrent and not config.bidirectional
+        self.encoder = Backbone(config, self.source_position, causal=causal, param_dtype=self.param_dtype)
+
+    def read(
+        self, source: Source, mask: Bool[Array, "b s"] | None, dropout_keys: RowKeys | None
+    ) -> tuple[Float[Array, "b s e"], Any]:
+        """The features of the source, and the states that the layers of a recurrent decoder begin with (else ())."""
+        check_mask(mask, source.shape)
+        config = self.config
+        backwards = config.recurrent and config.reverse_source
+        if backwards:
+            source, mask = source[:, ::-1], None if mask is None else mask[:, ::-1]
+        source = self._known(source)
+        x = self.embedding(source) if config.tied else self.source_embedding(source)
+        x, state = self.encoder(x, mask=mask, dropout_keys=dropout_keys)
+        return x[:, ::-1] if backwards else x, self._ended(state)
+
     def encode(
-        self, source: Int[Array, "b s"], mask: Bool[Array, "b s"] | None = None, dropout_keys: RowKeys | None = None
+        self, source: Source, mask: Bool[Array, "b s"] | None = None, dropout_keys: RowKeys | None = None
     ) -> Encoded:
         """Reads the source; where the mask is False, there is nothing.
 
@@ -120,29 +164,36 @@ class EncoderDecoder(nn.Module):
         Raises:
           ValueError: a source that is not whole numbers (b, s), or a mask or keys that do not fit it.
         """
-        check_mask(mask, source.shape)
+        x, stack = self.read(source, mask, dropout_keys)
         config = self.config
-        if config.recurrent and config.reverse_source:
-            source, mask = source[:, ::-1], None if mask is None else mask[:, ::-1]
-        x = self.embedding(source) if config.tied else self.source_embedding(source)
-        x, state = self.encoder(x, mask=mask, dropout_keys=dropout_keys)
+        copied = (source if mask is None else jnp.where(mask, source, UNKNOWN),) if config.copy else ()
         if not config.recurrent:
-            return Encoded(self.decoder.remember(x, mask), ())
-        stack = self._joined(state.stack) if config.bidirectional else state.stack
+            pointed = (self.pointer.remember(x, mask),) if config.copy else ()
+            return Encoded((self.decoder.remember(x, mask), *pointed), (), *copied)
         if config.attention == "bahdanau":
             top = jax.tree.leaves(stack[-1])[0].astype(x.dtype)  # the hidden state: the first question
-            return Encoded(self.decoder.remember(x, mask), AttentiveState(stack, top))
+            return Encoded(self.decoder.remember(x, mask), AttentiveState(stack, top), *copied)
         start = BackboneState(jnp.zeros(len(x), jnp.int32), stack)
-        return Encoded(self.attention.remember(x, mask) if self.attends else (), start)
+        return Encoded(self.attention.remember(x, mask) if self.attends else (), start, *copied)
 
-    def _joined(self, ended):
-        forward, backward = (tuple(getattr(of_layer, way) for of_layer in ended) for way in ("forward", "backward"))
-        ways, tree = zip(*map(jax.tree.flatten, (forward, backward)), strict=True)
-        joined = [
-            jnp.tanh(bridge(jnp.concatenate(pair, axis=-1))).astype(pair[0].dtype)
-            for bridge, pair in zip(self.bridge, zip(*ways, strict=True), strict=True)
-        ]
-        return jax.tree.unflatten(tree[0], joined)
+    def _known(self, tokens):
+        """The tokens as the embedding has them."""
+        return jnp.where(tokens < self.vocab_size, tokens, UNKNOWN) if self.config.copy else tokens
+
+    def _ended(self, state):
+        """The decoder's states out of those that the encoder ended in."""
+        if not self.config.recurrent:
+            return ()
+        if not self.config.bidirectional:
+            return state.stack
+        ways = (tuple(getattr(of_layer, way) for of_layer in state.stack) for way in ("forward", "backward"))
+        return self.bridged(jax.tree.map(lambda *pair: jnp.concatenate(pair, axis=-1), *ways))
+
+    def bridged(self, states: Any) -> Any:
+        """Each leaf (b, e) of the layers' states through a dense layer of its own, as wide as the decoder's."""
+        leaves, tree = jax.tree.flatten(states)
+        bridged = [jnp.tanh(bridge(leaf)).astype(leaf.dtype) for bridge, leaf in zip(self.bridge, leaves, strict=True)]
+        return jax.tree.unflatten(tree, bridged)
 
     def initial_state(self, encoded: Encoded, capacity: int = 0) -> Any:
         """The decoder's state before its first token.
@@ -175,30 +226,52 @@ class EncoderDecoder(nn.Module):
           ValueError: tokens that are not whole numbers (b, t); a state, mask or keys that do not fit them.
         """
         check_mask(mask, tokens.shape)
-        config, x = self.config, ops.keep_real(mask, self.embedding(tokens))
+        config, x = self.config, ops.keep_real(mask, self.embedding(self._known(tokens)))
         if not config.recurrent:
-            x, state = self.decoder(x, state=state, mask=mask, memory=encoded.memory, dropout_keys=dropout_keys)
-            return self.embedding.logits(x), state
+            y, state = self.decoder(x, state=state, mask=mask, memory=encoded.memory[0], dropout_keys=dropout_keys)
+            logits = self.embedding.logits(y)
+            if config.copy:
+                context, weights = self.pointer(y * config.width**-0.5, encoded.memory[1])
+                logits = self._mixed(logits, jnp.concatenate([y, context, x], axis=-1), weights, encoded.tokens)
+            return logits, state
         state = encoded.start if state is None else state
         if config.attention == "bahdanau":
             x = self.target_dropout(x, dropout_keys)
             y, context, weights, state = self.decoder(
                 x, encoded.memory, state=state, mask=mask, dropout_keys=dropout_keys
             )
-            y = self.readout(jnp.concatenate([y, context, x], axis=-1))
+            known = jnp.concatenate([y, context, x], axis=-1)
+            y = self.readout(known)
         else:
             y, state = self.decoder(x, state=state, mask=mask, dropout_keys=dropout_keys)
             if config.attention == "luong":
                 context, weights = self.attention(y, encoded.memory)
+                known = jnp.concatenate([y, context, x], axis=-1)
                 y = self.readout(jnp.concatenate([y, context], axis=-1))
         if self.attends:
             y = jnp.tanh(y)
-            self.sow("intermediates", "weights", weights[..., ::-1] if config.reverse_source else weights)
-        return self.embedding.logits(self.output_dropout(y, dropout_keys)), state
+            self.sow("intermediates", "weights", weights)
+        logits = self.embedding.logits(self.output_dropout(y, dropout_keys))
+        return self._mixed(logits, known, weights, encoded.tokens) if config.copy else logits, state
+
+    def _mixed(self, logits, known, weights, source):
+        """Log-probabilities (b, t, v + s) of words written and copied: equations 8 and 9 of arXiv 1704.04368.
+
+        Args:
+          known: what decides between the two: decoder state, context and input (b, t, d).
+          weights: of each source token (b, t, s).
+        """
+        types = jnp.promote_types(logits.dtype, jnp.float32)
+        gate = self.copy_gate(known).astype(types)
+        written = jax.nn.sigmoid(gate) * jax.nn.softmax(logits.astype(types))
+        copied = jax.nn.sigmoid(-gate) * weights.astype(types)
+        more = jnp.pad(written, ((0, 0), (0, 0), (0, source.shape[1])))
+        mixed = jax.vmap(lambda row, ids, add: row.at[:, ids].add(add))(more, source, copied)
+        return jnp.log(jnp.maximum(mixed, jnp.finfo(types).tiny))
 
     def __call__(
         self,
-        source: Int[Array, "b s"],
+        source: Source,
         inputs: Int[Array, "b t"],
         *,
         source_mask: Bool[Array, "b s"] | None = None,
@@ -210,7 +283,7 @@ class EncoderDecoder(nn.Module):
         Raises:
           ValueError: tokens that are not whole numbers (b, t); masks or keys that do not fit them.
         """
-        check_mask(source_mask, source.shape, "source_mask")
+        check_mask(source_mask, source.shape[:2], "source_mask")
         encoded = self.encode(source, source_mask, dropout_keys)
         return self.decode(inputs, encoded, mask=mask, dropout_keys=dropout_keys)[0]
 
@@ -219,7 +292,7 @@ class EncoderDecoder(nn.Module):
 def attention_weights(
     model: EncoderDecoder,
     variables: Any,
-    source: Int[Array, "b s"],
+    source: Source,
     inputs: Int[Array, "b t"],
     *,
     source_mask: Bool[Array, "b s"] | None = None,

@@ -11,15 +11,17 @@ from nlpx.ops.attention import (
 )
 from nlpx.ops.cells import LSTMNorm, LSTMState
 from nlpx.ops.checks import Backend
+from nlpx.ops.crf import CRF, crf_log_partition, crf_score, crf_viterbi
 from nlpx.ops.dropout import dropout
 from nlpx.ops.linear_recurrence import linear_recurrence, min_gru, min_lstm
-from nlpx.ops.losses import cross_entropy
+from nlpx.ops.losses import cross_entropy, pinball
 from nlpx.ops.masks import AttentionMask, keep_real
 from nlpx.ops.own_gradient import forward_mode
 from nlpx.ops.positions import rotary, sinusoidal, token_positions
 from nlpx.ops.recurrence import elman, gru, lstm
 
 __all__ = [
+    "CRF",
     "AttentionBackend",
     "AttentionMask",
     "Backend",
@@ -28,6 +30,9 @@ __all__ = [
     "LSTMState",
     "additive_attention",
     "cached_attention",
+    "crf_log_partition",
+    "crf_score",
+    "crf_viterbi",
     "cross_entropy",
     "dot_product_attention",
     "dropout",
@@ -41,6 +46,7 @@ __all__ = [
     "min_gru",
     "min_lstm",
     "multiplicative_attention",
+    "pinball",
     "rotary",
     "sinusoidal",
     "token_positions",

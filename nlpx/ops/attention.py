@@ -1,8 +1,8 @@
 """Scaled dot-product attention (Vaswani 2017, arXiv 1706.03762) under masks, and the cache of keys and values.
 
-The cache obeys the law of every state here: a masked step leaves it as it was. Each row therefore fills its own slots
-in order, a key's slot is its position, and a query at position p sees exactly the slots up to p. Prompts of
-different lengths need no alignment, and the cache holds as many tokens as it has slots.
+A masked step leaves the cache unchanged, as it does every state. So each row fills its own slots in order: a key's slot
+is its position, and a query at position p sees exactly the slots up to p. Prompts of different lengths need no
+alignment, and the cache holds as many tokens as it has slots.
 """
 
 import dataclasses
@@ -22,11 +22,11 @@ from nlpx.ops.positions import token_positions
 
 
 class AttentionBackend(StrEnum):
-    """How attention is computed. All give the same values and gradients, to the digits of the dtype. Forward mode
-    (`jax.jvp`) goes through xla, and through blockwise within `ops.forward_mode`."""
+    """How attention is computed. All give the same values and gradients, up to rounding. Forward mode (`jax.jvp`) works
+    with xla, and with blockwise inside `ops.forward_mode`."""
 
     AUTO = "auto"
-    """xla, unless the weights of all heads would take more than a gigabyte: then blockwise."""
+    """xla, or blockwise where the weights of all heads would take more than a gigabyte."""
     XLA = "xla"
     """All weights at once: memory grows with queries times keys."""
     BLOCKWISE = "blockwise"
@@ -44,15 +44,13 @@ class KVCache(NamedTuple):
 
 
 def empty_cache(batch_size: int, capacity: int, heads: int, head_width: int, dtype=jnp.float32) -> KVCache:
-    """A cache with room for `capacity` tokens a row."""
+    """Return an empty cache with room for `capacity` tokens per row."""
     shape = (batch_size, capacity, heads, head_width)
     return KVCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.zeros(batch_size, jnp.int32))
 
 
 def check_cache(cache: KVCache, b: int, h: int, k: int, name: str = "cache") -> None:
-    """Raises:
-    ValueError: not a cache of so many rows and heads of this width.
-    """
+    """Raise a ValueError unless this is a cache of b rows and h heads of width k."""
     if not isinstance(cache, KVCache):
         raise InputError(
             f"{name} has the type {type(cache).__name__}, not KVCache: pass what initial_state or an earlier call "
@@ -66,9 +64,9 @@ def check_cache(cache: KVCache, b: int, h: int, k: int, name: str = "cache") -> 
 
 
 BLOCK = 128
-"""Keys a block of blockwise attention."""
+"""Keys per block of blockwise attention."""
 PART = 64
-"""Queries in a part of causal attention, at least: fewer leave out more of what is masked, but make thin products."""
+"""Least number of queries per part of causal attention: smaller parts skip more masked keys, but make thin products."""
 LARGE = 2**30
 """Bytes of attention weights beyond which auto takes blockwise."""
 
@@ -82,17 +80,17 @@ def dot_product_attention(
     backend: str = AttentionBackend.AUTO,
     return_weights: bool = False,
 ) -> Float[Array, "b t h k"] | tuple[Float[Array, "b t h k"], Float[Array, "b h t s"]]:
-    """softmax(Q K^T / sqrt(k)) V, over the keys that the mask leaves to each query.
+    """Compute softmax(Q K^T / sqrt(k)) V over the keys that the mask lets each query see.
 
-    A query that sees no key gives zeros, and so no gradient, instead of an average over what it must not see. Keys and
-    values must be finite even where no query sees them (zero times NaN is NaN): clean them first, as the layers do.
+    A query that sees no key gives zeros and no gradient, not an average over hidden keys. Keys and values must be
+    finite even where no query sees them (zero times NaN is NaN): clean them first, as the layers do.
 
     Args:
       backend: see `AttentionBackend`.
-      return_weights: gives the weights back too; only xla has them.
+      return_weights: returns the weights too; only xla has them.
 
     Raises:
-      ValueError: an unknown backend, or one that cannot run this here; a padding mask of another shape.
+      ValueError: an unknown backend, or one that cannot run this here; a padding mask of the wrong shape.
     """
     if backend not in tuple(AttentionBackend):
         raise unknown("attention backend", backend, tuple(str(name) for name in AttentionBackend))
@@ -106,14 +104,14 @@ def dot_product_attention(
         raise InputError(f"attention weights are never made by backend={str(backend)!r}: use 'xla' to see them")
     if backend == AttentionBackend.CUDNN:
         return _cudnn(query, key, value, mask)
-    # Heads before time: the products then run over matrices as they lie.
+    # Heads before time: the products then read matrices as they lie in memory.
     query, key, value = (jnp.swapaxes(a, 1, 2) for a in (query * query.shape[-1] ** -0.5, key, value))
     if return_weights:
         out, weights = _at_once(query, key, value, mask)
         return jnp.swapaxes(out, 1, 2), weights
     blockwise = backend == AttentionBackend.BLOCKWISE
     in_parts = mask.causal and mask.by_place and t == s > 0
-    # By place every query sees its own key: none is blind.
+    # When places alone decide, every query sees its own key.
     attend = _blockwise if blockwise else lambda *arguments: _at_once(*arguments, blind=not in_parts)[0]
     if in_parts:
         size = max(BLOCK, -(-t // 4)) if blockwise else max(PART, -(-t // 8))
@@ -122,18 +120,18 @@ def dot_product_attention(
 
 
 def _at_once(query, key, value, mask, *, blind=True):
-    """The output, and all weights; `blind` if some query may see no key."""
+    """Return the output and all weights; `blind`: some query may see no key."""
     t, s = query.shape[2], key.shape[2]
-    # Logits in half precision would lose what tells close keys apart: 2^-9 of a logit of 20 is 4% of its weight.
+    # Half precision cannot tell close logits apart: 2^-9 of a logit of 20 is 4% of its weight.
     logits = jnp.einsum("bhtk,bhsk->bhts", query, key, preferred_element_type=_accumulator(query))
     weights = _softmax(logits, mask.among(jnp.arange(t), jnp.arange(s)), blind=blind)
     return jnp.einsum("bhts,bhsk->bhtk", weights.astype(value.dtype), value), weights
 
 
 def _causal(attend, query, key, value, mask, size):
-    """In parts of `size` queries, each with the keys up to its end (and in its window): what is ahead is not computed.
+    """Attend in parts of `size` queries, each to the keys up to its end (and in its window); skip the later keys.
 
-    With n parts that is (n + 1) / 2n of the square, in operations and in memory; more parts make a longer program.
+    n parts take (n + 1) / 2n of the operations and memory of the whole; more parts make a longer program.
     """
     t = query.shape[2]
     outs = []
@@ -147,7 +145,7 @@ def _causal(attend, query, key, value, mask, size):
 
 
 def _softmax(logits, seen, *, blind=True):
-    """Over the keys that are seen, in float32 at least; zeros where none is, which costs another pass."""
+    """Normalize over the keys seen, in at least float32; `blind` rows give zeros, at the cost of another pass."""
     logits = logits.astype(_accumulator(logits))
     if seen is None:
         return jax.nn.softmax(logits, axis=-1)
@@ -164,7 +162,7 @@ def _cudnn(query, key, value, mask):
         )
     attend = partial(jax.nn.dot_product_attention, query, key, value, implementation="cudnn")
     if mask.window is None and not jax.tree.leaves(mask):
-        return attend(is_causal=mask.causal)  # the kernel skips what lies ahead, and needs no array of it
+        return attend(is_causal=mask.causal)  # the kernel skips later keys itself, without a mask array
     t, s = query.shape[1], key.shape[1]
     seen = mask.among(jnp.arange(t), jnp.arange(s))
     seen = jnp.broadcast_to(seen, (*seen.shape[:2], t, s))  # cuDNN takes no mask with one row for all queries
@@ -173,7 +171,7 @@ def _cudnn(query, key, value, mask):
 
 
 def _blocks(array, block):
-    """(b, h, s, k) as blocks of keys, block first; the last one is filled up with zeros."""
+    """Split (b, h, s, k) into blocks of keys, block axis first; zeros fill the last block."""
     b, h, s, k = array.shape
     count = -(-s // block)
     array = jnp.pad(array, ((0, 0), (0, 0), (0, count * block - s), (0, 0)))
@@ -181,7 +179,7 @@ def _blocks(array, block):
 
 
 def _block_logits(query, keys, index, mask, s):
-    """Logits of all queries with one block of keys, minus infinity where not seen."""
+    """Return the logits of all queries with one block of keys, minus infinity where not seen."""
     block = keys.shape[2]
     places = index * block + jnp.arange(block)
     seen = mask.among(jnp.arange(query.shape[2]), jnp.minimum(places, s - 1))
@@ -209,7 +207,7 @@ def _blockwise_forward(query, key, value, mask):
         index, keys, values = timestep
         logits = _block_logits(query, keys, index, mask, s)
         new = jnp.maximum(largest, logits.max(axis=-1))
-        finite = jnp.where(jnp.isneginf(new), 0, new)  # of a query that has seen nothing yet
+        finite = jnp.where(jnp.isneginf(new), 0, new)  # for queries that have seen nothing yet
         weights = jnp.exp(logits - finite[..., None])
         before = jnp.exp(largest - finite)
         total = total * before + weights.sum(axis=-1)
@@ -222,7 +220,7 @@ def _blockwise_forward(query, key, value, mask):
     (largest, total, out), _ = jax.lax.scan(step, begin, (jnp.arange(len(keys)), keys, values))
     blind = total == 0
     out = (out / jnp.where(blind, 1, total)[..., None]).astype(value.dtype)
-    # Infinite for a query that sees nothing, so that the way back gives it weights of zero.
+    # Infinite for a query that sees nothing, so that its weights are zero in the backward pass.
     normalizer = jnp.where(blind, jnp.inf, largest + jnp.log(jnp.where(blind, 1, total)))
     return out, (query, key, value, mask, out, normalizer)
 
@@ -264,18 +262,18 @@ def cached_attention(
     window: int | None = None,
     backend: str = AttentionBackend.AUTO,
 ) -> tuple[Float[Array, "b t h k"], KVCache]:
-    """Causal attention of the next t tokens over all tokens so far, which the cache remembers, and over themselves.
+    """Attend causally from the next t tokens to the cached tokens and to themselves.
 
-    Whole prompts and single tokens go the same way. A query past the last slot gives NaN: the loop may be compiled
-    and cannot raise, and a token that silently fell out of the context is worse.
+    Whole prompts and single tokens take the same path. A query past the last slot gives NaN: a compiled loop cannot
+    raise, and a token that silently fell out of the context would be worse.
 
     Args:
-      mask: (b, t); False steps enter no slot and give zeros.
+      mask: (b, t); False steps fill no slot and output zeros.
       window, backend: see `AttentionMask` and `AttentionBackend`.
 
     Raises:
-      ValueError: more tokens at once than the cache has slots; a mask that is not boolean or not (b, t); a cache of
-        another batch or other heads.
+      ValueError: more tokens at once than the cache has slots; a mask that is not boolean or not (b, t); a cache that
+        does not fit the batch or the heads.
     """
     b, _, h, k = query.shape
     check_cache(cache, b, h, k)
@@ -306,10 +304,10 @@ def additive_attention(
     *,
     mask: AttentionMask = AttentionMask(),  # noqa: B008 - frozen
 ) -> tuple[Float[Array, "b t d"], Float[Array, "b t s"]]:
-    """Additive attention (Bahdanau 2015, arXiv 1409.0473): weights softmax(v . tanh(q + k)) over the keys seen.
+    """Attend with weights softmax(v . tanh(q + k)) over the keys seen (Bahdanau 2015, arXiv 1409.0473).
 
     Args:
-      query, key: already multiplied by their matrices, so that those of the keys are multiplied once.
+      query, key: already multiplied by their matrices, so that the keys are multiplied only once.
       scale: v.
 
     Returns:
@@ -318,7 +316,7 @@ def additive_attention(
     return _attend(_additive_logits(query, key, scale), value, mask)
 
 
-@jax.checkpoint  # else every tanh, (b, t, s, k), would be kept for the way back: more time than computing it again
+@jax.checkpoint  # keeping every tanh, (b, t, s, k), for the backward pass takes longer than computing it again
 def _additive_logits(query, key, scale):
     return jnp.einsum("btsk,k->bts", jnp.tanh(query[:, :, None] + key[:, None]), scale)
 
@@ -330,8 +328,8 @@ def multiplicative_attention(
     *,
     mask: AttentionMask = AttentionMask(),  # noqa: B008 - frozen
 ) -> tuple[Float[Array, "b t d"], Float[Array, "b t s"]]:
-    """Luong's dot attention (2015, arXiv 1508.04025): weights softmax(q . k), not scaled; "general" is the same with
-    the keys, or the queries, multiplied by a matrix first.
+    """Attend with unscaled weights softmax(q . k) (Luong 2015, arXiv 1508.04025). Luong's "general" is this with the
+    keys, or the queries, multiplied by a matrix first.
 
     Returns:
       The weighted sum of the values, and the weights; zeros where no key is seen.

@@ -1,7 +1,7 @@
-"""Recurrent cells: one step of an Elman network, LSTM or GRU, and the way back through it.
+"""Recurrent cells: one step of an Elman network, LSTM or GRU, and its backward pass.
 
-A cell is a pair of functions, `forward` and `backward`, over rows (b, ...). What they share is that the way back is
-linear in the gradient: `forward` knows every factor that `backward` will multiply by, and hands over just these.
+A cell is a pair of functions, `forward` and `backward`, over rows (b, ...). The backward pass is linear in the
+gradient: `forward` knows every factor that `backward` will multiply by, and returns just these.
 """
 
 from collections.abc import Callable
@@ -17,35 +17,35 @@ State = Any
 Parts = tuple[Array, ...]
 """Arrays (b, ...) that lie side by side in the last axis."""
 Dot = Callable[[int, Any], Array]
-"""`dot(i, v)`: the product of v with the cell's i-th recurrent kernel; on the way back, of its parts with the kernel's
-transpose. What stands on either side is remembered, for the kernel's gradient."""
+"""`dot(i, v)`: the product of v with the cell's i-th recurrent kernel; in the backward pass, of its parts with the
+kernel's transpose. The operands of both are kept for the kernel's gradient."""
 
 
 class LSTMState(NamedTuple):
-    """What an LSTM remembers between two steps. With a projection, `hidden` has its width."""
+    """The state of an LSTM between two steps. With a projection, `hidden` has its width."""
 
     hidden: Float[Array, "b p"]
     cell: Float[Array, "b k"]
 
 
 class Cell(NamedTuple):
-    """One step of a network, but for the product with the input, and the way back through it."""
+    """One step of a network without its product with the input, and the backward pass."""
 
     forward: Callable[[Dot, State, Array, Any], tuple[State, Parts]]
-    """(dot, state, from_input, parameters) -> (new state, the factors backward needs); from_input (b, g) is the product
-    of the input with its kernel and the bias, parameters are the cell's own besides its kernels (or None)."""
+    """(dot, state, from_input, parameters) -> (new state, factors for backward). from_input (b, g) is the product of
+    the input with its kernel, plus the bias; parameters are those of the cell other than kernels, or None."""
     backward: Callable[[Dot, Parts, State, Any], tuple[State, Parts, Any]]
     """(dot, factors, gradient of the new state, parameters) -> gradients of (state, from_input, parameters)."""
     hidden: Callable[[State], Array] = lambda state: state
     """The part of the state that is the output."""
     add_to_hidden: Callable[[State, Array], State] = lambda state, hidden: state + hidden
     reads_state: tuple[int, ...] = (0,)
-    """The recurrent kernels that read the output of the step before."""
+    """Which recurrent kernels read the output of the step before."""
 
 
 def gates(z: Float[Array, "b g"], *kinds: str) -> Parts:
-    """The gates lying side by side in z, each "sigmoid" or "tanh", by one tanh over all: sigmoid(z) = (1 + tanh(z/2)) /
-    2. One vector loop instead of one a gate, and tanh is cheaper than exp and a division."""
+    """Apply "sigmoid" or "tanh" to each gate in z by one tanh over all: sigmoid(z) = (1 + tanh(z/2)) / 2. That is one
+    vector loop instead of one per gate, and tanh is cheaper than exp and a division."""
     k = z.shape[-1] // len(kinds)
     scale = jnp.repeat(jnp.array([0.5 if kind == "sigmoid" else 1 for kind in kinds], z.dtype), k)
     shift = jnp.repeat(jnp.array([0.5 if kind == "sigmoid" else 0 for kind in kinds], z.dtype), k)
@@ -53,7 +53,7 @@ def gates(z: Float[Array, "b g"], *kinds: str) -> Parts:
 
 
 def _elman_cell(function: Callable[[Array], Array], derivative: Callable[[Array], Array]) -> Cell:
-    """h = f(from_input + U h); the derivative of f is given as a function of f's value."""
+    """Build the cell h = f(from_input + U h); `derivative` takes the value of f."""
 
     def forward(dot, hidden, from_input, parameters):
         new = function(from_input + dot(0, hidden))
@@ -79,7 +79,7 @@ def _lstm_cell(projected: bool) -> Cell:
         cell = f * state.cell + i * g
         squashed = jnp.tanh(cell)
         hidden = o * squashed
-        factors = (  # d_cell of the first three, d_hidden of the fourth; then of each other, and from step to step
+        factors = (  # the first three and f multiply d_cell, the fourth and fifth d_hidden
             g * i * (1 - i),
             state.cell * f * (1 - f),
             i * (1 - g * g),
@@ -106,7 +106,7 @@ def _lstm_cell(projected: bool) -> Cell:
 
 LSTM_CELL = _lstm_cell(projected=False)
 PROJECTED_LSTM_CELL = _lstm_cell(projected=True)
-"""h = P (o tanh(c)), Sak 2014 (arXiv 1402.1128); P is the second recurrent kernel."""
+"""h = P (o tanh(c)) (Sak 2014, arXiv 1402.1128); P is the second recurrent kernel."""
 
 
 class LSTMNorm(NamedTuple):
@@ -119,7 +119,7 @@ class LSTMNorm(NamedTuple):
 
 
 def normalize(x: Float[Array, "... k"], epsilon: float = 1e-5) -> Float[Array, "... k"]:
-    """Mean 0 and variance 1 over the last axis."""
+    """Shift and scale to mean 0 and variance 1 over the last axis."""
     centred = x - x.mean(axis=-1, keepdims=True)
     return centred * jax.lax.rsqrt((centred * centred).mean(axis=-1, keepdims=True) + epsilon)
 
@@ -132,7 +132,7 @@ def _normalized_gates(from_input, product, cell, norm: LSTMNorm):
 
 
 def _normalized_lstm_cell(projected: bool) -> Cell:
-    """The normalizations mix the features, so the factors are the inputs, and the way back is derived from them."""
+    """Build the cell. Its normalizations mix the features, so its backward pass is JAX's, from the same inputs."""
 
     def forward(dot, state, from_input, norm):
         product = dot(0, state.hidden)
@@ -193,5 +193,5 @@ GRU_CELLS = {
     "after": Cell(_gru_after_forward, _gru_after_backward),
     "before": Cell(_gru_before_forward, _gru_before_backward, reads_state=(0, 1)),
 }
-"""Where the reset gate multiplies: what comes out of the recurrent kernel (cuDNN, PyTorch), or the state that goes into
-it (Cho 2014), whose kernel for the candidate then is the second."""
+"""Where the reset gate multiplies: "after" the recurrent kernel (cuDNN, PyTorch), or the state "before" it (Cho 2014),
+with the candidate's kernel as the second."""

@@ -1,4 +1,4 @@
-"""What recurrences and attention ask of their arguments, and the backends there are."""
+"""Checks of the arguments of recurrences and attention, and the backends of recurrences."""
 
 from enum import StrEnum
 from typing import Any
@@ -8,10 +8,10 @@ from nlpx.ops.masks import check_mask, check_segment_ids
 
 
 class Backend(StrEnum):
-    """How a recurrence is computed. All give the same values and gradients, to the digits of the dtype."""
+    """How a recurrence is computed. All give the same values and gradients, up to rounding."""
 
     AUTO = "auto"
-    """The fastest that runs here and was measured."""
+    """scan; for linear recurrences on an accelerator, associative."""
     SCAN = "scan"
     """One step after the other."""
     ASSOCIATIVE = "associative"
@@ -23,10 +23,10 @@ class Backend(StrEnum):
 
 
 def check_backend(what: str, name: str, able: tuple[Backend, ...]) -> Backend:
-    """The backend of this name.
+    """Return the backend of this name.
 
     Raises:
-      ValueError: there is none, or it cannot run `what`.
+      ValueError: an unknown name, or a backend that cannot run `what`.
     """
     if name not in tuple(Backend):
         raise unknown("backend", name, tuple(str(backend) for backend in Backend))
@@ -36,10 +36,8 @@ def check_backend(what: str, name: str, able: tuple[Backend, ...]) -> Backend:
 
 
 def check_sequence(x: Any, mask: Any = None, segment_ids: Any = None, *, name: str = "x") -> None:
-    """Raises:
-    ValueError: x is not (batch, time, features) with at least one step; a mask that is not boolean, one True or False a
-      step; segment ids of another shape. None is fine for these two.
-    """
+    """Raise a ValueError unless x is (batch, time, features) with at least one step, and the mask (boolean) and the
+    segment ids are None or (batch, time)."""
     shape = tuple(x.shape)
     if len(shape) != 3:
         raise InputError(
@@ -52,9 +50,7 @@ def check_sequence(x: Any, mask: Any = None, segment_ids: Any = None, *, name: s
 
 
 def check_shapes(function: str, **arrays: tuple[Any, tuple[int, ...]]) -> None:
-    """Raises:
-    ValueError: one of the named arrays has not the shape it needs; an array of None is fine.
-    """
+    """Raise a ValueError unless each named array is None or has the shape given with it."""
     for name, (array, shape) in arrays.items():
         if array is not None and tuple(array.shape) != tuple(shape):
             raise InputError(f"{function}: {name} has the shape {tuple(array.shape)} and needs {tuple(shape)}")

@@ -1,4 +1,4 @@
-"""The LSTM of NVIDIA's cuDNN, where there is a CUDA device."""
+"""cuDNN's LSTM; needs a CUDA device."""
 
 import jax
 import jax.numpy as jnp
@@ -8,17 +8,17 @@ from nlpx.ops.cells import LSTMState
 
 
 def pack(input_kernel, recurrent_kernel, bias):
-    """cuDNN's one vector of weights of one layer: both kernels, an output a row, and the two biases, of which ours is
-    the first."""
+    """Pack one layer's weights into cuDNN's single vector: both kernels with one output per row, then two biases, ours
+    first."""
     return jnp.concatenate([input_kernel.T.ravel(), recurrent_kernel.T.ravel(), bias, jnp.zeros_like(bias)])
 
 
 def lstm(x, input_kernel, recurrent_kernel, bias, state, mask, projection, norm, how):
-    """See `ops.lstm`.
+    """Run cuDNN's LSTM: see `ops.lstm`.
 
     Raises:
-      ValueError: no CUDA device; or what cuDNN's LSTM does not do: float64, a mask, a projection, a normalization, any
-        other option.
+      ValueError: no CUDA device; or anything cuDNN's LSTM cannot do: float64, a mask, a projection, a normalization,
+        or another option.
     """
     asked = {"mask": mask, "projection": projection, "norm": norm, **how, "backend": None}
     extra = [name for name, value in asked.items() if value is not None and value is not False]

@@ -1,4 +1,4 @@
-"""The product with a kernel of several axes, whose gradient comes out as the kernel lies."""
+"""The product with a kernel of several axes, whose gradient comes out in the kernel's own layout."""
 
 from functools import partial
 from typing import Any
@@ -11,11 +11,11 @@ from nlpx.ops.own_gradient import OwnGradient
 
 @partial(OwnGradient, nondiff_argnums=(2,))
 def kernel_product(x: Float[Array, "*b"], kernel: Float[Array, "*k"], axes: int) -> Float[Array, "*o"]:
-    """Contracts the last `axes` axes of x with the first of the kernel.
+    """Contract the last `axes` axes of x with the first ones of the kernel.
 
-    Differentiated by JAX, the kernel's gradient has these axes last and is transposed afterwards; where they are
-    several on either side, XLA does that in passes over memory of their own, forward and back (by a profile 4 % of
-    the training step of a Transformer on a CPU). The rule here says the products in the order that is wanted.
+    JAX's own rule gives the kernel's gradient with these axes last, and transposes it. With several axes on either
+    side, XLA spends extra passes over memory on that, forward and backward (4 % of a Transformer's training step on a
+    CPU, by a profile). The rule here writes the products in the order wanted.
     """
     return _product(x, kernel, axes)
 
@@ -40,6 +40,6 @@ kernel_product.defvjp(_forward, _backward)
 
 
 def dot_general(x: Array, kernel: Array, dimension_numbers: Any, precision: Any = None, **_: Any) -> Array:
-    """`kernel_product` in the place of `lax.dot_general`, as `flax.linen.DenseGeneral` calls it."""
-    (of_x, _), _ = dimension_numbers  # the last of x, and the first of the kernel
+    """Call `kernel_product` in place of `lax.dot_general`, with the arguments of `flax.linen.DenseGeneral`."""
+    (of_x, _), _ = dimension_numbers  # the last axes of x, and the first of the kernel
     return kernel_product(x, kernel, len(of_x))

@@ -1,4 +1,4 @@
-"""Dropout whose draws belong to the row, not to the batch."""
+"""Dropout with one random key per row, not per batch."""
 
 import math
 from typing import Any
@@ -12,13 +12,11 @@ from nlpx.ops.array_types import Array, Float, Int, Key, RowKeys, UInt32
 
 
 def check_keys(keys: Any, rows: int, name: str = "keys") -> None:
-    """Raises:
-    ValueError: not one key a row; None is fine.
-    """
+    """Raise a ValueError unless there is one key per row; None is fine."""
     if keys is None:
         return
     typed = hasattr(keys, "dtype") and jnp.issubdtype(keys.dtype, jax.dtypes.prng_key)
-    shape = tuple(np.shape(keys) if typed else np.shape(keys)[:-1])  # an old key is two numbers
+    shape = tuple(np.shape(keys) if typed else np.shape(keys)[:-1])  # an old-style key is two numbers
     if shape != (rows,):
         raise InputError(
             f"{name} has the shape {shape} and needs ({rows},), one key a row: write `jax.random.split(key, {rows})`"
@@ -28,17 +26,17 @@ def check_keys(keys: Any, rows: int, name: str = "keys") -> None:
 def dropout(
     x: Float[Array, "b *rest"], rate: float, keys: RowKeys | None, layer: int | Int[Array, ""] = 0
 ) -> Float[Array, "b *rest"]:
-    """Zeroes each value with probability `rate` and scales the others by 1 / (1 - rate) (Srivastava 2014).
+    """Zero each value with probability `rate` and scale the others by 1 / (1 - rate) (Srivastava 2014).
 
-    Every row draws from its own key, so a row drops the same values on any number of devices, in any batch, and for
-    any gradient accumulation.
+    Every row draws from its own key, so it drops the same values on any number of devices, in any batch, and with any
+    gradient accumulation.
 
     Args:
-      keys: one key a row; None switches dropout off.
-      layer: a number that tells this call from the others that are given the same keys.
+      keys: one key per row; None switches dropout off.
+      layer: a number that tells this call from others with the same keys.
 
     Raises:
-      ValueError: rate is not in [0, 1), or not one key a row.
+      ValueError: rate is not in [0, 1), or not one key per row.
     """
     if not 0 <= rate < 1:
         raise InputError(f"dropout rate must be in [0, 1), not {rate}")
@@ -50,11 +48,11 @@ def dropout(
 
 
 def _bits(key: Key[Array, ""], count: int) -> UInt32[Array, " n"]:
-    """Random words: a count from a random start through an integer hash (Wellons 2018, "lowbias32") that a second
-    random word enters half way. For dropout that is random enough, and on a CPU 16 times as fast as Threefry, which
-    took a quarter of a Transformer's training step."""
+    """Return random words: a counter from a random start, hashed (Wellons 2018, "lowbias32") with a second random word
+    mixed in half way. This is random enough for dropout, and on a CPU 16 times as fast as Threefry, which took a
+    quarter of a Transformer's training step."""
     start, salt = jax.random.bits(key, (2,), jnp.uint32)
-    word = start + jnp.arange(count, dtype=jnp.uint32) * jnp.uint32(0x9E3779B9)  # an odd step: no word comes twice
+    word = start + jnp.arange(count, dtype=jnp.uint32) * jnp.uint32(0x9E3779B9)  # an odd step: no word repeats
     word = (word ^ (word >> 16)) * jnp.uint32(0x7FEB352D) ^ salt
     word = (word ^ (word >> 15)) * jnp.uint32(0x846CA68B)
     return word ^ (word >> 16)

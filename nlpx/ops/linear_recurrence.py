@@ -1,7 +1,7 @@
 """Linear recurrences h_t = a_t h_(t-1) + b_t, feature by feature, and the networks made of them: minGRU and minLSTM.
 
-Two such steps, one after the other, are again one: (a_2 a_1, a_2 b_1 + b_2). So all states can be had in O(log t)
-rounds of combining neighbours (Blelloch 1990) instead of t steps.
+Two such steps in a row are again one step: (a_2 a_1, a_2 b_1 + b_2). So O(log t) rounds of combining neighbours
+(Blelloch 1990) give all states, instead of t steps.
 """
 
 from functools import partial
@@ -19,8 +19,8 @@ BACKENDS = (Backend.AUTO, Backend.ASSOCIATIVE, Backend.SCAN)
 
 
 UNROLL = 64
-"""Steps a turn of the loop on an accelerator, where a turn costs launches and not operations: 4,096 steps of one row of
-128 took an H100 58 ms one by one and 1.6 ms so, 106 and 2.4 with the way back. On two CPU cores it gains nothing."""
+"""Steps per turn of the loop on an accelerator, where launches cost most: 4,096 steps of one row of width 128 on an
+H100 took 58 ms one by one, 1.6 ms this way; with the backward pass 106 and 2.4. On two CPU cores it gains nothing."""
 
 
 def _combine(earlier, later):
@@ -29,7 +29,7 @@ def _combine(earlier, later):
 
 
 def _states(backend, reverse, decay, inputs, state):
-    """All states; `state` is that before the first step, in the direction of time."""
+    """Return all states; `state` comes before the first step in the direction of reading."""
     if backend == Backend.SCAN:
 
         def step(h, timestep):
@@ -40,14 +40,14 @@ def _states(backend, reverse, decay, inputs, state):
         times = (jnp.swapaxes(decay, 0, 1), jnp.swapaxes(inputs, 0, 1))
         unroll = 1 if jax.default_backend() == "cpu" else UNROLL
         return jnp.swapaxes(jax.lax.scan(step, state, times, reverse=reverse, unroll=unroll)[1], 0, 1)
-    # The state before goes in with the first step: h_1 = a_1 h_0 + b_1.
+    # The state before enters with the first step: h_1 = a_1 h_0 + b_1.
     first = inputs.shape[1] - 1 if reverse else 0
     inputs = inputs.at[:, first].add(decay[:, first] * state)
     return jax.lax.associative_scan(_combine, (decay, inputs), axis=1, reverse=reverse)[1]
 
 
 def _before(states, state, reverse):
-    """The state before each step."""
+    """Return the state before each step."""
     if reverse:
         return jnp.concatenate([states[:, 1:], state[:, None]], axis=1)
     return jnp.concatenate([state[:, None], states[:, :-1]], axis=1)
@@ -64,7 +64,7 @@ def _recur_forward(backend, reverse, decay, inputs, state):
 
 
 def _recur_backward(backend, reverse, residuals, d_states):
-    # The gradient is a linear recurrence too, in the other direction, with the decay of the step after.
+    # The gradient is a linear recurrence too, in the opposite direction, with the decay of the next step.
     decay, state, states = residuals
     ones = jnp.ones_like(state)
     d_inputs = _states(backend, not reverse, _before(decay, ones, not reverse), d_states, jnp.zeros_like(state))
@@ -86,9 +86,9 @@ def linear_recurrence(
     fresh: Float[Array, "b k"] | None = None,
     backend: str = Backend.AUTO,
 ) -> tuple[Float[Array, "b t k"], Float[Array, "b k"]]:
-    """h_t = a_t h_(t-1) + b_t for every row and feature, forward and backward in O(log t) depth.
+    """Compute h_t = a_t h_(t-1) + b_t for every row and feature; "associative" in O(log t) depth, forward and backward.
 
-    With decays between 0 and 1 no product overflows, and one that underflows belongs to a state that is forgotten: the
+    With decays between 0 and 1 no product overflows, and one that underflows means that a state is forgotten. So the
     combination needs no logarithms, and a state may have any sign.
 
     Args:
@@ -99,7 +99,7 @@ def linear_recurrence(
       backend: "associative", "scan", or "auto": associative on an accelerator, scan on a CPU, where it is faster.
 
     Returns:
-      The states of all real steps, zeros at masked ones, and the state after the last step, in its own dtype.
+      The states, zeros at masked steps, and the state after the last step, in the dtype of the state given.
 
     Raises:
       ValueError: arrays whose shapes do not fit each other; a backend that cannot run this.
@@ -121,7 +121,7 @@ def linear_recurrence(
 
 
 def _positive(x):
-    """Feng's g: continuous, increasing and positive, so that a state of sums of it stays so."""
+    """Apply Feng's g: continuous, increasing and positive, so that a state that sums it stays positive."""
     return jnp.where(x >= 0, x + 0.5, jax.nn.sigmoid(x))
 
 
@@ -140,8 +140,8 @@ def min_gru(
     mask: Mask | None = None,
     **how,
 ) -> tuple[Float[Array, "b t k"], Float[Array, "b k"]]:
-    """minGRU (Feng 2024, arXiv 2410.01201): h_t = (1 - z_t) h_(t-1) + z_t g(c_t), gate z and candidate c of the input
-    alone, and g(x) = x + 1/2 for x >= 0, sigmoid(x) below.
+    """Run a minGRU (Feng 2024, arXiv 2410.01201): h_t = (1 - z_t) h_(t-1) + z_t g(c_t). Gate z and candidate c depend
+    on the input alone; g(x) = x + 1/2 for x >= 0, sigmoid(x) below.
 
     Args:
       kernel: the gates side by side, g = 2k: update, candidate.
@@ -165,8 +165,8 @@ def min_lstm(
     mask: Mask | None = None,
     **how,
 ) -> tuple[Float[Array, "b t k"], Float[Array, "b k"]]:
-    """minLSTM (Feng 2024, arXiv 2410.01201): h_t = f' h_(t-1) + i' g(c_t), where the gates f and i, of the input alone,
-    are divided by their sum, and g is that of `min_gru`.
+    """Run a minLSTM (Feng 2024, arXiv 2410.01201): h_t = f' h_(t-1) + i' g(c_t). f' and i' are the gates f and i, which
+    depend on the input alone, divided by their sum; for g see `min_gru`.
 
     Args:
       kernel: the gates side by side, g = 3k: forget, input, candidate.
@@ -177,7 +177,7 @@ def min_lstm(
     """
     check_gates("min_lstm", x, kernel, bias, state, mask, 3)
     forget, insert, candidate = _projected(x, kernel, bias, mask, 3, state.dtype)
-    # f / (f + i) in logarithms: both gates may be too small for a quotient.
+    # f / (f + i) in logarithms: both gates may be too small to divide.
     ratio = jax.nn.log_sigmoid(forget) - jax.nn.log_sigmoid(insert)
     states, state = linear_recurrence(
         jax.nn.sigmoid(ratio), jax.nn.sigmoid(-ratio) * _positive(candidate), state, mask, **how
@@ -186,7 +186,7 @@ def min_lstm(
 
 
 def check_gates(name, x, kernel, bias, state, mask, gates):
-    """What a network without recurrent kernel needs."""
+    """Raise a ValueError unless the arrays fit a network without recurrent kernel."""
     check_sequence(x, mask, name=f"{name}: x")
     b, _, d = x.shape
     g = gates * state.shape[-1]

@@ -1,6 +1,6 @@
 """Masks: which steps are real, and which keys a query may see.
 
-What attention sees (padding, causality, segments and a sliding window) is composed in this one place.
+This one place combines the rules of attention: padding, causality, segments and a sliding window.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,7 @@ from nlpx.ops.array_types import Array, Bool, Int
 
 
 def check_mask(mask: Any, shape: tuple[int, ...], name: str = "mask") -> None:
-    """Raises:
-    ValueError: a mask that is not boolean or not of this shape; None is fine.
-    """
+    """Raise a ValueError unless the mask is boolean and of this shape; None is fine."""
     if mask is None:
         return
     dtype = getattr(mask, "dtype", None)
@@ -31,9 +29,7 @@ def check_mask(mask: Any, shape: tuple[int, ...], name: str = "mask") -> None:
 
 
 def check_segment_ids(segment_ids: Any, shape: tuple[int, ...]) -> None:
-    """Raises:
-    ValueError: not of this shape; None is fine.
-    """
+    """Raise a ValueError unless the segment ids have this shape; None is fine."""
     if segment_ids is not None and tuple(segment_ids.shape) != tuple(shape):
         raise InputError(
             f"segment_ids has the shape {tuple(segment_ids.shape)}, but batch and time of the input are {tuple(shape)}"
@@ -41,8 +37,8 @@ def check_segment_ids(segment_ids: Any, shape: tuple[int, ...]) -> None:
 
 
 def keep_real(mask: Bool[Array, "*rows"] | None, values: Array, otherwise: Array | float = 0.0) -> Array:
-    """`values` (b, t, ...) where the mask (b, t) is True, `otherwise` elsewhere; a mask (b,) chooses whole rows. A mask
-    of None keeps everything."""
+    """Keep `values` (b, t, ...) where the mask (b, t) is True, and put `otherwise` elsewhere. A mask (b,) chooses whole
+    rows; a mask of None keeps everything."""
     if mask is None:
         return values
     check_mask(mask, values.shape[: len(mask.shape)])
@@ -52,21 +48,21 @@ def keep_real(mask: Bool[Array, "*rows"] | None, values: Array, otherwise: Array
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True)
 class AttentionMask:
-    """What each query may see, as rules. A key is seen where all of them allow it.
+    """Rules for what each query may see. A key is seen where all rules allow it.
 
-    The rules, and not the (t, s) array they make, are what attention takes: one that walks over the keys in blocks
-    never needs the whole array.
+    Attention takes these rules, not the (t, s) array they make: attention in blocks of keys never needs the whole
+    array.
 
     Attributes:
-      causal: keys up to the query's own position only.
-      window: keys less than this many positions away only (Beltagy 2020, arXiv 2004.05150); None: any distance.
+      causal: only keys up to the query's own position.
+      window: only keys less than this many positions away (Beltagy 2020, arXiv 2004.05150); None: any distance.
       padding: (b, s), True where a key is real.
-      query_segments, key_segments: (b, t) and (b, s), sequences packed into one row: keys of the query's own only.
-      query_positions, key_positions: (b, t) and (b, s), where they stand, for causality and the window; None: at their
-        places in their arrays. Counted over real tokens, a sequence sees the same with and without padding.
+      query_segments, key_segments: (b, t) and (b, s), sequences packed into one row: only keys of the query's segment.
+      query_positions, key_positions: (b, t) and (b, s), for causality and the window; None: the places in the arrays.
+        Count positions over real tokens, and a sequence sees the same with and without padding.
 
     Raises:
-      ValueError: a window below 1, or segments of one side only.
+      ValueError: a window below 1; a padding mask that is not boolean; segments of queries or of keys alone.
     """
 
     causal: bool = False
@@ -92,7 +88,7 @@ class AttentionMask:
 
     @classmethod
     def tree_unflatten(cls, structure, arrays):
-        # Past __init__ and its checks: JAX also makes trees of placeholders.
+        # Without __init__ and its checks: JAX also makes trees of placeholders.
         names, causal, window = structure
         mask = object.__new__(cls)
         vars(mask).update(zip(names, arrays, strict=True), causal=causal, window=window)
@@ -100,12 +96,12 @@ class AttentionMask:
 
     @property
     def by_place(self) -> bool:
-        """Whether what is seen follows from the places in the arrays alone."""
+        """Whether the places in the arrays alone decide what is seen."""
         return not jax.tree.leaves(self)
 
     def among(self, queries: Int[Array, " t"], keys: Int[Array, " s"]) -> Bool[Array, "#b 1 #t s"] | None:
-        """The part of the mask for some queries and keys, given by their places in their arrays; with one axis for all
-        heads. None where everything is seen."""
+        """Return the mask among the queries and keys at these places in their arrays, with one axis for all heads; None
+        where everything is seen."""
         rules = []
         if self.causal or self.window is not None:
             at = queries[None] if self.query_positions is None else jnp.asarray(self.query_positions)[:, queries]

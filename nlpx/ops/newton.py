@@ -1,16 +1,15 @@
-"""Recurrence by Newton's method: all steps at once, in a few rounds, each of them a linear recurrence.
+"""Recurrence by Newton's method: all steps at once, in a few rounds, each a linear recurrence.
 
-The states of all steps solve the equations s_t = f_t(s_(t-1)). Linearized about a guess, they say by how much to
-change it, which is a recurrence that neighbours combine in O(log t) depth (DEER: Lim 2023, arXiv 2309.12252):
+The states of all steps solve the equations s_t = f_t(s_(t-1)). Linearized about a guess, these give the change to make:
+a linear recurrence, which combines neighbours in O(log t) depth (DEER: Lim 2023, arXiv 2309.12252):
 
     d_t = J_t d_(t-1) + f_t(s_(t-1)) - s_t,    s_t <- s_t + d_t,    J_t the Jacobian of f_t at s_(t-1)
 
-Written for the change and not for the state as there, what rounding does to one round is mended by the next. With the
-diagonal of the Jacobian alone the solution is the same, since at it every change is zero (quasi-DEER: Gonzalez 2024,
-arXiv 2407.19115); it takes more rounds, each far cheaper.
+Lim solves for the state. Here we solve for the change, so that each round corrects the rounding of the last. The
+diagonal of the Jacobian alone leads to the same solution, where every change is zero (quasi-DEER: Gonzalez 2024, arXiv
+2407.19115): it takes more rounds, each far cheaper.
 
-The way back is linear in the gradient, so it needs no rounds: one recurrence with the transposed Jacobians of the
-solution.
+The backward pass is linear in the gradient and needs no rounds: one recurrence with the transposed Jacobians.
 """
 
 import warnings
@@ -36,33 +35,33 @@ from nlpx.ops.scan import Steps, dropped, forward_step, scan
 
 FULL_WIDTH = 16
 MIXING = (PROJECTED_LSTM_CELL, NORMALIZED_LSTM_CELL, NORMALIZED_PROJECTED_LSTM_CELL)
-"""Cells in which features meet elsewhere than in the products with the kernels of the state."""
+"""Cells that mix features elsewhere than in the products with the state's kernels."""
 
 
 class NewtonOptions(NamedTuple):
-    """How `newton` looks for the states: with time and memory, not with what it finds, up to the tolerance."""
+    """How `newton` finds the states. The options change time and memory, but not the states, up to the tolerance."""
 
     jacobian: str = "auto"
-    """"full": (b, t, n, n) numbers for a state of n features (2k for an LSTM), and near the solution each round squares
-    the error. "diagonal": (b, t, n) numbers, what each feature does to itself; more rounds. "auto": full where n is at
-    most 16: measured on a CPU, both take about the same time there."""
+    """"full": (b, t, n, n) numbers for a state of n features (2k for an LSTM); near the solution each round squares the
+    error. "diagonal": (b, t, n) numbers, the effect of each feature on itself; more rounds. "auto": full where n is at
+    most 16, where both took about the same time on a CPU."""
     tolerance: float | None = None
-    """Of the largest change in a round, relative to the largest value of the same row and part of the state. None: 1e-6
-    in float32 and 1e-12 in float64."""
+    """For the largest change in a round, relative to the largest value of the same row and part of the state. None:
+    1e-6 in float32 and 1e-12 in float64."""
     rounds: int = 100
-    """At most so many; then the states are computed one after the other, which costs these rounds besides."""
+    """The most rounds to try. After them the states are computed one after the other, and the rounds were wasted."""
     damping: float = 0.0
-    """k in d_t = (1 - k) J_t d_(t-1) + f_t(s_(t-1)) - s_t, at least 0 and below 1: products of Jacobians do not grow so
-    fast where the guess is still far off. The solution is the same, but no round squares the error any more; near 1, a
+    """k in d_t = (1 - k) J_t d_(t-1) + f_t(s_(t-1)) - s_t, at least 0 and below 1. It slows the growth of products of
+    Jacobians while the guess is far off. The solution is the same, but rounds no longer square the error; near 1, a
     round is only s_t <- f_t(s_(t-1)). This is scale-ELK (Gonzalez 2024, arXiv 2407.19115, appendix), not the Kalman
     smoother of ELK itself."""
 
 
 class Solution(NamedTuple):
-    """What the rounds came to."""
+    """The result of the rounds."""
 
     states: Float[Array, "b t n"]
-    """After every step, the parts of the state side by side."""
+    """The state after every step, its parts side by side."""
     rounds: Int[Array, ""]
     change: Float[Array, ""]
     """The largest change in the last round, as `NewtonOptions.tolerance` measures it; NaN if a state is not finite."""
@@ -88,13 +87,13 @@ def _by_time(tree):
 
 
 def _all_steps(cell, bias, kernels, parameters, read, like, inputs, keep):
-    """`forward_step` of every step, of which `read` (b, t, n) holds the states before; results are of b t rows."""
+    """Take every step by `forward_step` from the states before, `read` (b, t, n); return results of b t rows."""
     keep = None if keep is None else jnp.repeat(keep, inputs.shape[1], axis=0)
     return forward_step(cell, bias, kernels, parameters, _parts(_rows(read), like), _rows(inputs), keep)
 
 
 def _full(cell, kernels, parameters, read, like, inputs, keep):
-    """The new states and their Jacobians, (b, t, n, n)."""
+    """Return the new states and their Jacobians, (b, t, n, n)."""
 
     def step(read, inputs, keep):
         def new(read):
@@ -103,7 +102,7 @@ def _full(cell, kernels, parameters, read, like, inputs, keep):
             flat = _flat(state)[0]
             return flat, flat
 
-        # Forward, and row by row: then the kernel, which all rows share, meets the unit vectors only once.
+        # Forward mode, row by row: then the kernel, which all rows share, multiplies the unit vectors only once.
         return jax.jacfwd(new, has_aux=True)(read)
 
     jacobians, new = jax.vmap(jax.vmap(step, in_axes=(0, 0, None)))(read, inputs, keep)
@@ -111,7 +110,7 @@ def _full(cell, kernels, parameters, read, like, inputs, keep):
 
 
 def _diagonal(cell, kernels, parameters, read, like, inputs, keep):
-    """The new states and the diagonals of their Jacobians, (b, t, n)."""
+    """Return the new states and the diagonals of their Jacobians, (b, t, n)."""
     if cell in MIXING:  # one column of all Jacobians after the other
 
         def step(read):
@@ -123,9 +122,9 @@ def _diagonal(cell, kernels, parameters, read, like, inputs, keep):
         )
         diagonal = of_features.T
     else:
-        # Between the products every feature is by itself: with the diagonals of the kernels' square blocks in their
-        # place, all columns are one. (Where a GRU resets before the product, what passes through other features is left
-        # out: close enough for a direction.)
+        # Outside the products features do not mix: with the diagonals of the kernels' square blocks in the kernels'
+        # place, one pass gives all columns. (Where a GRU resets before the product, paths through other features are
+        # left out: close enough for a direction.)
         keep = None if keep is None else jnp.repeat(keep, inputs.shape[1], axis=0)
 
         def dot(i, v):
@@ -149,21 +148,21 @@ def _diagonal(cell, kernels, parameters, read, like, inputs, keep):
 
 
 def _before(array, first, reverse):
-    """What stands one step earlier in the direction of time; `first` before the first step."""
+    """Shift by one step in the direction of reading, with `first` before the first step."""
     parts = [array[:, 1:], first[:, None]] if reverse else [first[:, None], array[:, :-1]]
     return jnp.concatenate(parts, axis=1)
 
 
 def _read(states, reverse, state, fresh, steps):
-    """The state before every step, and the one that the cell reads there."""
+    """Return the state before every step, and the one that the cell reads there."""
     before = _before(states, _flat(state), reverse)
     return before, before if fresh is None else keep_real(~steps.reset, before, _flat(fresh)[:, None])
 
 
 def _linearized(cell, reverse, options, inputs, bias, kernels, parameters, state, fresh, steps, states):
-    """What the steps make of these states, and its damped derivative by the state before, masks and resets included."""
+    """Step from these states; return the new ones and the damped Jacobians, with masks and resets applied."""
     dtype = states.dtype
-    # In the digits of the state: rounded to fewer, a step is a staircase, on which Newton's method does not settle.
+    # In the state's own dtype: with fewer digits a step is a staircase, on which Newton's method does not settle.
     kernels = jax.tree.map(lambda kernel: kernel.astype(dtype), kernels)
     inputs = inputs.astype(dtype) if bias is None else inputs.astype(dtype) + bias[None, None].astype(dtype)
     before, read = _read(states, reverse, state, fresh, steps)
@@ -178,7 +177,7 @@ def _linearized(cell, reverse, options, inputs, bias, kernels, parameters, state
 
 
 def _accumulate(jacobians, added, reverse):
-    """d_t = J_t d_(t-1) + r_t, from zero."""
+    """Solve d_t = J_t d_(t-1) + r_t from zero."""
     full = jacobians.ndim == 4
 
     def combine(earlier, later):
@@ -197,7 +196,7 @@ def _relative(change, states, like):
 
 
 def _decided(options: NewtonOptions, state: State) -> NewtonOptions:
-    """The options with every automatic choice made."""
+    """Return the options with every automatic choice made."""
     flat = jax.eval_shape(_flat, state)
     jacobian, tolerance = options.jacobian, options.tolerance
     if jacobian == "auto":
@@ -219,7 +218,7 @@ def solve(
     steps: Steps,
     options: NewtonOptions,
 ) -> Solution:
-    """The rounds of `newton`, converged or not."""
+    """Run the rounds of `newton`; return their result, converged or not."""
     options = _decided(options, state)
     arguments = (inputs, bias, kernels, parameters, state, fresh, steps)
 
@@ -230,7 +229,7 @@ def solve(
         states = states + change
         return Solution(states, rounds + 1, _relative(change, states, state))
 
-    def goes_on(solution):  # not where the change is NaN
+    def goes_on(solution):  # stops where the change is NaN
         return (solution.change > options.tolerance) & (solution.rounds < options.rounds)
 
     flat = _flat(state)
@@ -250,7 +249,7 @@ def _warn(tolerance, converged, rounds, change):
 
 
 def _one_by_one(cell, reverse, inputs, bias, kernels, parameters, state, fresh, steps):
-    """All states, as `scan` computes them."""
+    """Compute all states as `scan` does."""
 
     def step(state, now):
         from_input, real, reset = now
@@ -265,7 +264,7 @@ def _one_by_one(cell, reverse, inputs, bias, kernels, parameters, state, fresh, 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
 def _solve_or_scan(cell, reverse, options, *arguments):
-    """All states, and whether the rounds found them."""
+    """Return all states, and whether the rounds found them."""
     options = _decided(options, arguments[4])
     solution = solve(cell, reverse, *arguments, options)
     converged = solution.change <= options.tolerance
@@ -279,7 +278,7 @@ def _solve_or_scan(cell, reverse, options, *arguments):
 
 @_solve_or_scan.defjvp
 def _differentiated_again(cell, reverse, options, primals, tangents):
-    # Through the rounds would be wrong: a diagonal Jacobian leaves out what the states owe to each other.
+    # Differentiating the rounds would be wrong: a diagonal Jacobian leaves out how features depend on each other.
     raise InputError("backend='newton' has no gradients of gradients: use backend='scan'")
 
 
@@ -330,7 +329,7 @@ def _backward(cell, reverse, options, residuals, gradients):
 
 
 def _back_at_once(cell, reverse, arguments, states, added):
-    """The gradients of the states after every step, to which come those `added` at each, and of the first state."""
+    """Return the gradients of the state after every step, given those `added` there, and of the first state."""
     _, jacobians = _linearized(cell, reverse, NewtonOptions("full"), *arguments, states)
     transposed = jnp.swapaxes(jacobians, -1, -2)
     d_states = _accumulate(_before(transposed, jnp.zeros_like(transposed[:, 0]), not reverse), added, not reverse)
@@ -339,7 +338,7 @@ def _back_at_once(cell, reverse, arguments, states, added):
 
 
 def _back_in_a_loop(cell, reverse, arguments, states, added):
-    """The same, exact too, without full Jacobians. Only the way back through the cell is left to the loop."""
+    """Return the same, also exact, without full Jacobians: the loop runs only the cell's backward pass."""
     inputs, bias, kernels, parameters, state, fresh, steps = arguments
     _, read = _read(states, reverse, state, fresh, steps)
     _, factors, _ = _all_steps(cell, bias, kernels, parameters, read, state, inputs, steps.keep)
@@ -377,19 +376,19 @@ def newton(
     steps: Steps,
     options: NewtonOptions | None = None,
 ) -> tuple[Float[Array, "b t p"], State]:
-    """What `scan` gives, values and gradients, from all steps at once.
+    """Compute what `scan` computes, all steps at once; with diagonal Jacobians, the gradients take a loop over time.
 
-    In exact arithmetic t rounds always suffice. Where the state forgets what lies far back, a handful do; where it does
-    not, the rounds may run out or products of Jacobians overflow: then the states are computed one after the other, and
-    a RuntimeWarning says so. (It is a host callback, for which JAX keeps no program in its persistent cache.) Under
-    bfloat16 the states are sought with products in float32.
+    In exact arithmetic t rounds always suffice. A few are enough where the state soon forgets. Where it does not, the
+    rounds may run out or products of Jacobians overflow: then the states are computed one after the other, and a
+    RuntimeWarning says so. (It is a host callback, so JAX's persistent cache keeps no such program.) Under bfloat16 the
+    rounds still use products in float32.
 
     Args:
-      options: None for the defaults; the others are those of `scan`.
+      options: None for the defaults; for the others see `scan`.
 
     Raises:
       ValueError: an unknown kind of Jacobian; a tolerance, a number of rounds or a damping out of range; a gradient of
-        a gradient, which is left to `scan`.
+        a gradient, which only `scan` has.
     """
     options = NewtonOptions() if options is None else options
     kinds = ("auto", "full", "diagonal")

@@ -1,8 +1,8 @@
-"""Functions with a way back of their own, and the context that does without it.
+"""Functions with a gradient rule of their own, and a context that switches the rules off.
 
-JAX runs such a rule in reverse mode only, but differentiates the rule itself in either: gradients, gradients of
-gradients and `jax.hessian` need nothing (but for `backend="newton"`, which raises a ValueError: take "scan"). Forward
-mode (`jax.jvp`, `jax.jacfwd`, `jax.linearize`) needs `forward_mode`.
+JAX applies such a rule in reverse mode only, but can differentiate the rule itself in either mode. So gradients,
+gradients of gradients and `jax.hessian` just work (except with `backend="newton"`, which raises a ValueError: use
+"scan"). Forward mode (`jax.jvp`, `jax.jacfwd`, `jax.linearize`) needs `forward_mode`.
 """
 
 import functools
@@ -14,26 +14,26 @@ import jax
 
 from nlpx.errors import InputError
 
-_OWN = jax.make_user_context(True)  # part of the key under which `jax.jit` keeps what it traced
+_OWN = jax.make_user_context(True)  # part of the key of `jax.jit`'s cache
 
 
 def forward_mode() -> AbstractContextManager[None]:
-    """A context in which JAX differentiates every function of ours by its own rules, in forward mode too.
+    """Return a context in which JAX differentiates all our functions by its own rules, in forward mode too.
 
         with ops.forward_mode():
             y, d_y = jax.jvp(lambda variables: layer.apply(variables, x)[0], (variables,), (direction,))
 
-    Values are the same; a way back is slower here and keeps more. Elman, LSTM and GRU go one step after the other, so
-    what was asked of `backend="newton"` is computed as by "scan". "cudnn" has no forward mode.
+    Values are the same, but a backward pass is slower and keeps more. Elman, LSTM and GRU run one step after the other,
+    so `backend="newton"` means "scan" here. "cudnn" has no forward mode.
     """
     return _OWN(False)
 
 
 class OwnGradient:
-    """`jax.custom_vjp` that `forward_mode` switches off.
+    """A `jax.custom_vjp` that `forward_mode` switches off.
 
     Args:
-      plain: what is called instead then; None: the function itself, without its rule.
+      plain: the function to call then; None: `function` itself, without its rule.
     """
 
     def __init__(self, function: Callable, nondiff_argnums: tuple[int, ...] = (), plain: Callable | None = None):
@@ -43,9 +43,7 @@ class OwnGradient:
         functools.update_wrapper(self, function)
 
     def __call__(self, *arguments: Any) -> Any:
-        """Raises:
-        ValueError: forward mode outside of `forward_mode`. (Of what `jax.jit` has traced, JAX itself says so.)
-        """
+        """Call the function. Forward mode outside `forward_mode` raises a ValueError; under `jax.jit`, JAX's error."""
         if not _OWN.value:
             return self.plain(*arguments)
         try:

@@ -1,4 +1,4 @@
-"""Where a token stands: positions counted over real tokens only, and their sinusoidal code."""
+"""Positions of tokens, counted over real tokens only, and their sinusoidal and rotary codes."""
 
 import jax.numpy as jnp
 
@@ -10,10 +10,10 @@ from nlpx.ops.masks import check_mask
 def token_positions(
     start: Int[Array, " b"], length: int, mask: Mask | None
 ) -> tuple[Int[Array, "b t"], Int[Array, " b"]]:
-    """The position of each of the next `length` steps, when `start` real tokens came before.
+    """Count the positions of the next `length` steps, when `start` real tokens came before.
 
-    Masked steps take no position (they get that of the real token before them, which nothing may use), so that a
-    sequence has the same positions alone, padded on either side, or with holes.
+    Masked steps take no position (they repeat the last real token's, which nothing may use). So a sequence has the same
+    positions alone, padded on either side, or with holes.
 
     Returns:
       The positions, and the count of real tokens after these steps.
@@ -29,7 +29,7 @@ def token_positions(
 
 
 def sinusoidal(positions: Int[Array, "*rest"], width: int, *, base: float = 10_000.0) -> Float[Array, "*rest d"]:
-    """Sinusoidal position codes (Vaswani 2017, arXiv 1706.03762, section 3.5).
+    """Return sinusoidal position codes (Vaswani 2017, arXiv 1706.03762, section 3.5).
 
     Feature 2i is sin(position / base^(2i/width)), feature 2i + 1 the cosine of the same angle.
 
@@ -46,10 +46,10 @@ def sinusoidal(positions: Int[Array, "*rest"], width: int, *, base: float = 10_0
 def rotary(
     x: Float[Array, "b t h k"], positions: Int[Array, "#b t"], *, base: float = 10_000.0
 ) -> Float[Array, "b t h k"]:
-    """Turns queries or keys by angles that grow with their position (Su 2021, arXiv 2104.09864), so that their products
-    depend on how far apart they stand.
+    """Rotate queries or keys by angles that grow with their positions (Su 2021, arXiv 2104.09864), so that their
+    products depend on the distance between them.
 
-    Features i and i + k/2 are turned together, by position / base^(2i/k) radians (the layout of GPT-NeoX and Llama).
+    Features i and i + k/2 rotate together, by position / base^(2i/k) radians (the layout of GPT-NeoX and Llama).
 
     Raises:
       ValueError: an odd head width.

@@ -2,15 +2,15 @@
 
     y, state = lstm(x, input_kernel, recurrent_kernel, bias, state, mask)
 
-All share one shape of work. What depends on the input alone is one large product over all steps; what depends on the
-step before is left to a backend: a loop (`ops.scan`), or Newton's method over all steps at once (`ops.newton`).
+All share one plan. What depends on the input alone is one large product over all steps. What depends on the step before
+is left to a backend: a loop (`ops.scan`), or Newton's method over all steps at once (`ops.newton`).
 
-A masked step (mask False) leaves the state as it was and outputs zero, and whatever stands there, NaN included, reaches
-no output and no gradient. A sequence fed in chunks with the state passed on gives what it gives at once.
+A masked step (mask False) leaves the state unchanged and outputs zero; its input, even NaN, reaches no output and no
+gradient. A sequence in chunks, with the state carried on, gives the outputs of the whole sequence.
 
 The state keeps its own dtype (float32 under bfloat16 inputs): a sum over thousands of steps needs the digits.
 
-Gradients go by rules of our own: `ops.forward_mode` says how to have `jax.jvp` and `jax.jacfwd` all the same.
+Gradients follow rules of our own; for `jax.jvp` and `jax.jacfwd` see `ops.forward_mode`.
 """
 
 import math
@@ -62,21 +62,7 @@ def _run(
     remat: bool | int = False,
     newton: NewtonOptions | None = None,
 ):
-    """The options that all recurrences share.
-
-    Args:
-      reverse: from the last step to the first: `state` is then that after the last step. Every row begins at its own
-        last real step, because masked ones change nothing.
-      segment_ids: sequences packed into one row: the state begins anew where a real step has another id than the real
-        step before. The first real step goes on from `state`.
-      fresh: the state that a new segment begins with; None means zeros.
-      keep: multiplies the state wherever a recurrent kernel reads it, the same at every step: the mask, already scaled,
-        of variational dropout (Gal 2016, arXiv 1512.05287).
-      backend: see `Backend`. auto is scan: for these networks nothing else measured was faster.
-      remat: True or a number of steps: keeps for the way back only the states between chunks of that many (True: the
-        square root of t) and computes the rest again, so that memory grows with the square root of time.
-      newton: how the backend "newton" looks for the states.
-    """
+    """Run a cell under the options that all recurrences share: see `lstm`."""
     check_sequence(x, mask, segment_ids)
     check_shapes("recurrence", keep=(keep, cell.hidden(state).shape))
     begins = resets(segment_ids, mask, reverse)
@@ -87,7 +73,7 @@ def _run(
     solve = partial(by_newton, options=newton) if backend == Backend.NEWTON else scan
 
     def run(state, x, mask, begins):
-        # Masked inputs become zeros first: a NaN there would survive a later `where` in the gradient (0 x NaN).
+        # Zero masked inputs first: a NaN there would survive a later `where` in the gradient (0 x NaN).
         projected = project(keep_real(mask, x), input_kernel)
         if input_scale is not None:
             projected = (normalize(projected.astype(bias.dtype)) * input_scale[None, None]).astype(x.dtype)
@@ -135,7 +121,7 @@ def elman(
     activation: str = "tanh",
     **how: Any,
 ) -> tuple[Float[Array, "b t k"], Float[Array, "b k"]]:
-    """The simple recurrent network (Elman 1990, DOI 10.1207/s15516709cog1402_1): h_t = f(W x_t + U h_(t-1) + b).
+    """Run a simple recurrent network (Elman 1990, DOI 10.1207/s15516709cog1402_1): h_t = f(W x_t + U h_(t-1) + b).
 
     Args:
       activation: f: "tanh", "relu" or "identity".
@@ -175,34 +161,34 @@ def lstm(
     norm: LSTMNorm | None = None,
     **how: Any,
 ) -> tuple[Float[Array, "b t p"], LSTMState]:
-    """Long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of Gers 2000).
+    """Run a long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of Gers 2000).
 
-    The gates lie side by side in the last axis, g = 4k, in the order of PyTorch: input, forget, candidate, output.
+    The gates lie side by side in the last axis, g = 4k, in PyTorch's order: input, forget, candidate, output.
 
     Args:
-      state: before the first step; its hidden part is p wide, which is k without a projection.
-      mask: True where a step is real; a masked step leaves the state as it was and outputs zero.
-      projection: from the k cells to a narrower output, which is also what the recurrent kernel reads (Sak 2014, arXiv
+      state: before the first step; its hidden part has width p, which is k without a projection.
+      mask: True where a step is real; a masked step leaves the state unchanged and outputs zero.
+      projection: from the k cells to a narrower output, which the recurrent kernel reads too (Sak 2014, arXiv
         1402.1128).
-      norm: layer normalization of both products and of the cell (Ba 2016, arXiv 1607.06450); the bias then is needed.
-      reverse: from the last step to the first; `state` is then that after the last. Every row begins at its own last
-        real step, because masked ones change nothing.
-      segment_ids: (b, t), sequences packed into one row: the state begins anew where a real step has another id than
-        the real step before it. The first real step of all goes on from `state`.
-      fresh: the state that a new segment begins with; None means zeros.
+      norm: layer normalization of both products and of the cell (Ba 2016, arXiv 1607.06450); needs a bias.
+      reverse: reads from the last step to the first; `state` then comes after the last. Every row starts at its own
+        last real step, because masked steps change nothing.
+      segment_ids: (b, t), sequences packed into one row: the state starts afresh where a real step has another id than
+        the real step read before it. The first real step of the row continues from `state`.
+      fresh: the state that a new segment starts with; None means zeros.
       keep: (b, p), multiplies the state wherever the recurrent kernel reads it, the same at every step: the mask of
         variational dropout (Gal 2016, arXiv 1512.05287), already scaled.
       backend: see `Backend`; auto means scan.
-      remat: True or a number of steps: keeps for the way back only the states between chunks of that many steps (True:
-        the square root of t) and computes the rest again, so that memory grows with the square root of time.
-      newton: how the backend "newton" looks for the states, see `NewtonOptions`.
+      remat: True or a number of steps: keeps only the states between chunks of that many steps (True: the square root
+        of t) for the backward pass and recomputes the rest. With True, memory grows with the square root of time.
+      newton: how the backend "newton" finds the states, see `NewtonOptions`.
 
     Returns:
       The hidden states of all steps, and the state after the last.
 
     Raises:
       ValueError: shapes that do not fit each other; a mask that is not boolean; a projection wider than the cells; a
-        backend that cannot run this cell or device.
+        backend that cannot run this cell, or not on this device.
     """
     backend = check_backend("an LSTM", how.get("backend", Backend.AUTO), (*BACKENDS, Backend.CUDNN))
     k = recurrent_kernel.shape[-1] // 4
@@ -249,13 +235,13 @@ def gru(
     reset: str = "after",
     **how: Any,
 ) -> tuple[Float[Array, "b t k"], Float[Array, "b k"]]:
-    """Gated recurrent unit (Cho 2014, arXiv 1406.1078).
+    """Run a gated recurrent unit (Cho 2014, arXiv 1406.1078).
 
-    The gates lie side by side in the last axis, g = 3k, in the order of PyTorch: reset, update, candidate.
+    The gates lie side by side in the last axis, g = 3k, in PyTorch's order: reset, update, candidate.
 
     Args:
-      recurrent_bias: of the candidate, on the recurrent side, where a reset gate after the product multiplies it too;
-        None where it stands before, since there `bias` does the same.
+      recurrent_bias: added to the candidate's recurrent product, so that the reset gate multiplies it too; None with
+        reset="before", where `bias` does the same.
       reset: whether the reset gate multiplies the state "after" its product with the kernel (cuDNN, PyTorch) or
         "before" it (Cho 2014).
       how: reverse, segment_ids, fresh, keep, backend, remat, newton: see `lstm`.
@@ -291,7 +277,7 @@ def gru(
 
 
 def _like_state(name, tree, state):
-    """A state of this name in the dtypes of another, if it has its shapes."""
+    """Cast a state to the dtypes of another, whose shapes it must have."""
     for part, other in zip(jax.tree.leaves(tree), jax.tree.leaves(state), strict=True):
         check_shapes("recurrence", **{name: (part, other.shape)})
     return jax.tree.map(lambda part, other: part.astype(other.dtype), tree, state)

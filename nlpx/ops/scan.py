@@ -1,12 +1,11 @@
-"""Recurrence one step after the other: the loop over time, and the loop back.
+"""Recurrence one step after the other: the loop over time, and the loop of the backward pass.
 
-Inside the loops stands only what depends on the step before: the products with the recurrent kernels and the gates.
-The loop back carries the gradient of the state alone; the gradients of the kernels are one large product after it. Left
-to automatic differentiation, as `forward_mode` leaves it, the loop would add to matrices as large as the kernels at
-every step.
+The loops hold only what depends on the step before: the products with the recurrent kernels and the gates. The backward
+loop carries the gradient of the state; the gradients of the kernels are one large product after it. Automatic
+differentiation, as under `forward_mode`, would add to matrices as large as the kernels at every step.
 
-What a loop reads or writes lies batch-major in one buffer a kind, (b, t, ...), and each step writes its parts where
-they belong: no transposition and no concatenation of anything as long as the sequence.
+The loops read and write batch-major buffers (b, t, ...), one per kind, and each step writes its parts in place. So
+nothing as long as the sequence is transposed or concatenated.
 """
 
 from functools import partial
@@ -25,9 +24,9 @@ class Steps(NamedTuple):
     """What the loop does at each step besides the cell. None: nothing."""
 
     mask: Mask | None = None
-    """(b, t): False leaves the state as it was and outputs zero."""
+    """(b, t): False leaves the state unchanged and outputs zero."""
     reset: Bool[Array, "b t"] | None = None
-    """(b, t): True begins from `fresh` instead of the state before."""
+    """(b, t): True starts from `fresh` instead of the state before."""
     keep: Float[Array, "b p"] | None = None
     """Multiplies the state wherever a recurrent kernel reads it, the same at every step (Gal 2016)."""
 
@@ -35,8 +34,8 @@ class Steps(NamedTuple):
 def resets(
     segment_ids: Int[Array, "b t"] | None, mask: Mask | None, reverse: bool = False
 ) -> Bool[Array, "b t"] | None:
-    """Where a new segment begins: real steps whose id is not that of the last real step before them (after them, if
-    reverse). The first real step of all goes on from the state given."""
+    """Mark where a new segment starts: at real steps whose id differs from the last real step before them (after them,
+    if reverse). The first real step of a row continues from the state given."""
     if segment_ids is None:
         return None
     if reverse:
@@ -67,15 +66,15 @@ def _write(buffer: Array, step: Array, parts: Parts) -> Array:
 
 
 def dropped(cell: Cell, i: int, v: Array, keep: Array | None) -> Array:
-    """What the i-th recurrent kernel reads of v; on the way back, what v gets of its gradient."""
+    """Apply `keep` to what the i-th recurrent kernel reads; in the backward pass, to its gradient."""
     return v if keep is None or i not in cell.reads_state else v * keep.astype(v.dtype)
 
 
 def forward_step(cell: Cell, bias, kernels, parameters, state: State, from_input: Array, keep: Array | None):
-    """One step of a cell: the new state, its factors, and what each recurrent kernel read."""
+    """Take one step of a cell; return the new state, its factors, and what each recurrent kernel read."""
     operands: list[Array] = []
     from_input = from_input.astype(cell.hidden(state).dtype)
-    if bias is not None:  # here and not in the product before the loop, where it would be one more pass over all steps
+    if bias is not None:  # added here: before the loop it would cost one more pass over all steps
         from_input = from_input + bias[None].astype(from_input.dtype)
 
     def dot(i, v):
@@ -90,8 +89,8 @@ def forward_step(cell: Cell, bias, kernels, parameters, state: State, from_input
 
 
 def _empty(shape: tuple[int, ...], dtype: Any) -> Array:
-    """A buffer of which every step writes its own part; the same one for all that `jax.vmap` runs, which by itself
-    would give it a batch axis, and `jax.jacfwd` and `jax.hessian` refuse values that have one."""
+    """Make a buffer for every step to write its part of, without a batch axis under `jax.vmap`: `jax.jacfwd` and
+    `jax.hessian` would refuse the values that have one."""
     buffer = jax.custom_batching.custom_vmap(lambda: jax.lax.empty(shape, dtype))
     buffer.def_vmap(lambda size, batched: (buffer(), False))
     return buffer()
@@ -102,9 +101,9 @@ def _order(length: int, reverse: bool):
 
 
 def _unroll(b: int, t: int, kernels) -> int:
-    """Steps a turn of the loop. Measured on two CPU cores, training an LSTM: 4 against 1 takes 0.60 of the time at one
-    row of width 64, 0.92 at 8 of 128, 1.00 at 32 of 256; 2 takes 1.02 at 32 of 512 and 1.07 at 64 of 650. So a turn is
-    made longer where a step has few multiplications, and the sequence is long enough for the longer compilation."""
+    """Choose the steps per turn of the loop. Training an LSTM on two CPU cores, 4 take 0.60 of the time of 1 at one row
+    of width 64, 0.92 at 8 of 128, 1.00 at 32 of 256; 2 take 1.02 at 32 of 512 and 1.07 at 64 of 650. So a turn takes
+    more steps if a step has few multiplications and the sequence is long enough to repay the longer compilation."""
     work = b * sum(kernel.size for kernel, _ in kernels)
     return 4 if work < 2**21 and t >= 64 else 1
 
@@ -156,16 +155,16 @@ def scan(
     fresh: State | None,
     steps: Steps,
 ) -> tuple[Float[Array, "b t p"], State]:
-    """Runs a cell over time, one step after the other.
+    """Run a cell over time, one step after the other.
 
     Args:
-      reverse: from the last step to the first; the state given is then that after the last.
+      reverse: reads from the last step to the first; `state` then comes after the last.
       inputs: products of the input with its kernel; finite at masked steps.
-      bias: added to them.
+      bias: added to the inputs.
       kernels: of the recurrent products, each with a bias to add or None.
       parameters: the cell's own, see `Cell`.
       state: before the first step.
-      fresh: from which a step marked in `steps.reset` begins.
+      fresh: the state that a step marked in `steps.reset` starts from.
 
     Returns:
       The outputs, and the state after the last step.
@@ -183,7 +182,7 @@ def _scan_forward(cell, reverse, inputs, bias, kernels, parameters, state, fresh
 
 
 def _bias_gradient(bias: Array | None, rows: Float[Array, "rows g"]) -> Array | None:
-    # As a product with ones: on a CPU a fifth of the time of a reduction over the first axis.
+    # A product with ones: on a CPU a fifth of the time of a reduction over the first axis.
     return None if bias is None else (jnp.ones((rows.shape[0],), rows.dtype) @ rows).astype(bias.dtype)
 
 
@@ -196,7 +195,7 @@ def _scan_backward(cell, reverse, residuals, gradients):
     shares: dict[str, int | None] = {}
 
     def pull_back(now, d_new, factors, products):
-        """The cell's way back; the gradients of its products are written to their buffers."""
+        """Run the cell's backward pass, and write the gradients of its products to their buffers."""
         products, given = list(products), {}
 
         def dot(i, parts):
@@ -207,7 +206,7 @@ def _scan_backward(cell, reverse, residuals, gradients):
             return dropped(cell, i, d, steps.keep)
 
         d_before, d_input, d_parameters = cell.backward(dot, factors, d_new, parameters)
-        # Where the cell only adds the input to a product, one gradient serves both, and one buffer.
+        # Where the cell only adds the input to a product, both share one gradient and one buffer.
         shares["input"] = next((i for i, parts in given.items() if parts is d_input), None)
         return d_before, d_input, d_parameters, products
 
@@ -256,8 +255,8 @@ scan.defvjp(_scan_forward, _scan_backward)
 
 @OwnGradient
 def project(x: Float[Array, "b t d"], kernel: Float[Array, "d g"]) -> Float[Array, "b t g"]:
-    """x @ kernel, whose kernel's gradient is one product of matrices as they lie: what automatic differentiation writes
-    makes XLA transpose the gradient of the result first."""
+    """Compute x @ kernel, with the kernel's gradient as one product of matrices as they lie in memory: under automatic
+    differentiation XLA transposes the gradient of the result first."""
     return _product(x, kernel)
 
 

@@ -12,6 +12,8 @@ VALUES = {
     "accuracy": ("accuracy (%)", 100),
     "exact_match": ("exact matches (% of translations)", 100),
     "bleu": ("BLEU (0 to 100)", 1),
+    "f1": ("F1 (%)", 100),
+    "rougeL": ("ROUGE-L, F-measure (0 to 100)", 1),
 }
 
 
@@ -30,7 +32,7 @@ def plot_by_length(
     Args:
       groups_by_model: a model's name to groups of like length, as `nlpx.metrics.metrics_by_length` gives them: `mean`
         is their length.
-      value: "accuracy", "exact_match" or "bleu".
+      value: one of `VALUES`.
       length: what the length is called on its axis.
       trained: the one length that the models were trained at, to mark.
       floor: where the axis of the figure begins.

@@ -1,4 +1,4 @@
-"""Which labels were taken for which."""
+"""Confusion matrices: which labels were taken for which."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,23 +10,23 @@ from nlpx.errors import InputError
 from nlpx.plots.figure import LABEL, draw_shares, png
 
 SIZE = 4
-"""Inches all cells take together, where that makes a cell neither smaller nor larger than these."""
+"""Inches of all cells together, as long as one cell stays between the two sizes of `CELL`."""
 CELL = (0.36, 0.8)
 FONT = (6, 10)
-"""Points of the smallest and the largest count."""
+"""The smallest and the largest font size of a count, in points."""
 DIGIT = 0.64
-"""The width of a digit in its height."""
+"""The width of a digit, as a part of the font size."""
 
 
 def plot_confusion(confusion: ArrayLike, labels: Sequence[str], path: Path, title: str | None = None) -> None:
-    """Draws counts as shades, each by its share of the true label's row, and writes a PNG that grows with the labels,
-    up to 4,000 pixels a side. The counts stand in the cells, where they are not too long and each label has its place.
+    """Draw counts in shades, by their share of the true label's row. The PNG grows with the labels, up to 4,000 pixels
+    per side. Cells show their counts if these fit and every label has its place.
 
     Args:
-      confusion: (true, predicted) counts, as `nlpx.metrics.classification_metrics` gives them.
+      confusion: (true, predicted) counts, as from `nlpx.metrics.classification_metrics`.
 
     Raises:
-      InputError: the counts are no whole numbers or of another shape than the labels, or there are none.
+      InputError: counts that are not whole numbers or do not fit the labels, or none.
     """
     counts = np.asarray(confusion)
     n = len(labels)
@@ -40,7 +40,7 @@ def plot_confusion(confusion: ArrayLike, labels: Sequence[str], path: Path, titl
     with png(path, side, side, grow=True) as figure:
         axes = draw_shares(figure, shares, labels, labels, **names, title=title)
         cell = figure.get_figwidth() / n
-        # A count fits if its digits times its points are no more than this.
+        # A count fits if its number of digits times its font size is at most this.
         room = 0.85 * 72 * cell / DIGIT if cell >= LABEL else 0
         font = float(np.clip(room / len(str(counts.max())), *FONT))
         for (row, column), count in np.ndenumerate(counts):

@@ -17,12 +17,12 @@ def plot_losses(
     value: str = "loss",
     unit: str = "nats per token",
 ) -> None:
-    """Draws training (thin) and validation (dots) losses of each run, and writes a PNG.
+    """Draw training (thin) and validation (dots) losses of each run, and write a PNG.
 
     Args:
-      runs: name of a run to its records, the lines of `metrics.jsonl`.
+      runs: name of a run -> its records, the lines of `metrics.jsonl`.
       x: "step" or "seconds".
-      value: which figure of a record to draw; records without it are left out.
+      value: the figure of a record to draw; records without it are left out.
     """
     with png(path) as figure:
         axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""What all pictures share: a figure that becomes a PNG, and shares drawn as shaded cells between words."""
+"""The common part of all pictures: a figure that becomes a PNG, and shares drawn as shaded cells with words around."""
 
 from __future__ import annotations
 
@@ -10,40 +10,49 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nlpx.errors import InputError, needs
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 DPI = 120
 LARGEST = 24
-"""Inches of a side that grows with the data. With the words around it the picture stays below 4,000 pixels."""
+"""The most inches of a side that grows with the data. With the words around it, a picture stays below 4,000 pixels."""
 LABEL = 0.28
-"""Inches from one word on an axis to the next that can be read."""
+"""Inches between readable words on an axis."""
 LETTERS = 32
-"""Of a word on an axis; a longer one is cut."""
+"""The most letters of a word on an axis; longer ones are cut."""
 
 
 @contextmanager
 def png(path: Path, width: float = 7, height: float = 4.5, *, grow: bool = False) -> Iterator[Figure]:
-    """A figure to draw on; where the `with` ends it is written, and its folder made.
+    """Yield a figure to draw on; write it at the end of the `with`, and make its folder.
 
     Args:
       width, height: in inches.
-      grow: whether the picture grows around the figure by what stands outside it, and the figure with the data, up to
-        `LARGEST`. If not, all is fitted into it.
-    """
-    import matplotlib
+      grow: whether the figure grows with the data, up to `LARGEST`, and the picture by what lies around the figure. If
+        not, everything is fitted into the figure.
 
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
+    Raises:
+      InputError: nothing can be written there, or matplotlib is not installed.
+    """
+    with needs("a picture"):
+        import matplotlib
+
+        matplotlib.use("agg")
+        import matplotlib.pyplot as plt
 
     if grow:
         width, height = min(width, LARGEST), min(height, LARGEST)
     figure = plt.figure(figsize=(width, height), layout=None if grow else "constrained")
     try:
         yield figure
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=DPI, **({"bbox_inches": "tight", "pad_inches": 0.15} if grow else {}))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(path, dpi=DPI, **({"bbox_inches": "tight", "pad_inches": 0.15} if grow else {}))
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror}; give another path for the picture") from error
     finally:
         plt.close(figure)
 
@@ -59,10 +68,10 @@ def draw_shares(
     bar_label: str,
     title: str | None = None,
 ) -> Axes:
-    """Fills a growing figure with cells in shades of 0 to 1; their words, a bar of the shades and the title around it.
+    """Fill a growing figure with cells in shades of 0 to 1, with their words, a colour bar and the title around it.
 
-    Where cells are too small for a word each, every n-th word is shown, and no line between cells. Where they are
-    smaller than a pixel, neighbours share one, in the shade of the darkest.
+    If cells are too small for one word each, only every n-th word is shown, and no lines between cells. If they are
+    smaller than a pixel, neighbours share one, in the darkest shade.
 
     Args:
       shares: (rows, columns), 0 to 1.
@@ -83,9 +92,9 @@ def draw_shares(
     axes.xaxis.set_label_position("top")
     slanted = {"rotation": 60, "ha": "left", "rotation_mode": "anchor"}
     for axis, words, inches, style in ((axes.xaxis, columns, width, slanted), (axes.yaxis, rows, height, {})):
-        every = math.ceil(LABEL * len(words) / inches - 1e-6)  # past the rounding of a cell just large enough
+        every = math.ceil(LABEL * len(words) / inches - 1e-6)  # allows for rounding
         shown = [word if len(word) <= LETTERS else word[: LETTERS - 1] + "…" for word in words[::every]]
-        # Words are no formulas: a dollar sign in them is one.
+        # Words are not formulas: a dollar sign is just a dollar sign.
         axis.set_ticks(range(0, len(words), every), shown, parse_math=False, **style)
         if every == 1:
             axis.set_ticks(np.arange(len(words) + 1) - 0.5, minor=True)

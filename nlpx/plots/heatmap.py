@@ -1,4 +1,4 @@
-"""Which source words an attention looked at, for each target word."""
+"""Heatmaps of attention: the weights of the source words for each target word."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,14 +17,14 @@ def plot_attention(
     path: Path,
     title: str | None = None,
 ) -> None:
-    """Draws weights as shades of 0 to 1, with the words on both axes, and writes a PNG that grows with their number, up
-    to 4,000 pixels a side.
+    """Draw weights as shades of 0 to 1, with the words on both axes. The PNG grows with their number, up to 4,000
+    pixels per side.
 
     Args:
       weights: (target, source); each target word's weights over the source words.
 
     Raises:
-      InputError: the weights are of another shape than the words.
+      InputError: the shape of the weights does not fit the words, or there are none.
     """
     weights = np.asarray(weights, np.float32)
     t, s = len(target_tokens), len(source_tokens)

@@ -1,4 +1,4 @@
-"""What was predicted against what is true, for numbers."""
+"""Predicted against true numbers."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,11 +9,11 @@ from nlpx.plots.figure import png
 
 
 def plot_predicted(target: np.ndarray, predictions: Mapping[str, np.ndarray], path: Path, *, name: str) -> None:
-    """Draws a point for each number, a colour a method, and the line on which predictions are true; writes a PNG.
+    """Draw one point per number, one colour per method, and the line of perfect predictions; write a PNG.
 
     Args:
-      target: (examples,) what is true.
-      predictions: a method's name to (examples,) what it predicts.
+      target: (examples,) true numbers.
+      predictions: a method's name -> (examples,) its predictions.
       name: of the target.
     """
     ends = [min(map(np.min, (target, *predictions.values()))), max(map(np.max, (target, *predictions.values())))]

@@ -1,4 +1,4 @@
-"""Which label a classifier gives where, over two of its features."""
+"""Regions of a classifier's labels, over two of its features."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 from nlpx.plots.figure import png
 
 STEPS = 300
-"""Places along each axis at which the classifier is asked."""
+"""Places along each axis at which the classifier is evaluated."""
 MARKERS = "os^Dv<>Pp*"
 
 
@@ -23,16 +23,15 @@ def plot_regions(
     labels: Sequence[str],
     title: str,
 ) -> None:
-    """Colours the plane by the label that the classifier gives, draws examples into it, a ring around those with a
-    wrong one, and writes a PNG. Where there are more features than these two, a ring and the colour under it need not
-    agree.
+    """Colour the plane by predicted labels, draw examples with a ring around the wrong ones, and write a PNG. If there
+    are more features than these two, a ring and the colour under it need not agree.
 
     Args:
       classify: from (places, 2) features to the number of a label each.
       points: (examples, 2) features.
-      target: (examples,) the number of each one's true label.
-      found: (examples,) the number of the label that the classifier gives it, from all its features.
-      features: what the axes are called.
+      target: (examples,) numbers of the true labels.
+      found: (examples,) numbers of the labels predicted from all features.
+      features: the names of the axes.
     """
     from matplotlib.colors import ListedColormap
 

@@ -19,8 +19,8 @@ def is_text(given: str) -> bool:
         return True
 
 
-def _groups(given: str) -> Iterator[list[str]]:
-    if is_text(given):
+def _groups(given: str, alone: bool) -> Iterator[list[str]]:
+    if alone:
         yield [given]
     elif given == "-":  # somebody may wait for each answer
         if isinstance(sys.stdin, io.TextIOWrapper):
@@ -37,7 +37,7 @@ def _groups(given: str) -> Iterator[list[str]]:
             yield lines[start : start + AT_ONCE]
 
 
-def answer_lines(given: str, answer: Callable[[Sequence[str]], Sequence[str]]) -> None:
+def answer_lines(given: str, answer: Callable[[Sequence[str]], Sequence[str]], *, alone: bool | None = None) -> None:
     """Prints one answer per line, in order; an empty line stays one, so that lines keep their numbers.
 
     A line that cannot be answered gives an empty one too, and its number and why on stderr.
@@ -45,20 +45,21 @@ def answer_lines(given: str, answer: Callable[[Sequence[str]], Sequence[str]]) -
     Args:
       given: a text, the path of a file, or `-` for standard input, which is answered line by line.
       answer: from texts to answers, each of one line.
+      alone: whether what is given is to be answered itself; if None, where it `is_text`.
 
     Raises:
       ValueError: a file that cannot be read, or (after all others were answered) a text that cannot be answered.
     """
-    number, failed = 0, 0
-    for lines in _groups(given):
+    number, failed, alone = 0, 0, is_text(given) if alone is None else alone
+    for lines in _groups(given, alone):
         full = [index for index, line in enumerate(lines) if line.strip()]
-        if not full and is_text(given):
+        if not full and alone:
             raise InputError("there is nothing to answer: give a text")
         answers: dict[int, str] = {}
         try:
             answers = dict(zip(full, answer([lines[index] for index in full]) if full else (), strict=True))
         except InputError:
-            if is_text(given):
+            if alone:
                 raise
             for index in full:  # which of them?
                 try:

@@ -1,90 +1,68 @@
 """Translating with a sequence-to-sequence model, by beam search."""
 
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from nlpx import data, metrics, plots
-from nlpx.decode import beam_search
 from nlpx.errors import InputError
-from nlpx.models import EncoderDecoder, attention_weights
-from nlpx.predict.batches import in_batches
+from nlpx.models import attention_weights
+from nlpx.predict.search import Search, Translated, words_of
 from nlpx.train.run import Trained
-
-
-def check_beams(beams: int, model: EncoderDecoder) -> None:
-    """Says before a training what would only be found after it.
-
-    Raises:
-      ValueError: no beams, or more than the vocabulary has tokens.
-    """
-    if not 1 <= beams <= model.vocab_size:
-        raise InputError(f"beams must be from 1 to the {model.vocab_size} tokens of the vocabulary, not {beams}")
-
-
-class Translated(NamedTuple):
-    """One translation."""
-
-    text: str
-    score: float
-    """Log-probability by the length penalty, nats."""
-    tokens: np.ndarray
-    """Its token ids, without the end token."""
 
 
 class Translator:
     """Translates with a trained model; one program is compiled for each length that sentences are padded to.
 
     Args:
-      trained: a run of `experiments.translate`.
+      trained: a run of `experiments.translate` or `experiments.summarize`.
       beams, length_penalty: see `beam_search`.
       batch_size: sentences at a time.
+      cut: tokens that are read of a sentence at most; None means as many as the model has positions for.
+      most: tokens to write at most; None means twice as many as are read, and eight.
 
     Raises:
       ValueError: more beams than the vocabulary has tokens.
     """
 
-    def __init__(self, trained: Trained, *, beams: int = 4, length_penalty: float = 0.6, batch_size: int = 64):
-        self._trained, self._batch_size = trained, batch_size
-        self.settings = {"beams": beams, "length_penalty": length_penalty}
-        model = trained.model
-        check_beams(beams, model)
-
-        def search(params, source, source_mask):
-            variables = {"params": params}
-            encoded = model.apply(variables, source, source_mask, method="encode")
-            limit = self.limit(source.shape[1])
-
-            def step(tokens, state, mask):
-                return model.apply(variables, tokens, encoded, state=state, mask=mask, method="decode")
-
-            state = model.apply(variables, encoded, limit, method="initial_state")
-            found = beam_search(
-                step,
-                state,
-                jnp.full((source.shape[0], 1), model.bos),
-                tokens=limit,
-                beams=beams,
-                eos=model.eos,
-                length_penalty=length_penalty,
-            )
-            return jax.tree.map(lambda leaf: leaf[:, 0], found)
-
-        self._search = jax.jit(search)
+    def __init__(
+        self,
+        trained: Trained,
+        *,
+        beams: int = 4,
+        length_penalty: float = 0.6,
+        batch_size: int = 64,
+        cut: int | None = None,
+        most: int | None = None,
+    ):
+        self._trained, self._cut, self._most = trained, cut, most
+        self._search = Search(
+            trained,
+            limit=lambda source: self.limit(source.shape[1]),
+            beams=beams,
+            length_penalty=length_penalty,
+            batch_size=batch_size,
+        )
+        self.settings = self._search.settings
 
     @property
     def attends(self) -> bool:
         """Whether `attention` has anything to show."""
         return self._trained.model.attends
 
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of a text that the vocabulary lacks."""
+        return self._trained.tokenizer.unknown_words(text)
+
     def limit(self, length: int) -> int:
         """The most tokens to write for a source padded to this length."""
-        return min(2 * length + 8, self._trained.model.longest or 2 * length + 8)
+        wanted = self._most or 2 * length + 8
+        return min(wanted, self._trained.model.longest or wanted)
 
     def encode(self, sentence: str) -> np.ndarray:
         """A sentence's tokens.
@@ -92,46 +70,58 @@ class Translator:
         Raises:
           ValueError: there is none, or none that the model knows; or more than it has positions for.
         """
-        tokenizer = self._trained.tokenizer
-        tokens = tokenizer.encode(sentence.lower() if self._trained.config["data"]["lowercase"] else sentence)
-        if not len(tokens):
+        return self._encode(sentence)[0]
+
+    def _encode(self, sentence: str) -> tuple[np.ndarray, list[str]]:
+        """A sentence's tokens, and the words that those beyond the vocabulary stand for."""
+        tokenizer, longest = self._trained.tokenizer, self._trained.model.longest
+        if not self._prepared(sentence):
             raise InputError("there is nothing to translate: give a sentence")
+        encoded = self._tokens([sentence], self._cut)
+        (tokens,), (beyond,) = encoded.columns["source"], encoded.beyond
+        if encoded.dropped:
+            print(f"read its first {len(tokens)} tokens only: {sentence[:60]!r}...", file=sys.stderr, flush=True)
         if tokenizer.kind == "word" and not tokens.any():
             raise InputError(f"no word of {sentence!r} is in the vocabulary of this model: give other words")
-        longest = self._trained.model.longest
         if longest is not None and len(tokens) >= longest:
             raise InputError(f"{sentence[:40]!r}... has {len(tokens)} tokens, the model's positions end at {longest}")
-        return tokens
+        return tokens, beyond
 
     def encode_all(self, sentences: Sequence[str]) -> data.Encoded:
-        """The tokens of many sentences, as the column `source`, each cut where the model's positions end."""
+        """The tokens of many sentences, as the column `source`, each cut where `cut` says or the model's positions
+        end."""
         longest = self._trained.model.longest
-        limit = {"max_length": longest and longest - 1, "too_long": "cut"}
-        return data.encode_texts({"source": sentences}, self._trained.tokenizer, **limit)
+        return self._tokens(sentences, min(filter(None, (self._cut, longest and longest - 1)), default=None))
 
-    def translate(self, sources: Sequence[np.ndarray]) -> list[Translated]:
-        """The best translation of each source, given in tokens."""
-        model, tokenizer = self._trained.model, self._trained.tokenizer
+    def _tokens(self, sentences: Sequence[str], limit: int | None) -> data.Encoded:
+        sources = {"source": [self._prepared(sentence) for sentence in sentences]}
+        options = {"max_length": limit, "too_long": "cut", "beyond": self._trained.model.copied_from}
+        return data.encode_texts(sources, self._trained.tokenizer, **options)
 
-        def run(batch: data.Batch) -> list[Translated]:
-            found = self._search(self._trained.params, batch["source"], batch["source_mask"])
-            rows = []
-            for tokens, length, score in zip(*map(np.asarray, found), strict=True):
-                ids = tokens[:length]
-                # One line, whatever is written: line ends are tokens too.
-                text = " ".join(tokenizer.decode(ids[ids < model.bos]).split())
-                rows.append(Translated(text, float(score), ids))
-            return rows
+    def _prepared(self, sentence: str) -> str:
+        settings = self._trained.config["data"]
+        options = {"lowercase": settings["lowercase"], "split": settings.get("split_punctuation", False)}
+        return data.prepare_text(sentence, **options)
 
-        ended = [np.append(source, model.eos).astype(np.int32) for source in sources]
-        return in_batches({"source": ended}, run, self._batch_size)
+    def translate(
+        self, sources: Sequence[np.ndarray], beyond: Sequence[Sequence[str]] | None = None
+    ) -> list[Translated]:
+        """The best translation of each source, given in tokens; `beyond` as `Search`."""
+        eos = self._trained.model.eos
+        return self._search({"source": [np.append(source, eos).astype(np.int32) for source in sources]}, beyond)
 
     def __call__(self, sentences: Sequence[str]) -> list[Translated]:
         """The best translation of each sentence."""
-        return self.translate([self.encode(sentence) for sentence in sentences])
+        sources, beyond = zip(*map(self._encode, sentences), strict=True)
+        return self.translate(sources, beyond)
 
-    def attention(self, source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, list[str], list[str]]:
+    def attention(
+        self, source: np.ndarray, target: np.ndarray, beyond: Sequence[str] = ()
+    ) -> tuple[np.ndarray, list[str], list[str]]:
         """The weights of each source word (their pieces' sum) for each target word (their pieces' mean), and the words.
+
+        Args:
+          beyond: the words that tokens beyond the vocabulary stand for; see `data.Encoded`.
 
         Raises:
           ValueError: a model without attention.
@@ -141,68 +131,65 @@ class Translator:
         read = np.append(model.bos, target[:-1])
         tokens = (jnp.asarray(each[None], jnp.int32) for each in (source, read))
         weights = attention_weights(model, {"params": self._trained.params}, *tokens)
-        (of_source, sources), (of_target, targets) = self._words(source), self._words(target)
+        (of_source, sources), (of_target, targets) = (
+            words_of(self._trained, each, beyond) for each in (source, target)
+        )
         pieces_to_words = of_target / of_target.sum(axis=1, keepdims=True)
         return pieces_to_words @ np.asarray(weights[0]) @ of_source.T, sources, targets
 
     def draw(self, sentence: str, path: Path) -> None:
         """Writes the attention of a sentence's translation as a PNG."""
-        source = self.encode(sentence)
-        weights, *words = self.attention(source, self.translate([source])[0].tokens)
+        source, beyond = self._encode(sentence)
+        weights, *words = self.attention(source, self.translate([source], [beyond])[0].tokens, beyond)
         plots.plot_attention(weights, *words, path)
 
-    def _words(self, tokens: Any) -> tuple[np.ndarray, list[str]]:
-        """Which tokens belong to which word (words, tokens), and the words."""
-        tokenizer, bos = self._trained.tokenizer, self._trained.model.bos
-        groups: list[list[int]] = []
-        for token in tokens:
-            known = token < bos
-            begins = not known or tokenizer.kind == "word" or tokenizer.decode([token])[:1].isspace()
-            if begins or not groups:
-                groups.append([])
-            groups[-1].append(int(token))
-        belongs = np.zeros((len(groups), len(tokens)))
-        at = 0
-        for word, group in enumerate(groups):
-            belongs[word, at : at + len(group)] = 1
-            at += len(group)
-        names = ["</s>" if group[0] >= bos else tokenizer.decode(group).strip() or "␣" for group in groups]
-        return belongs, names
+
+class Written(NamedTuple):
+    """What a model wrote for pairs."""
+
+    pairs: list[tuple[str, str]]
+    """Those that could be answered: source and reference."""
+    texts: list[str]
+    lengths: list[int]
+    """Of the sources, in tokens."""
+    about: dict[str, Any]
+    """`count`, `seconds`, what was `dropped` or cut (see `data.Encoded`), and the settings of the search."""
 
 
-def test_translations(translator: Translator, pairs: Sequence[tuple[str, str]], folder: Path) -> dict[str, Any]:
-    """Translates pairs that no training has seen, and compares with their targets. A source that is longer than the
-    model's positions is cut.
+def write_all(translator: Translator, pairs: Sequence[tuple[str, str]], folder: Path, name: str, names: str) -> Written:
+    """Writes what a model makes of the sources of pairs that no training has seen, beside their references. A source
+    that is longer than the model's positions is cut.
 
-    Writes `translations.tsv` and, with attention, `plots/attention_*.png` of a middling and of a long sentence.
-
-    Returns:
-      The figures of `metrics.translation_metrics`, `by_length` (see `metrics.metrics_by_length`), `count`, `seconds`,
-      what was `dropped` or cut (see `data.Encoded`), and the settings of the search.
+    The table is `NAMES.tsv`; with attention, `plots/attention_*.png` are of a middling and of a long source.
     """
     encoded = translator.encode_all([source for source, _ in pairs])
     pairs, sources = [pairs[row] for row in encoded.kept], encoded.columns["source"]
     start = time.perf_counter()
-    translations = translator.translate(sources)
+    translations = translator.translate(sources, encoded.beyond)
     seconds = time.perf_counter() - start
-    texts, references = [each.text for each in translations], [target for _, target in pairs]
+    texts = [each.text for each in translations]
     lines = (
         f"{source}\t{target}\t{each.text}\t{each.score:.4f}\n"
         for (source, target), each in zip(pairs, translations, strict=True)
     )
-    (folder / "translations.tsv").write_text(
-        "source\treference\ttranslation\tscore\n" + "".join(lines), encoding="utf-8"
-    )
+    (folder / f"{names}.tsv").write_text(f"source\treference\t{name}\tscore\n" + "".join(lines), encoding="utf-8")
     ordered = sorted(range(len(texts)), key=lambda index: len(sources[index]))
     for part in (0.5, 0.95) if translator.attends else ():
         index = ordered[int(part * (len(ordered) - 1))]
-        weights, *words = translator.attention(sources[index], translations[index].tokens)
-        plots.plot_attention(weights, *words, folder / "plots" / f"attention_{len(words[0])}_words.png")
-    return {
-        **metrics.translation_metrics(texts, references),
-        "by_length": metrics.metrics_by_length([len(source) for source in sources], texts, references),
-        "count": len(texts),
-        "dropped": encoded.dropped,
-        "seconds": seconds,
-        **translator.settings,
-    }
+        weights, *words = translator.attention(sources[index], translations[index].tokens, encoded.beyond[index])
+        path = folder / "plots" / f"attention_{len(words[0])}_words.png"
+        plots.plot_attention(weights, *words, path, title=f"Attention of a {name}")
+    about = {"count": len(texts), "dropped": encoded.dropped, "seconds": seconds, **translator.settings}
+    return Written(pairs, texts, [len(source) for source in sources], about)
+
+
+def test_translations(translator: Translator, pairs: Sequence[tuple[str, str]], folder: Path) -> dict[str, Any]:
+    """Translates pairs that no training has seen, and compares with their targets; writes what `write_all` does.
+
+    Returns:
+      The figures of `metrics.translation_metrics`, `by_length` (see `metrics.metrics_by_length`), and `Written.about`.
+    """
+    pairs, texts, lengths, about = write_all(translator, pairs, folder, "translation", "translations")
+    references = [target for _, target in pairs]
+    by_length = metrics.metrics_by_length(lengths, texts, references)
+    return {**metrics.translation_metrics(texts, references), "by_length": by_length, **about}

@@ -7,15 +7,28 @@ The engine (`nlpx.train`) sums them over devices, accumulation parts and batches
     loss(params, batch, carry, dropout_keys, step)  the sums of a batch, and what the next one of its stream needs
     metrics(sums)                                   figures out of the sums of a whole set
     counted                                         what the loss is a mean over: "token", "text"
-    unit, read                                      what the loss is measured in, and what speed is counted in
 
 Among the sums are `loss` (nats), which is minimized, and `count`, by which it is divided; `tokens` is what a run's
 speed is counted in, where it is another. `dropout_keys` and `step` are None in evaluation.
 """
 
+from nlpx.tasks.captioning import Captioning
 from nlpx.tasks.classification import Classification
+from nlpx.tasks.forecasting import Forecasting
 from nlpx.tasks.language_modelling import LanguageModelling
+from nlpx.tasks.question_answering import QuestionAnswering
 from nlpx.tasks.rows import RowClassification, RowRegression
 from nlpx.tasks.sequence_to_sequence import SequenceToSequence
+from nlpx.tasks.tagging import Tagging
 
-__all__ = ["Classification", "LanguageModelling", "RowClassification", "RowRegression", "SequenceToSequence"]
+__all__ = [
+    "Captioning",
+    "Classification",
+    "Forecasting",
+    "LanguageModelling",
+    "QuestionAnswering",
+    "RowClassification",
+    "RowRegression",
+    "SequenceToSequence",
+    "Tagging",
+]

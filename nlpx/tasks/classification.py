@@ -14,7 +14,7 @@ from nlpx.tasks.task import ModelTask
 
 @dataclass(frozen=True)
 class Classification(ModelTask):
-    """Batches hold `text`, `text_mask` (b, t), `label` (b,), and `index` (b,), below 0 in rows that only fill up.
+    """Loss over batches of `text`, `text_mask` (b, t), `label` (b,), and `index` (b,), below 0 in padding rows.
 
     Attributes:
       label_smoothing: weight of the uniform distribution in the training targets, in [0, 1).

@@ -18,11 +18,12 @@ from nlpx.text import Tokenizer
 
 @dataclass(frozen=True)
 class LanguageModelling(ModelTask):
-    """Batches hold `inputs`, `targets`, `mask` (b, t); of a stream also `start` (b,), True where a row begins anew.
+    """Next-token loss over batches of `inputs`, `targets`, `mask` (b, t); in streams also `start` (b,), True where a
+    row starts afresh.
 
     Attributes:
-      carry_state: go on from the state of the batch before, through which no gradient flows (truncated
-        back-propagation through time, Williams and Peng 1990), except in rows that begin anew.
+      carry_state: start from the state of the batch before, without a gradient through it (truncated back-propagation
+        through time, Williams and Peng 1990), except in rows that start afresh.
       label_smoothing: weight of the uniform distribution in the training targets, in [0, 1).
 
     Raises:
@@ -38,7 +39,7 @@ class LanguageModelling(ModelTask):
             raise InputError("carry_state needs a recurrent arch: a Transformer remembers its window alone")
 
     def initial_carry(self, batch_size: int) -> Any:
-        """Zeros of the state's shapes: the first batch of a stream begins anew, so they are never read."""
+        """Return zeros of the state's shapes, which nothing reads: the first batch of a stream starts afresh."""
         if not self.carry_state:
             return ()
         variables = jax.eval_shape(self.model.init, jax.random.key(0), *self.model.example_inputs())
@@ -58,7 +59,7 @@ class LanguageModelling(ModelTask):
             fresh = self.model.apply(variables, batch["inputs"].shape[0], method="initial_state")
             state = jax.tree.map(lambda new, old: ops.keep_real(batch["start"], new, old), fresh, carry)
         logits, state = self.model.apply(variables, batch["inputs"], state=state, dropout_keys=dropout_keys)
-        # Label smoothing is a way to train; a validation loss without it can be compared.
+        # Label smoothing is for training; a validation loss without it can be compared.
         smoothing = self.label_smoothing if dropout_keys is not None else 0.0
         total, count = ops.cross_entropy(logits, batch["targets"], batch["mask"], label_smoothing=smoothing)
         return {"loss": total, "count": count}, state if self.carry_state else ()
@@ -66,11 +67,10 @@ class LanguageModelling(ModelTask):
     def reading(
         self, tokenizer: Tokenizer, text: str, *, seq_len: int, batch_size: int
     ) -> tuple[Iterable[data.Batch], Callable[[Mapping[str, float]], dict[str, float]]]:
-        """The batches in which a text is measured, each token once, and from the sums over them to figures.
+        """Return batches that measure a text, each token once, and a function from the sums over them to figures.
 
-        `bits_per_character` is what the tokens cost, spread over the characters that they spell: it compares models of
-        whatever tokens. Where they do not spell the text (a word tokenizer reads unknown words as one and the same),
-        `unknown` is the share of the tokens that stand for anything.
+        `bits_per_character`, the loss per character, compares models with any tokens. If the tokens do not spell the
+        text (a word tokenizer has one id for all unknown words), `unknown`, the share of such tokens, is there instead.
         """
         tokens = tokenizer.encode(text)
         cut = data.evaluation_streams if self.carry_state else data.evaluation_windows

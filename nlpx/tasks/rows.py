@@ -15,8 +15,8 @@ from nlpx.tasks.task import ModelTask
 
 @dataclass(frozen=True)
 class RowClassification(ModelTask):
-    """Batches hold `features` (b, f), `target` (b,), the number of a label, and `index` (b,), below 0 in rows that only
-    fill up."""
+    """Loss over batches of `features` (b, f), `target` (b,), the number of a label, and `index` (b,), below 0 in
+    padding rows."""
 
     model: FeedForwardNetwork
     counted: ClassVar[str] = "row"
@@ -42,10 +42,10 @@ class RowClassification(ModelTask):
 
 @dataclass(frozen=True)
 class RowRegression(ModelTask):
-    """The same, but `target` (b,) is a number, standardised; the loss is the squared error.
+    """As `RowClassification`, but `target` (b,) is a standardised number, and the loss is the squared error.
 
     Attributes:
-      spread: standard deviations of the target to its own unit.
+      spread: the standard deviation of the target, in its own unit.
     """
 
     model: FeedForwardNetwork
@@ -68,5 +68,5 @@ class RowRegression(ModelTask):
         return {"loss": jnp.sum(errors**2), "count": real.sum(dtype=errors.dtype)}, ()
 
     def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
-        """`rmse`: the root of the mean squared error, in the unit of the target."""
+        """Return `rmse`, the root of the mean squared error, in the unit of the target."""
         return {"rmse": self.spread * math.sqrt(sums["loss"] / sums["count"])}

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nlpx import ops
+from nlpx.errors import InputError
 from nlpx.models import EncoderDecoder
 from nlpx.ops.array_types import Array, Float, Int, RowKeys
 from nlpx.tasks.task import ModelTask
@@ -17,14 +18,18 @@ from nlpx.tasks.task import ModelTask
 
 @dataclass(frozen=True)
 class SequenceToSequence(ModelTask):
-    """Batches hold `source`, `source_mask` (b, s), and `target`, `target_mask` (b, t), as `columns` makes them.
+    """Loss over batches of `source`, `source_mask` (b, s), `target`, `target_mask` (b, t), made from `columns`. Sources
+    without padding, such as pictures (b, y, x, c), have no mask.
 
     Attributes:
       label_smoothing: weight of the uniform distribution in the training targets, in [0, 1).
-      scheduled_sampling: how probable it is, at the last step, that the decoder reads a token it has drawn itself
-        instead of the true one (Bengio 2015, arXiv 1506.03099), in [0, 1]; rises linearly from 0. The decoder then goes
+      scheduled_sampling: probability, at the last step, that the decoder reads a token drawn from its own distribution
+        instead of the true one (Bengio 2015, arXiv 1506.03099), in [0, 1]; rises linearly from 0. The decoder then runs
         token by token in training too, which is slow for a Transformer.
       steps: training steps, over which it rises.
+
+    Raises:
+      ValueError: label smoothing with a model that copies, whose vocabulary differs between sources.
     """
 
     model: EncoderDecoder
@@ -32,13 +37,24 @@ class SequenceToSequence(ModelTask):
     scheduled_sampling: float = 0.0
     steps: int = 1
 
+    def __post_init__(self):
+        if self.label_smoothing and self.model.config.copy:
+            raise InputError(
+                "label_smoothing is for a fixed vocabulary, and copy widens it by each source: leave out one"
+            )
+
     def columns(self, source: Sequence[np.ndarray], target: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
-        """The token ids of pairs with the tokens that begin and end them."""
-        bos, eos = self.model.bos, self.model.eos
+        """Add the end token to sources, and the begin and end tokens to targets."""
+        eos = self.model.eos
         return {
             "source": [np.concatenate([ids, [eos]]).astype(np.int32) for ids in source],
-            "target": [np.concatenate([[bos], ids, [eos]]).astype(np.int32) for ids in target],
+            "target": self.targets(target),
         }
+
+    def targets(self, target: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Add the begin and end tokens to the token ids of targets."""
+        bos, eos = self.model.bos, self.model.eos
+        return [np.concatenate([[bos], ids, [eos]]).astype(np.int32) for ids in target]
 
     def loss(
         self,
@@ -51,7 +67,7 @@ class SequenceToSequence(ModelTask):
         training = dropout_keys is not None
         mask = batch["target_mask"][:, 1:]
         inputs, targets = (jnp.where(mask, part, 0) for part in (batch["target"][:, :-1], batch["target"][:, 1:]))
-        source = batch["source"], batch["source_mask"]
+        source = batch["source"], batch.get("source_mask")
         if training and self.scheduled_sampling:
             rate = self.scheduled_sampling * step / self.steps
             logits = self._sampled(params, *source, inputs, mask, rate, dropout_keys)
@@ -59,7 +75,7 @@ class SequenceToSequence(ModelTask):
             logits = self.model.apply(
                 {"params": params}, source[0], inputs, source_mask=source[1], mask=mask, dropout_keys=dropout_keys
             )
-        # Label smoothing is a way to train; a validation loss without it can be compared.
+        # Label smoothing is for training; a validation loss without it can be compared.
         smoothing = self.label_smoothing if training else 0.0
         total, count = ops.cross_entropy(logits, targets, mask, label_smoothing=smoothing)
         return {"loss": total, "count": count}, ()
@@ -70,7 +86,7 @@ class SequenceToSequence(ModelTask):
     def _sampled(
         self, params: Any, source: Any, source_mask: Any, inputs: Any, mask: Any, rate: Float[Array, ""], keys: RowKeys
     ) -> Float[Array, "b t v"]:
-        """The logits where each input after the first is, with probability `rate`, drawn from those before it."""
+        """Return the logits when each input after the first is, with probability `rate`, drawn from the last logits."""
         variables = {"params": params}
         encoded = self.model.apply(variables, source, source_mask, dropout_keys=keys, method="encode")
         rows, length = inputs.shape
@@ -97,7 +113,9 @@ class SequenceToSequence(ModelTask):
             )
             return (state, logits[:, 0]), logits[:, 0]
 
-        no_logits = jnp.zeros((rows, self.model.vocab_size), self.model.config.dtype)
+        first = (variables, inputs[:, :1], encoded)
+        shape = jax.eval_shape(lambda *of: self.model.apply(*of, state=state, method="decode")[0], *first)
+        no_logits = jnp.zeros((rows, shape.shape[-1]), shape.dtype)
         each = jnp.arange(length), inputs.T, mask.T
         _, logits = jax.lax.scan(step, (state, no_logits), each)
         return jnp.swapaxes(logits, 0, 1)

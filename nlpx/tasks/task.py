@@ -1,4 +1,4 @@
-"""What most tasks share."""
+"""The base of most tasks."""
 
 from typing import Any, ClassVar
 
@@ -6,20 +6,20 @@ from nlpx.ops.array_types import Array
 
 
 class ModelTask:
-    """A task around one model, which carries nothing from batch to batch."""
+    """A task with one model, which carries nothing from batch to batch."""
 
     model: Any
     counted: ClassVar[str] = "token"
-    """What the loss is a mean over."""
+    """What the loss is averaged over."""
     unit: ClassVar[str] = "nats"
-    """What the loss is measured in."""
+    """The unit of the loss."""
     read: ClassVar[str] = "token"
-    """What speed is counted in."""
+    """What speed counts."""
 
     def init(self, key: Array) -> Any:
-        """The initial parameters."""
+        """Return the initial parameters."""
         return self.model.init(key, *self.model.example_inputs())["params"]
 
     def initial_carry(self, batch_size: int) -> Any:
-        """What the first batch of a stream needs: nothing."""
+        """Return the carry for the first batch of a stream: nothing."""
         return ()

@@ -4,15 +4,27 @@ from nlpx.text.bpe import BPETokenizer
 from nlpx.text.byte import ByteTokenizer
 from nlpx.text.char import CharTokenizer
 from nlpx.text.registry import load_tokenizer, train_tokenizer
+from nlpx.text.spans import lower, word_spans
+from nlpx.text.spelled import SpelledWordTokenizer, split_sentence
+from nlpx.text.tags import OUTSIDE, entities, split_tag, tags_of, to_iob2
 from nlpx.text.tokenizer import Tokenizer
 from nlpx.text.word import WordTokenizer
 
 __all__ = [
+    "OUTSIDE",
     "BPETokenizer",
     "ByteTokenizer",
     "CharTokenizer",
+    "SpelledWordTokenizer",
     "Tokenizer",
     "WordTokenizer",
+    "entities",
     "load_tokenizer",
+    "lower",
+    "split_sentence",
+    "split_tag",
+    "tags_of",
+    "to_iob2",
     "train_tokenizer",
+    "word_spans",
 ]

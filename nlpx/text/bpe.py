@@ -1,4 +1,4 @@
-"""Byte-level byte-pair encoding, as GPT-2's (Radford et al. 2019; Sennrich et al., arXiv:1508.07909)."""
+"""Byte-level byte-pair encoding, as in GPT-2 (Radford 2019; Sennrich 2016, arXiv 1508.07909)."""
 
 import contextlib
 import json
@@ -11,27 +11,27 @@ import numpy as np
 from jaxtyping import Int32
 from numpy.typing import ArrayLike
 
-from nlpx.errors import InputError
+from nlpx.errors import InputError, needs
 from nlpx.text.tokenizer import Tokenizer, checked_ids, utf8
 
 _PIECE = 1 << 16
-# GPT-2's pattern ends a token before every white space that follows a visible character, and its look-ahead
-# only concerns white space. So cutting the text there, and only there, changes no token.
+# GPT-2's pattern ends a token before every white space that follows a visible character, and looks ahead for white
+# space only. So cutting the text there, and only there, changes no token.
 _CUT = re.compile(r"(?<=\S)\n")
 
 
 class BPETokenizer(Tokenizer):
-    """Pairs of bytes merged by frequency: every text is known and the round trip is exact.
+    """Byte pairs merged by frequency: no text is unknown, and the round trip is exact.
 
-    It is a thin layer over Hugging Face's `tokenizers`, and its file is theirs: any tool that reads a
-    `tokenizer.json` reads it. Work is done in one thread unless the environment sets TOKENIZERS_PARALLELISM:
-    threads were no faster in measurement, and make a process that forks later warn.
+    This is a thin layer over Hugging Face's `tokenizers`, with their file format: any tool that reads a
+    `tokenizer.json` reads it. It works in one thread unless the environment sets TOKENIZERS_PARALLELISM: threads
+    were no faster when measured, and make a process that forks later warn.
     """
 
     kind = "bpe"
 
     def __init__(self, tokenizer: Any):
-        """Arguments: tokenizer: a byte-level BPE `tokenizers.Tokenizer`. Raises ValueError for another kind."""
+        """Wrap a byte-level BPE `tokenizers.Tokenizer`; raise a ValueError for any other kind."""
         self._tokenizer = tokenizer
         settings = json.loads(tokenizer.to_str())
         splitter = settings["pre_tokenizer"] or {}
@@ -50,19 +50,18 @@ class BPETokenizer(Tokenizer):
             )
         if any(added["lstrip"] or added["rstrip"] for added in settings["added_tokens"]):
             raise ValueError("it has added tokens that swallow the spaces beside them")
-        # Settings of training, which would cut or pad a text, or encode it another way each time.
+        # Settings of training would cut or pad a text, or encode it another way each time.
         tokenizer.no_truncation()
         tokenizer.no_padding()
         tokenizer.model.dropout = None
 
     @classmethod
     def train(cls, text: str, *, vocab_size: int, min_count: int) -> "BPETokenizer":
-        """Learns merges from `text`.
+        """Learn merges from `text`.
 
-        Arguments:
-            vocab_size: most entries, the 256 bytes among them; InputError if less than 256.
-                A short text gives fewer.
-            min_count: a pair seen less often is not merged.
+        Args:
+          vocab_size: the most entries, at least 256 for the bytes (else an InputError). A short text gives fewer.
+          min_count: a pair seen less often is not merged.
         """
         if vocab_size < 256:
             raise InputError(f"a BPE vocabulary holds the 256 bytes, so {vocab_size} is too few; raise vocab_size")
@@ -82,12 +81,11 @@ class BPETokenizer(Tokenizer):
 
     @classmethod
     def from_gpt2(cls, encoder_json: str | os.PathLike[str], vocab_bpe: str | os.PathLike[str]) -> "BPETokenizer":
-        """GPT-2's own tokenizer, of 50257 ids.
+        """Load GPT-2's own tokenizer, of 50,257 ids; raise an InputError if a file is missing or damaged.
 
-        Arguments:
-            encoder_json: token to id (`encoder.json`, elsewhere called `vocab.json`).
-            vocab_bpe: the merges in order (`vocab.bpe`, elsewhere called `merges.txt`).
-        Raises InputError if a file is missing or damaged.
+        Args:
+          encoder_json: token to id (`encoder.json`, elsewhere called `vocab.json`).
+          vocab_bpe: the merges in order (`vocab.bpe`, elsewhere called `merges.txt`).
         """
         library = _library()
         for path in (encoder_json, vocab_bpe):
@@ -108,16 +106,16 @@ class BPETokenizer(Tokenizer):
     def encode(self, text: str) -> Int32[np.ndarray, "t"]:
         utf8(text)
         with _one_thread():
-            # Whole, a text of 10 MB takes three times as long: the library keeps an offset for every byte.
+            # In one piece a text of 10 MB takes three times as long: the library keeps an offset for every byte.
             encodings = self._tokenizer.encode_batch_fast(list(pieces(text)), add_special_tokens=False)
         return np.concatenate([np.asarray(encoding.ids, np.int32) for encoding in encodings])
 
     def decode(self, ids: ArrayLike) -> str:
-        """The text; bytes that are no UTF-8 become U+FFFD, since a sample may be cut within a character."""
+        """Return the text; bytes that are no UTF-8 become U+FFFD, since a sample may be cut within a character."""
         return self._tokenizer.decode(checked_ids(ids, self.vocab_size).tolist(), skip_special_tokens=False)
 
     def spells(self, text: str) -> bool:
-        """True for every valid text: `__init__` takes no tokenizer that would lose some, so nothing need be encoded."""
+        """Return True for every valid text without encoding it: `__init__` refuses tokenizers that lose text."""
         try:
             utf8(text)
         except InputError:
@@ -138,7 +136,7 @@ class BPETokenizer(Tokenizer):
 
 
 def pieces(text: str, size: int = _PIECE) -> Iterator[str]:
-    """`text` in pieces of at least `size` characters, cut only where no token of GPT-2's pattern can cross."""
+    """Cut `text` into pieces of at least `size` characters, where no token of GPT-2's pattern can cross."""
     start = 0
     while cut := _CUT.search(text, start + size):
         yield text[start : cut.start()]
@@ -147,14 +145,12 @@ def pieces(text: str, size: int = _PIECE) -> Iterator[str]:
 
 
 def _library() -> Any:
-    try:
+    with needs("the bpe tokenizer"):
         import tokenizers
         import tokenizers.decoders
         import tokenizers.models
         import tokenizers.pre_tokenizers
         import tokenizers.trainers
-    except ImportError as error:
-        raise InputError("the bpe tokenizer needs the package tokenizers: pip install 'nlpx[experiments]'") from error
     return tokenizers
 
 

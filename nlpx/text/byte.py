@@ -10,7 +10,7 @@ from nlpx.text.tokenizer import Tokenizer, checked_ids, utf8
 
 
 class ByteTokenizer(Tokenizer):
-    """256 ids, the bytes of UTF-8: nothing to train, every text is known, the round trip is exact."""
+    """256 ids, the bytes of UTF-8: nothing to train, no unknown text, and an exact round trip."""
 
     kind = "byte"
 
@@ -22,7 +22,7 @@ class ByteTokenizer(Tokenizer):
         return np.frombuffer(utf8(text), np.uint8).astype(np.int32)
 
     def decode(self, ids: ArrayLike) -> str:
-        """The text; bytes that are no UTF-8 become U+FFFD, since a sample may be cut within a character."""
+        """Return the text; bytes that are no UTF-8 become U+FFFD, since a sample may be cut within a character."""
         return checked_ids(ids, 256).astype(np.uint8).tobytes().decode("utf-8", "replace")
 
     def to_json(self) -> dict[str, Any]:

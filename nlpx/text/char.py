@@ -14,10 +14,10 @@ _BLOCK = 1 << 24
 
 
 class CharTokenizer(Tokenizer):
-    """One id a character, in the order of the code points.
+    """One id per character, in the order of the code points.
 
-    Arguments:
-        characters: the vocabulary; kept sorted and distinct. Raises ValueError if empty.
+    Args:
+      characters: the vocabulary, sorted and made distinct here; a ValueError if empty.
     """
 
     kind = "char"
@@ -33,7 +33,7 @@ class CharTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, text: str) -> "CharTokenizer":
-        """The tokenizer of all characters of `text`."""
+        """Make the tokenizer of all characters of `text`."""
         return cls(text)
 
     @property
@@ -41,7 +41,7 @@ class CharTokenizer(Tokenizer):
         return len(self.characters)
 
     def encode(self, text: str) -> Int32[np.ndarray, "t"]:
-        """The ids of `text`; InputError names the first characters outside the vocabulary."""
+        """Return the ids of `text`; an InputError names the first characters outside the vocabulary."""
         ids = np.empty(len(text), np.int32)
         for start in range(0, len(text), _BLOCK):  # bounds the memory of the gather's 64-bit indices
             ids[start : start + _BLOCK] = self._ids[_code_points(text[start : start + _BLOCK])]

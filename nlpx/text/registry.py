@@ -8,6 +8,7 @@ from nlpx.errors import InputError, unknown
 from nlpx.text.bpe import BPETokenizer
 from nlpx.text.byte import ByteTokenizer
 from nlpx.text.char import CharTokenizer
+from nlpx.text.spelled import SpelledWordTokenizer
 from nlpx.text.tokenizer import FILE_NAME, Tokenizer
 from nlpx.text.word import WordTokenizer
 
@@ -17,14 +18,14 @@ _KINDS: dict[str, type[Tokenizer]] = {
 
 
 def train_tokenizer(kind: str, text: str, *, vocab_size: int = 8192, min_count: int = 2) -> Tokenizer:
-    """A tokenizer of the given kind whose vocabulary comes from `text`.
+    """Train a tokenizer of the given kind on `text`.
 
-    Arguments:
-        kind: "char", "byte", "word" or "bpe".
-        text: the training text.
-        vocab_size: most entries of a word or BPE vocabulary; the other kinds do not look at it.
-        min_count: a word, or a pair of tokens to merge, seen less often is left out; word and BPE only.
-    Raises InputError for an unknown kind, an empty text, or a vocabulary too small for its kind.
+    Args:
+      kind: "char", "byte", "word" or "bpe".
+      vocab_size, min_count: the most entries, and how often a word or a pair to merge must occur; word and BPE only.
+
+    Raises:
+      InputError: an unknown kind, an empty text, a min_count below 1, or a vocabulary too small for its kind.
     """
     if kind not in _KINDS:
         raise unknown("tokenizer", kind, _KINDS)
@@ -41,10 +42,10 @@ def train_tokenizer(kind: str, text: str, *, vocab_size: int = 8192, min_count: 
 
 
 def load_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
-    """The tokenizer that `Tokenizer.save` wrote into `directory`.
+    """Load the tokenizer saved in `directory`, or a byte-level BPE in Hugging Face's format, such as GPT-2's, as "bpe".
 
-    A `tokenizer.json` of Hugging Face's, if it is a byte-level BPE such as GPT-2's, loads as kind "bpe".
-    Raises InputError if the file is missing or damaged.
+    Raises:
+      InputError: the file is missing or damaged.
     """
     path = Path(directory) / FILE_NAME
     try:
@@ -55,8 +56,9 @@ def load_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
         raise InputError(f"cannot read the tokenizer {path}: {error}") from error
     try:
         payload = json.loads(content)
-        return _KINDS[payload.get("kind", BPETokenizer.kind)].from_json(payload)
-    except InputError:  # a package is missing; nothing is wrong with the file
+        kinds = {**_KINDS, SpelledWordTokenizer.kind: SpelledWordTokenizer}
+        return kinds[payload.get("kind", BPETokenizer.kind)].from_json(payload)
+    except InputError:  # a package is missing; the file is fine
         raise
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"the tokenizer {path} is damaged ({error}); train it again") from error

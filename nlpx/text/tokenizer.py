@@ -1,8 +1,9 @@
-"""What every tokenizer is: text to int32 ids and back, saved as one JSON file."""
+"""The base of all tokenizers: text to int32 ids and back, saved as one JSON file."""
 
 import abc
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,9 +20,9 @@ class Tokenizer(abc.ABC):
     """Text to ids in [0, vocab_size) and back.
 
     Attributes:
-        kind: the name under which `train_tokenizer` knows it ("char", "byte", "word", "bpe").
-        vocab_size: the number of distinct ids.
-        unspellable: ids that stand for text outside the vocabulary, whatever it was; most tokenizers have none.
+      kind: its name in the file, and for `train_tokenizer` ("char", "byte", "word", "bpe"; not "spelled").
+      vocab_size: the number of distinct ids.
+      unspellable: ids that stand for any text outside the vocabulary; most tokenizers have none.
     """
 
     kind: ClassVar[str]
@@ -33,53 +34,58 @@ class Tokenizer(abc.ABC):
 
     @abc.abstractmethod
     def encode(self, text: str) -> Int32[np.ndarray, "t"]:
-        """The ids of `text`. Raises InputError for text the tokenizer cannot represent."""
+        """Return the ids of `text`; raise an InputError for text that the tokenizer cannot represent."""
 
     @abc.abstractmethod
     def decode(self, ids: ArrayLike) -> str:
-        """The text of a 1-D array or list of ids. Raises InputError for an id outside the vocabulary."""
+        """Return the text of a 1-D array or list of ids; raise an InputError for an id outside the vocabulary."""
 
     def spells(self, text: str) -> bool:
-        """Whether `text` comes back from its ids as it was. Only then is what a model pays for its tokens what it pays
-        for its characters."""
+        """Tell whether the ids of `text` decode to the same text. Only then is a model's loss over its tokens its loss
+        over the characters."""
         try:
             return self.decode(self.encode(text)) == text
         except InputError:  # it has no ids at all
             return False
 
     def unknown_fraction(self, text: str) -> float:
-        """The share of the tokens of `text` that are unspellable; 0 for an empty text."""
+        """Return the share of unspellable tokens in `text`; 0 for an empty text."""
         if not self.unspellable:
             return 0.0
         ids = self.encode(text)
         return float(np.isin(ids, self.unspellable).mean()) if ids.size else 0.0
 
     def unknown_words(self, text: str) -> list[str]:
-        """The distinct words of `text` that encode to an unspellable id for want of their own, in the order of the
-        text."""
+        """Return the distinct words of `text` that have no id of their own and encode to an unspellable one, in the
+        order of the text."""
         return []
+
+    def encode_beyond(self, text: str, words: Sequence[str], first: int) -> Int32[np.ndarray, "t"]:
+        """Return the ids of `text`, where the n-th of `words`, from 0, gets `first` + n if it has no id of its own;
+        raise an InputError as `encode` does."""
+        return self.encode(text)
 
     @abc.abstractmethod
     def to_json(self) -> dict[str, Any]:
-        """All that `from_json` needs, as JSON values."""
+        """Return all that `from_json` needs, as JSON values."""
 
     @classmethod
     @abc.abstractmethod
     def from_json(cls, payload: dict[str, Any]) -> "Tokenizer":
-        """The inverse of `to_json`. Raises KeyError, TypeError or ValueError on a damaged payload."""
+        """Undo `to_json`; raise a KeyError, TypeError or ValueError for a damaged payload."""
 
     def save(self, directory: str | os.PathLike[str]) -> None:
-        """Writes `tokenizer.json` into `directory`, which is made if missing."""
+        """Write `tokenizer.json` into `directory`, which is made if missing."""
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
-        # Written beside and renamed: a run killed here leaves the old file or the new one, never half of one.
+        # Write beside it and rename: a run killed here leaves the old file or the new one, never half of one.
         partial = folder / f".{FILE_NAME}.{os.getpid()}"
         partial.write_text(json.dumps(self.to_json()), encoding="utf-8")
         partial.replace(folder / FILE_NAME)
 
 
 def checked_ids(ids: ArrayLike, vocab_size: int) -> Int[np.ndarray, "t"]:
-    """`ids` as a 1-D integer array, or InputError where they are not ids of this vocabulary."""
+    """Return `ids` as a 1-D integer array; raise an InputError if they are not ids of this vocabulary."""
     array = np.asarray(ids)
     if array.size == 0:
         return np.zeros(0, np.int32)
@@ -92,7 +98,7 @@ def checked_ids(ids: ArrayLike, vocab_size: int) -> Int[np.ndarray, "t"]:
 
 
 def utf8(text: str) -> bytes:
-    """`text` as UTF-8, or InputError where it holds half a surrogate pair (broken input on a command line)."""
+    """Encode `text` as UTF-8; raise an InputError for half a surrogate pair (broken input on a command line)."""
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -1,7 +1,7 @@
-"""Words between white space as tokens, the convention of PTB and WikiText."""
+"""Words between white space as tokens, by the convention of PTB and WikiText."""
 
 import collections
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,13 @@ LINE_END = "\n"
 
 
 class WordTokenizer(Tokenizer):
-    """One id a word; every line end is a token too, counted as PTB and WikiText count `<eos>`.
+    """One id per word; every line end is a token too, counted as PTB and WikiText count `<eos>`.
 
     A word outside the vocabulary becomes `<unk>` (id 0), and so does a literal `<unk>` in the text.
 
-    Arguments:
-        words: the vocabulary after `<unk>` and the line end, in the order of the ids from 2 on.
-            Raises ValueError where it is not a list of distinct words.
+    Args:
+      words: the vocabulary after `<unk>` and the line end, in the order of the ids from 2 on; a ValueError if the
+        words are not distinct or hold white space.
     """
 
     kind = "word"
@@ -36,11 +36,11 @@ class WordTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, text: str, *, vocab_size: int, min_count: int) -> "WordTokenizer":
-        """The most frequent words of `text`, ties in alphabetical order.
+        """Make the tokenizer of the most frequent words of `text`, ties in alphabetical order.
 
-        Arguments:
-            vocab_size: most entries, `<unk>` and the line end among them; InputError if less than 3.
-            min_count: a word seen less often is left out.
+        Args:
+          vocab_size: the most entries, `<unk>` and the line end included; an InputError if less than 3.
+          min_count: a word seen less often is left out.
         """
         if vocab_size < 3:
             raise InputError(f"a word vocabulary needs at least 3 entries, not {vocab_size}; raise vocab_size")
@@ -59,12 +59,17 @@ class WordTokenizer(Tokenizer):
         return np.fromiter((lookup(word, 0) for word in words), np.int32, len(words))
 
     def decode(self, ids: ArrayLike) -> str:
-        """The words with single spaces between them, none beside a line end."""
+        """Join the words by single spaces, with none beside a line end."""
         joined = " ".join(self.words[index] for index in checked_ids(ids, self.vocab_size))
         return joined.replace("\n ", "\n").replace(" \n", "\n")
 
     def unknown_words(self, text: str) -> list[str]:
         return list(dict.fromkeys(word for word in split_words(text) if word not in self._ids))
+
+    def encode_beyond(self, text: str, words: Sequence[str], first: int) -> Int32[np.ndarray, "t"]:
+        beyond = {word: first + number for number, word in enumerate(words)}
+        found = split_words(text)
+        return np.fromiter((self._ids.get(word, beyond.get(word, 0)) for word in found), np.int32, len(found))
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "words": list(self.words[2:])}
@@ -77,7 +82,7 @@ class WordTokenizer(Tokenizer):
 
 
 def split_words(text: str) -> list[str]:
-    """The words of `text` with a "\\n" for each line end; no line end is added to a last line without one."""
+    """Split `text` into words, with a "\\n" for each line end; a last line without one gets none."""
     *lines, last = text.split("\n")
     words: list[str] = []
     for line in lines:

@@ -1,6 +1,6 @@
 """The engine: one training step for every task, the loop, checkpoints and reports around it, and the recipe of a run.
 
-It knows no model and no task: see `Task` for what it asks of one.
+It knows no model and no task: `Task` is all that it needs.
 """
 
 from nlpx.train.command import carry_out, over_seeds

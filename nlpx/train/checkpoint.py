@@ -1,4 +1,4 @@
-"""Checkpoints of a run through Orbax: asynchronous, the latest two and the best, verified when read back."""
+"""Checkpoints of a run through Orbax: asynchronous, the latest two and the best, verified when loaded."""
 
 import copy
 import logging
@@ -13,21 +13,21 @@ import orbax.checkpoint as ocp
 from nlpx.errors import InputError
 from nlpx.train.step import TrainState
 
-# Orbax tells of every step of every save; only what it warns of is news.
+# Orbax logs every step of every save; only its errors matter here.
 logging.getLogger("absl").setLevel(logging.ERROR)
 
 
 class Restored(NamedTuple):
-    """What a checkpoint held."""
+    """The content of a checkpoint."""
 
     state: Any
     meta: dict[str, Any]
     damaged: list[int]
-    """Steps of later checkpoints that could not be read and were set aside."""
+    """Steps of later checkpoints that could not be read and were moved aside."""
 
 
 def checksum(tree: Any) -> int:
-    """CRC-32 over the bytes of all leaves. Storage finds a cut-off file, but not a flipped bit or a missing chunk."""
+    """Return the CRC-32 of all leaves. Storage notices a truncated file, but not a flipped bit or a missing chunk."""
     value = 0
     for leaf in jax.tree.leaves(tree):
         if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
@@ -37,7 +37,7 @@ def checksum(tree: Any) -> int:
 
 
 def _split(state: TrainState) -> tuple[Any, dict[str, Any]]:
-    """Parameters are saved as an item of their own, so that they can be read without knowing the optimizer."""
+    """Split off the parameters, which are saved apart, so that they can be read without knowing the optimizer."""
     rest = {"step": state.step, "opt_state": state.opt_state, "carry": state.carry, "key": state.key}
     return state.params, rest
 
@@ -47,7 +47,7 @@ def _abstract(tree: Any) -> Any:
 
 
 class Checkpoints:
-    """The folder `checkpoints/` of a workdir. Keeps the latest two, so that one damaged loses little, and the best."""
+    """The folder `checkpoints/` of a workdir. Keeps the best and the latest two, so that a damaged one costs little."""
 
     def __init__(self, workdir: Path, *, read_only: bool = False):
         policies = ocp.checkpoint_managers
@@ -73,9 +73,9 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, state: TrainState, meta: dict[str, Any], loss: float) -> None:
-        """Begins to save; returns as soon as the state is copied. `loss` decides which checkpoint is the best."""
+        """Start to save, and return once the state is copied. `loss` decides which checkpoint is the best."""
         params, rest = _split(state)
-        # Storage writes `meta` later, when the caller may have changed what it holds.
+        # Storage writes `meta` later, when the caller may have changed it.
         meta = {**copy.deepcopy(meta), "checksum": {"params": checksum(params), "rest": checksum(rest)}}
         self._manager.save(
             int(state.step),
@@ -86,7 +86,7 @@ class Checkpoints:
         )
 
     def _read(self, step: int, **wanted: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The wanted items and the meta data of one checkpoint; raises what is wrong with it."""
+        """Read the wanted items and the metadata of one checkpoint; raise whatever is wrong with it."""
         restored = self._manager.restore(
             step,
             args=ocp.args.Composite(
@@ -102,12 +102,12 @@ class Checkpoints:
         return {name: restored[name] for name in wanted}, meta
 
     def restore(self, like: TrainState) -> Restored | None:
-        """The latest checkpoint that can be read, with the types and shardings of `like`; None if there is none at all.
+        """Load the latest readable checkpoint with the types and shardings of `like`; return None if there is none.
 
-        A damaged checkpoint is moved to `damaged-checkpoints/` beside the folder, so that its step can be saved again.
+        Damaged checkpoints move to `damaged-checkpoints/` beside the folder, so that their steps can be saved again.
 
         Raises:
-          ValueError: there are checkpoints, and none can be read.
+          ValueError: there are checkpoints, but none can be read.
         """
         params, rest = _split(like)
         damaged: dict[int, Exception] = {}
@@ -141,10 +141,10 @@ class Checkpoints:
             self._manager.reload()
 
     def restore_params(self, like: Any, *, best: bool = True) -> tuple[Any, int, list[int]]:
-        """Parameters for use, not for going on: the best, or the latest; the latest readable one if that is damaged.
+        """Load parameters for use: the best or the latest ones, or, if those are damaged, the latest readable ones.
 
         Returns:
-          The parameters, the step they are of, and the steps that could not be read.
+          The parameters, their step, and the steps that could not be read.
 
         Raises:
           ValueError: there is no checkpoint, or none can be read.
@@ -165,7 +165,7 @@ class Checkpoints:
         raise InputError(f"{self._workdir} holds no checkpoint yet: train it further first")
 
     def wait(self) -> None:
-        """Returns when everything is on disk."""
+        """Wait until everything is on disk."""
         self._manager.wait_until_finished()
 
     def close(self) -> None:

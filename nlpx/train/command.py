@@ -1,4 +1,4 @@
-"""What the command of an experiment does: one run, one for each of several seeds, or the use of a finished run."""
+"""The work of an experiment's command: one run, one run per seed, or the use of a finished run."""
 
 import dataclasses
 import statistics
@@ -22,14 +22,14 @@ def carry_out(
     predict: Callable[[Any, Trained], None],
     tell: Callable[[dict[str, Any]], str],
 ) -> None:
-    """Does what the settings of an experiment ask for, and prints what came out.
+    """Do what the settings of an experiment ask for, and print the outcome.
 
     Args:
-      config: the settings, whose class says the experiment's name as `experiment`.
-      run: trains, or goes on; returns the summary, with the figures on the test data as `test`, if there are any.
-      evaluate: from `config.use.evaluate` and a model to figures like those; what it writes goes into the folder.
+      config: the settings, whose class has the experiment's name as `experiment`.
+      run: trains or resumes; returns the summary, with the figures on any test data as `test`.
+      evaluate: measures a model on `config.use.evaluate`; returns such figures and writes its files into the folder.
       predict: answers `config.use.predict` with a model.
-      tell: such figures in words.
+      tell: puts such figures into words.
     """
     if config.use.predict is None and config.use.evaluate is None:
 
@@ -55,10 +55,10 @@ def carry_out(
 
 
 def parse(seeds: str) -> list[int]:
-    """The numbers of "0,1,2".
+    """Parse whole numbers such as "0,1,2".
 
     Raises:
-      ValueError: there are others than whole numbers, or one twice.
+      ValueError: anything but whole numbers, or one of them twice.
     """
     try:
         numbers = [int(each) for each in seeds.split(",")]
@@ -70,7 +70,7 @@ def parse(seeds: str) -> list[int]:
 
 
 def figures(summary: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Every number of a summary, at any depth, by its path ("test.accuracy")."""
+    """Yield every number of a summary that seeds are compared by, at any depth, by its path ("test.accuracy")."""
     for name, value in summary.items():
         if isinstance(value, Mapping) and name not in NOT_COMPARED:
             yield from figures(value, f"{prefix}{name}.")
@@ -79,15 +79,14 @@ def figures(summary: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 
 def over_seeds(run: Callable[[Any], dict[str, Any]], config: Any) -> dict[str, Any]:
-    """Runs an experiment once for each of `config.train.seeds`, each in a folder of its own, seed-0 and so on, and
-    prints the mean and the spread of what they reached. Just once where no seeds are given.
+    """Run an experiment once per seed of `config.train.seeds`, in folders seed-0 and so on, and print the mean and the
+    spread of the results; without seeds, run it once.
 
-    Runs that have ended are not trained again, and one that was stopped goes on. `summary.json` of the folder above
-    holds what is returned.
+    Finished runs are not trained again, and a stopped one resumes. `summary.json` of the folder above holds the result.
 
     Returns:
-      the summary of the one run; or `seeds`, `workdirs`, and `figures`: for each number of the runs' summaries that is
-      not the same in all of them its `mean`, `sd` (of a sample; 0 of a single run), `values`.
+      The summary of the one run; or `seeds`, `workdirs`, and `figures`: for each number in all summaries that differs
+      between them, its `mean`, `sd` (of a sample; 0 for a single run) and `values`.
     """
     if config.train.seeds is None:
         return run(config)
@@ -119,7 +118,7 @@ def over_seeds(run: Callable[[Any], dict[str, Any]], config: Any) -> dict[str, A
 
 
 def table(summary: Mapping[str, Any]) -> str:
-    """The figures of several seeds, a line each."""
+    """Lay out the figures of several seeds, one per line."""
     width = max(map(len, summary["figures"]), default=0)
     lines = [f"seeds {', '.join(map(str, summary['seeds']))}: mean, standard deviation, and each"]
     for name, each in summary["figures"].items():

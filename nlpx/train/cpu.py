@@ -1,4 +1,4 @@
-"""What training on CPUs needs: a device a core, and memory that the process keeps from step to step."""
+"""Settings for training on CPUs: one device per core, and memory that the process keeps between steps."""
 
 import ctypes
 import math
@@ -13,43 +13,43 @@ from jax.extend.core import subjaxprs
 from nlpx.train.sharding import parse_mesh
 
 PIECES = (16_000_000, 33_000_000)
-"""Bytes of an allocation of temporaries; of the C library's heaps, of 64 MiB, a fourth and a half."""
+"""Bytes per allocation of temporaries: a fourth and a half of the C library's heaps of 64 MiB."""
 MALLOC = (
     ("MALLOC_TRIM_THRESHOLD_", -1, -1),
     ("MALLOC_TOP_PAD_", -2, 2**26),
     ("MALLOC_MMAP_THRESHOLD_", -3, 2**25),
 )
-"""Options of glibc's malloc, by environment variable and number in malloc.h: freed memory is kept (however much:
-minus one is its greatest number), and what is at most 32 MiB (it does not take more) comes out of the heaps."""
+"""Options of glibc's malloc, by environment variable and number in malloc.h: keep all freed memory (-1 is its largest
+number), and take allocations of up to 32 MiB, the most it allows, from the heaps."""
 
 
 def use_cpu_devices(spec: str) -> None:
-    """Lets JAX see as many CPU devices as the mesh asks for, one a core for auto. Entry points call this first.
+    """Let JAX see as many CPU devices as the mesh asks for, one per core for auto. Entry points call this first.
 
-    It has to happen before JAX starts its backend, and changes nothing afterwards or where there is an accelerator. The
-    process also keeps the memory it frees from now on.
+    It must run before JAX starts its backend; later it changes nothing. It does not affect accelerators. From now on
+    the process also keeps the memory that it frees.
     """
     sizes = parse_mesh(spec)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     devices = math.prod(sizes.values()) if sizes else cores
     try:
         jax.config.update("jax_num_cpu_devices", devices)
-    except RuntimeError:  # JAX runs already, as in a notebook; make_mesh says if its devices are too few
+    except RuntimeError:  # JAX runs already, as in a notebook; make_mesh refuses if its devices are too few
         return
     keep_memory()
     if devices > 1:
-        # With as many devices as cores, a Transformer's training hung in its first collectives; with a larger pool of
-        # threads, whose size NPROC sets, it does not. Probably because XLA runs devices and the parts of their matrix
-        # products in one pool, and a device that waits for the others holds its thread.
+        # With as many devices as cores, a Transformer's training hung in its first collectives. A larger thread pool,
+        # whose size NPROC sets, prevents that: probably XLA runs devices and the parts of their matrix products in one
+        # pool, and a device that waits for the others holds its thread.
         os.environ.setdefault("NPROC", str(2 * max(devices, cores)))
 
 
 def keep_memory() -> None:
-    """Lets the C library keep freed memory, where it is glibc; `MALLOC_` variables of the environment come first.
+    """Let glibc, if it is the C library, keep freed memory; `MALLOC_` variables in the environment take precedence.
 
-    XLA asks for a program's temporaries at every call and frees them at its end. Given back to the kernel, they are
-    filled with zeros and mapped page by page in the next step again: 160,000 pages, a sixth of the time, in a step with
-    600 MB of them. With this and `Jitted` they stay; the process then has up to half as much memory again.
+    XLA allocates a program's temporaries at every call and frees them at its end. Pages returned to the kernel are
+    zeroed and mapped again in the next step: with 600 MB of temporaries 160,000 pages, a sixth of the step's time. With
+    this and `Jitted` the process keeps them, and needs up to half as much memory again.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
@@ -59,14 +59,14 @@ def keep_memory() -> None:
 
 
 class Jitted:
-    """`jax.jit` of a program that runs again and again; on a CPU its temporaries lie in pieces that malloc keeps (not
-    where JAX is to cache compiled programs).
+    """`jax.jit` for a program that runs often. On a CPU its temporaries lie in pieces that malloc keeps (not if JAX
+    caches compiled programs).
 
-    XLA puts them into one allocation, and what is larger than 32 MiB comes from the kernel at each call. It can be told
-    to make several, and then warns of every array that fits into none: the shapes of the program tell that before.
+    XLA puts all temporaries into one allocation, which above 32 MiB comes from the kernel at each call. It can make
+    several, but warns of every array that fits into none; the program's shapes show that in advance.
 
     Args:
-      function: pure. Calls differ in the shapes of their arguments from the second on only.
+      function: pure. The shapes in its first argument are the same at every call.
       options: of `jax.jit`.
     """
 
@@ -97,7 +97,7 @@ class Jitted:
 
 
 def _largest(jaxpr: Any) -> int:
-    """Bytes of the largest array that a program makes on the way."""
+    """Return the bytes of the largest array that a program makes."""
     avals = [variable.aval for equation in jaxpr.eqns for variable in equation.outvars]
     sizes = [aval.size * aval.dtype.itemsize for aval in avals if hasattr(aval, "dtype")]
     return max([0, *sizes, *map(_largest, subjaxprs(jaxpr))])

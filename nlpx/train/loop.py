@@ -1,8 +1,8 @@
 """The loop around the step: data in, reports and checkpoints out, and nothing that makes the device wait.
 
-While the device works on one step the host prepares the next batch and reads the metrics of the step before. The data
-iterator, the sums not yet reported and the state are saved together, so a run killed at any instant and started again
-ends where it would have ended.
+While the device works on one step, the host prepares the next batch and reads the metrics of the step before. The data
+iterator, the sums not yet reported and the state are saved together. So a run that is killed at any instant and started
+again ends where an undisturbed run ends.
 """
 
 import contextlib
@@ -33,12 +33,12 @@ from nlpx.train.step import Task, TrainState, init_state, make_eval_step, make_t
 
 HostBatch = Mapping[str, np.ndarray]
 Describe = Callable[[Mapping[str, float]], dict[str, float]]
-"""From the sums over a whole set to figures."""
+"""Turns the sums over a whole set into figures."""
 
 
 @runtime_checkable
 class Batches(Protocol):
-    """An endless iterator of batches whose place can be saved and set (a Grain iterator)."""
+    """An endless iterator of batches whose position can be saved and restored (a Grain iterator)."""
 
     def __next__(self) -> HostBatch: ...
     def get_state(self) -> dict[str, Any]: ...
@@ -51,21 +51,21 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a finished run reached."""
+    """The outcome of a finished run."""
 
     params: Any
-    """The last ones."""
+    """The parameters after the last step."""
     parameters: int
     steps: int
-    """Those that were done: fewer than asked for where it ended early."""
+    """The steps done: fewer than asked for if the run ended early."""
     plans: list[list[int]]
-    """[step, steps] for each number of steps that was asked for: from that step on the schedule was one of so many."""
+    """[step, steps] for each number of steps asked for: from that step on, the schedule was for that many steps."""
     tokens: int
     seconds: float
-    """Training, compilation and validation, over all pieces of the run."""
+    """Training, compilation and validation, over all starts of the run."""
     tokens_per_second: float | None
-    """In training, without validation and without the first step after each start, which compiles; None where there was
-    no other."""
+    """In training, without validation and without the first step after each start, which compiles; None if no other
+    step ran."""
     train_loss: float
     """Mean of the last reported interval, nats."""
     eval_loss: float
@@ -76,7 +76,7 @@ class TrainResult:
 
 @contextlib.contextmanager
 def catch_signals(signals: Iterable[int] = (signal.SIGINT, signal.SIGTERM)) -> Iterator[list[int]]:
-    """Collects signals in a list, so that the loop can end after a whole step; the second one ends at once."""
+    """Collect signals in a list, so that the loop can end after a whole step; the second one interrupts it at once."""
     received: list[int] = []
 
     def handler(number, frame):
@@ -86,7 +86,7 @@ def catch_signals(signals: Iterable[int] = (signal.SIGINT, signal.SIGTERM)) -> I
 
     try:
         before = {number: signal.signal(number, handler) for number in signals}
-    except ValueError:  # only the main thread may set handlers; elsewhere signals are its affair
+    except ValueError:  # only the main thread may set handlers
         before = {}
     process.saving = True
     try:
@@ -101,7 +101,7 @@ class Engine:
     """A task compiled for a mesh: the initial state, the training step and evaluation.
 
     Raises:
-      ValueError: what cannot be had with this model and configuration. Nothing has been written by then.
+      ValueError: the configuration does not fit the model or the devices. Nothing has been written by then.
     """
 
     def __init__(self, task: Task, config: TrainConfig):
@@ -137,12 +137,12 @@ class Engine:
         self._eval_step = Jitted(make_eval_step(task, self.mesh), donate_argnums=2)
 
     def put(self, batch: HostBatch) -> dict[str, jax.Array]:
-        """A batch onto the devices, its rows spread over them."""
+        """Copy a batch to the devices, its rows spread over them."""
         return jax.device_put(dict(batch), self._rows)
 
     def evaluate(self, params: Any, batches: Iterable[HostBatch]) -> dict[str, float]:
-        """The task's sums over all batches; `loss` by `count` is the mean loss in nats."""
-        params = jax.device_put(params, self._places)  # of a run that was loaded, they lie on one device
+        """Return the task's sums over all batches; `loss` / `count` is the mean loss, in the task's unit."""
+        params = jax.device_put(params, self._places)  # those of a loaded run lie on one device
         carry = jax.device_put(self.task.initial_carry(self.config.batch_size), self._rows)
         results = []
         for batch in batches:
@@ -152,14 +152,14 @@ class Engine:
         return {name: float(np.sum([sums[name] for sums in results], dtype=np.float64)) for name in results[0]}
 
     def score(self, params: Any, batches: Iterable[HostBatch], describe: Describe | None = None) -> dict[str, float]:
-        """`loss`, the mean over all batches in nats, and what `describe` (the task, if None) makes of their sums."""
+        """Return the mean `loss` over all batches, and the figures that `describe` (if None, the task) makes of it."""
         sums = self.evaluate(params, batches)
         loss = sums["loss"] / sums["count"] if sums["count"] else math.nan
         return {"loss": loss, **((describe or self.task.metrics)(sums) if math.isfinite(loss) else {})}
 
     @property
     def devices(self) -> str:
-        """How many devices of which kind, and along which axes."""
+        """The number and kind of devices, and the axes they lie along."""
         axes = ",".join(f"{axis}={size}" for axis, size in self.mesh.shape.items() if size > 1)
         kind = self.mesh.devices.flat[0].device_kind
         return f"{self.mesh.size} x {kind}" + (f" ({axes})" if axes else "")
@@ -173,18 +173,18 @@ def train(
     evaluation: Callable[[], Iterable[HostBatch]],
     describe: Describe | None = None,
 ) -> TrainResult:
-    """Trains from the latest checkpoint in `workdir`, or from the beginning, to the last step; or until so many
-    validations as `patience` says, one after the other, were no better than the best before.
+    """Train from the latest checkpoint in `workdir`, or from scratch, to the last step, or until `patience` validations
+    in a row were no better than the best before.
 
     Args:
       engine: the compiled task.
       workdir: prepared by `workdir.prepare`; gets metrics, events and checkpoints.
       batches: training batches, endless.
-      evaluation: gives the validation batches anew.
-      describe: what is told of the validation besides the mean loss; None leaves it to the task.
+      evaluation: returns the validation batches, from the first on at every call.
+      describe: makes the validation's figures besides the mean loss; None leaves them to the task.
 
     Raises:
-      DivergedError: loss or gradient no longer finite; the checkpoints before stay.
+      DivergedError: loss or gradient no longer finite; earlier checkpoints stay.
       Interrupted: SIGINT or SIGTERM; the state is saved.
       ValueError: there are checkpoints, but none can be read.
     """
@@ -256,11 +256,11 @@ def train(
                 state, values = engine.train_step(state, engine.put(next(batches)))
                 pending.append((step, values))
                 read_back(keep=0 if step == start + 1 else 1)
-                if step == start + 1:  # before, there is nothing new to save
+                if step == start + 1:  # before this, there is nothing new to save
                     received = stack.enter_context(catch_signals())
                 report.seconds(tick(), compiling=step == start + 1)
                 if step % config.eval_every == 0 or step == config.steps:
-                    jax.block_until_ready(values)  # its time belongs to the line that its tokens are in
+                    jax.block_until_ready(values)  # count its time in the same line as its tokens
                     report.seconds(tick())
                     read_back(keep=0)
                     metrics = engine.score(state.params, evaluation(), describe)

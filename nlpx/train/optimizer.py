@@ -13,7 +13,7 @@ Schedule = Callable[[int], float]
 
 
 def make_schedule(config: TrainConfig) -> Schedule:
-    """The learning rate at each step: linear warm-up from zero, then what `config.schedule` says.
+    """Build the learning-rate schedule: linear warm-up from peak / (warmup + 1), then `config.schedule`.
 
     inverse_sqrt falls as sqrt(warmup / step) (Vaswani 2017, arXiv 1706.03762, section 5.3).
 
@@ -31,13 +31,13 @@ def make_schedule(config: TrainConfig) -> Schedule:
         "cosine": lambda: optax.cosine_decay_schedule(peak, max(after, 1), alpha=config.final_fraction),
         "inverse_sqrt": lambda: lambda step: peak * (1 + jnp.maximum(step, 0) / max(warmup, 1)) ** -0.5,
     }
-    # The first update is step 0; a rate of exactly zero there would waste it.
+    # The first update is step 0: a rate of zero would waste it.
     rise = optax.linear_schedule(peak / (warmup + 1), peak, max(warmup, 1))
     return optax.join_schedules([rise, decays[config.schedule]()], [warmup])
 
 
 def is_matrix(params: optax.Params) -> optax.Params:
-    """True for parameters that decay: those with two axes or more, but for stacked biases."""
+    """Mark the parameters that decay: those with two or more axes, except biases."""
 
     def decays(path, leaf):
         return leaf.ndim >= 2 and path[-1].key != "bias"
@@ -46,10 +46,10 @@ def is_matrix(params: optax.Params) -> optax.Params:
 
 
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """Clipping by global norm (Pascanu 2013, arXiv 1211.5063), then the update rule, then the schedule.
+    """Chain clipping by global norm (Pascanu 2013, arXiv 1211.5063), update rule, weight decay and schedule.
 
     Raises:
-      ValueError: as `make_schedule`.
+      ValueError: as in `make_schedule`.
     """
     rules = {
         "adamw": lambda: optax.scale_by_adam(config.beta1, config.beta2),

@@ -1,4 +1,4 @@
-"""What a run tells while it goes: metrics.jsonl, TensorBoard events, and a progress bar or lines on the terminal."""
+"""Reports of a run while it trains: metrics.jsonl, TensorBoard events, and a progress bar or lines on the terminal."""
 
 import json
 import math
@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-from nlpx.errors import InputError
+from nlpx.errors import InputError, needs
 from nlpx.train.workdir import read_metrics, write_lines
+
+with needs("a report of training"):
+    from rich import progress
+    from rich.console import Console
 
 
 class DivergedError(InputError):
@@ -19,12 +20,12 @@ class DivergedError(InputError):
 
 
 class Report:
-    """Collects the metrics of every step and reports their sums once every `log_every` steps.
+    """The metrics of every step, reported as means once every `log_every` steps.
 
-    A line has `tokens_per_second` where there was a step to measure it on: the first one after a start compiles.
+    A line has `tokens_per_second` if it covers a step that did not compile; the first one after a start does.
 
-    What it has collected since the last line is part of a checkpoint (`state`), so that a resumed run writes the lines
-    that an undisturbed one writes.
+    Checkpoints hold the sums since the last line (`state`), so that a resumed run writes the same lines as an
+    undisturbed one.
     """
 
     def __init__(
@@ -40,24 +41,25 @@ class Report:
         self._steps, self._log_every, self._read = steps, log_every, read
         totals = ("tokens", "seconds", "eval_seconds", "steady_tokens", "steady_seconds")
         self.state = {"interval": {}, **dict.fromkeys(totals, 0.0), **(state or {})}
-        """The task's sums since the last line, and over the whole run: tokens, seconds of training and validation, and
+        """The task's sums since the last line. Over the whole run: tokens, seconds of training and of validation, and
         tokens and seconds of training without the first step after each start, which compiles."""
         kept = [record for record in read_metrics(workdir) if record["step"] <= resume_step]
         write_lines(workdir / "metrics.jsonl", kept)
         self._file = (workdir / "metrics.jsonl").open("a", encoding="utf-8")
-        from tensorboardX import SummaryWriter  # imports PyTorch where that is installed, which takes seconds
+        with needs("a report of training"):
+            from tensorboardX import SummaryWriter  # imports PyTorch where that is installed, which takes seconds
 
         self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=resume_step + 1)
         self._console = Console(stderr=True)
         columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[loss]} {task.fields[speed]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[loss]} {task.fields[speed]}"),
+            progress.TimeElapsedColumn(),
+            progress.TimeRemainingColumn(),
         )
-        self._progress = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
+        self._progress = progress.Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._bar = self._progress.add_task("training", total=steps, completed=resume_step, loss="", speed="")
         self._progress.start()
         self._last_print = -math.inf
@@ -74,13 +76,13 @@ class Report:
                 self._events.add_scalar(f"{record['split']}/{name}", value, record["step"])
 
     def seconds(self, seconds: float, *, compiling: bool = False) -> None:
-        """Time spent on training steps since the last call."""
+        """Add the time spent on training steps since the last call."""
         self.state["seconds"] += seconds
         if not compiling:
             self._interval_seconds += seconds
 
     def step(self, step: int, sums: Mapping[str, float], grad_norm: float, learning_rate: float) -> None:
-        """Takes what one step gave: the task's sums, and the norm of its gradient.
+        """Add the task's sums of one step, and note the norm of its gradient.
 
         Raises:
           DivergedError: loss or gradient is not finite.
@@ -99,7 +101,7 @@ class Report:
             self.line(step)
 
     def line(self, step: int) -> None:
-        """Reports on the steps since the last line, if there are any."""
+        """Report on the steps since the last line, if any."""
         interval = self.state["interval"]
         if not interval:
             return
@@ -110,7 +112,7 @@ class Report:
         }
         self.train_loss = means["loss"]
         speed, shown = {}, ""
-        if self._interval_tokens and self._interval_seconds:  # not where the first step after a start stands alone
+        if self._interval_tokens and self._interval_seconds:  # not if the first step after a start is the only one
             speed = {"tokens_per_second": self._interval_tokens / self._interval_seconds}
             shown = f"{speed['tokens_per_second']:,.0f} {self._read}s/s"
         self.state["steady_tokens"] += self._interval_tokens
@@ -134,14 +136,14 @@ class Report:
             self.say(f"step {step}/{self._steps}  loss {self.train_loss:.4f}  {shown}".rstrip())
 
     def evaluation(self, step: int, loss: float, metrics: dict[str, float]) -> None:
-        """Takes the validation loss (mean, nats) and what the task makes of it."""
+        """Report the mean validation loss, in the task's unit, and the figures made of it."""
         self.eval_loss = loss
         self._emit({"step": step, "split": "validation", "loss": loss, **metrics, "seconds": self.state["seconds"]})
         details = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         self.say(f"step {step}/{self._steps}  validation loss {loss:.4f}  {details}")
 
     def say(self, message: str) -> None:
-        """A line for the user, above the progress bar."""
+        """Print a line for the user, above the progress bar."""
         self._progress.console.print(message, highlight=False, markup=False, soft_wrap=True)
 
     def close(self) -> None:

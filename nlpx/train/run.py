@@ -1,6 +1,6 @@
-"""The recipe that all runs share: a workdir, a tokenizer, training with resume, a summary, curves; and reading it back.
+"""The recipe that all runs share: a workdir, a tokenizer, training with resume, a summary and curves; and its loading.
 
-An experiment builds the parts between these steps, and measures what came out:
+An experiment builds the parts between these steps, and measures the result:
 
     run = Run("language_model", config)   # devices, before JAX starts
     run.open(text)                        # which workdir; nothing is written before everything is checked
@@ -16,7 +16,7 @@ import hashlib
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -36,16 +36,16 @@ from nlpx.train.loop import Describe, Engine, HostBatch, train
 
 @runtime_checkable
 class Source(Protocol):
-    """What a run wants to know of its data."""
+    """What a run needs to know of its data."""
 
     name: str
     sha256: str
     dropped: dict[str, int]
-    """Why and how many examples were left out on loading; of one text, none."""
+    """How many examples were left out on loading, by reason; none for a single text."""
 
 
 def own_workdir(experiment: str, settings: Mapping[str, Any]) -> Path:
-    """A folder under runs/ that the settings alone decide, so that the same command finds its run again."""
+    """Return a folder under runs/ that depends on the settings alone, so that the same command finds its run again."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
     return Path("runs") / experiment / f"{settings['model'].get('arch', experiment)}-{digest}"
 
@@ -67,58 +67,73 @@ class Run:
         self._unit = "nats"
 
     def open(self, source: Source) -> None:
-        """Finds the workdir, and checks that this run may begin or go on there. Writes nothing.
+        """Choose the workdir, and check that this run may start or resume there. Writes nothing.
 
         Raises:
           ValueError: see `workdir.check`.
         """
-        self._data = source
+        self._data, self._dropped = source, {"loading": source.dropped}
         about = {"experiment": self.experiment, "data_sha256": source.sha256}
         self._settings = {**about, **training_settings(self.config)}
         self.workdir = Path(self.config.train.workdir or own_workdir(self.experiment, self._settings))
         folder.check(self.workdir, self._settings)
 
     def tokenizer(self, settings: TokenConfig, train: str, others: str) -> Tokenizer:
-        """The tokenizer that this run made when it began, or a new one.
+        """Return the tokenizer that this run made when it started, or a new one.
 
-        Characters are an alphabet, not knowledge of a text: those of the validation and test texts are in it too. Words
-        and pieces come from the training text alone.
+        The characters of the validation and test texts are in the vocabulary too, because an alphabet says nothing
+        about a text. Words and pieces come from the training text alone.
         """
-        if (self.workdir / "tokenizer.json").exists():
-            self._tokenizer = load_tokenizer(self.workdir)
-        else:
-            corpus = train + others if settings.tokenizer == "char" else train
-            self._tokenizer = train_tokenizer(settings.tokenizer, corpus, vocab_size=settings.vocab_size)
+        corpus = train + others if settings.tokenizer == "char" else train
+        return self.own_tokenizer(lambda: train_tokenizer(settings.tokenizer, corpus, vocab_size=settings.vocab_size))
+
+    def own_tokenizer(self, make: Callable[[], Tokenizer]) -> Tokenizer:
+        """Return the tokenizer that this run made when it started, or a new one from `make`."""
+        made = (self.workdir / "tokenizer.json").exists()
+        self._tokenizer = load_tokenizer(self.workdir) if made else make()
         return self._tokenizer
 
     def build(self, **sizes: Any) -> Any:
-        """The model: `config.model.build(**sizes)`, noted so that `load` can build it again."""
+        """Build the model by `config.model.build(**sizes)`; remember the sizes, so that `load` can build it again."""
         self._sizes = sizes
         return self.config.model.build(**sizes)
 
     def encode(
-        self, settings: ExamplesConfig, parts: Mapping[str, Mapping[str, Sequence[str]]], model: Any
+        self,
+        settings: ExamplesConfig,
+        parts: Mapping[str, Mapping[str, Sequence[str]]],
+        model: Any,
+        *,
+        whole: bool = True,
     ) -> dict[str, data.Encoded]:
-        """The token ids of columns of texts, part by part ("train", "validation", "test").
+        """Encode columns of texts as token ids, part by part ("train", "validation", "test").
 
-        Training texts have a `max_length`. Of the others each counts: a long one is cut only where the model has no
-        positions for it and the token that ends it.
+        Training texts have a `max_length`. Every other text counts: it is cut only if the model has no positions for it
+        and its end token; or, if `whole` is False, at `max_length`.
+
+        A model with `copied_from` has ids for words that the vocabulary lacks: see `data.encode_texts`.
         """
-        keep = {"max_length": model.longest and model.longest - 1, "too_long": "cut"}
-        limits = {"train": {"max_length": settings.max_length, "too_long": settings.too_long}}
+        beyond = {"beyond": getattr(model, "copied_from", None)}
+        longest = (model.longest and model.longest - 1) if whole else settings.max_length
+        keep = {"max_length": longest, "too_long": "cut", **beyond}
+        limits = {"train": {"max_length": settings.max_length, "too_long": settings.too_long, **beyond}}
         encoded = {
             part: data.encode_texts(texts, self._tokenizer, **limits.get(part, keep)) for part, texts in parts.items()
         }
-        self._dropped = {"loading": self._data.dropped, **{part: each.dropped for part, each in encoded.items()}}
+        self._dropped |= {part: each.dropped for part, each in encoded.items()}
         return encoded
+
+    def note(self, dropped: Mapping[str, Mapping[str, int]]) -> None:
+        """Note how many examples were left out or cut, by part and reason, for the summary and the terminal."""
+        self._dropped |= dropped
 
     def bucketed(
         self, engine: Engine, train: data.Columns, valid: data.Columns, buckets: int
     ) -> tuple[Any, Iterable[HostBatch]]:
-        """Training and validation batches of examples in buckets of like length.
+        """Make training and validation batches of examples in buckets of similar length.
 
-        All batches have about as many tokens, and `batch_size` rows on average, in multiples of eight, so that up to
-        eight devices see the same batches.
+        All batches are about equally large, padding included, with `batch_size` rows on average. With several buckets,
+        rows come in multiples of eight, so that up to eight devices see the same batches.
         """
         lengths = data.bucket_lengths(train, buckets)
         longest = data.bucket_lengths(valid, 1)[-1]
@@ -143,13 +158,13 @@ class Run:
         describe: Describe | None = None,
         amounts: Mapping[str, int],
     ) -> dict[str, Any]:
-        """Trains to the end, or goes on where this run stopped.
+        """Train to the end, from where this run stopped if it did.
 
         Args:
-          batches: endless, of a Grain iterator.
-          evaluation: of the validation set, in order.
-          describe: what is told of the validation besides the mean loss; None leaves it to the task.
-          amounts: how much data there is, part by part.
+          batches: endless, with a Grain iterator.
+          evaluation: batches of the validation set, in order.
+          describe: makes the validation's figures besides the mean loss; None leaves them to the task.
+          amounts: the amount of data, by part.
 
         Returns:
           The summary, which `finish` writes.
@@ -186,11 +201,11 @@ class Run:
         }
 
     def trained(self) -> "Trained":
-        """The model of the workdir, from the checkpoint that `config.use` says."""
+        """Load the workdir's model, from the checkpoint named by `config.use`."""
         return load(self.workdir, self.experiment, best=self.config.use.checkpoint == "best")
 
     def finish(self, summary: dict[str, Any], **measured: Any) -> dict[str, Any]:
-        """Writes the summary, with what was measured besides, and the loss curves."""
+        """Write the summary, with any further measurements, and the loss curves."""
         summary = {**summary, **measured}
         folder.write_json(self.workdir / "summary.json", summary)
         records = {summary["arch"]: folder.read_metrics(self.workdir)}
@@ -200,7 +215,7 @@ class Run:
 
 
 def headline(summary: Mapping[str, Any]) -> str:
-    """What a run cost and reached, in two lines."""
+    """Sum up a run's cost and results in two lines."""
     metrics = "  ".join(f"{name} {value:.4f}" for name, value in summary["metrics"].items())
     units = summary.get("units", {"loss": "nats", "tokens": "tokens"})
     read = units["tokens"]
@@ -219,22 +234,22 @@ class Trained:
     model: Any
     params: Any
     tokenizer: Tokenizer | None
-    """None of a model that reads no text."""
+    """None for a model that reads no text."""
     config: dict[str, Any]
-    """What the run was started with: the groups of its flags."""
+    """The settings that the run was started with: the groups of its flags."""
     step: int
-    """Of the checkpoint that the parameters are from."""
+    """The step of the checkpoint that the parameters come from."""
 
     def apply(self, *inputs: Any, **options: Any) -> Any:
-        """The model applied to inputs, with its parameters."""
+        """Apply the model, with its parameters, to inputs."""
         return self.model.apply({"params": self.params}, *inputs, **options)
 
 
 def read_summaries(workdirs: str | None, experiment: str) -> list[dict[str, Any]]:
-    """The summaries of finished runs, whose folders are given with commas between them.
+    """Read the summaries of finished runs, whose folders are separated by commas.
 
     Raises:
-      ValueError: one that is no finished run of the experiment.
+      ValueError: a folder without a finished run of the experiment.
     """
     summaries = [folder.read_json(Path(each) / "summary.json") for each in (workdirs or "").split(",") if each]
     for each in summaries:
@@ -244,10 +259,10 @@ def read_summaries(workdirs: str | None, experiment: str) -> list[dict[str, Any]
 
 
 def load(workdir: str | Path | None, experiment: str | None = None, *, best: bool = True) -> Trained:
-    """The trained model of a workdir: its best checkpoint by validation loss, or its latest.
+    """Load the trained model of a workdir: its best checkpoint by validation loss, or its latest.
 
     Args:
-      experiment: what the run has to be of; None takes any.
+      experiment: the experiment that the run must belong to; None takes any.
 
     Raises:
       ValueError: there is no run (of this experiment), or no checkpoint that can be read.

@@ -1,4 +1,4 @@
-"""Meshes of devices, and the one table that says how parameters lie on them."""
+"""Meshes of devices, and the one table of how parameters lie on them."""
 
 import math
 import re
@@ -27,24 +27,26 @@ RULES: tuple[tuple[str, P], ...] = (
     (r"feed_forward/(up|gate)/kernel", P(None, "model")),
     (r"feed_forward/(up|gate)/bias", P("model")),
     (r"feed_forward/down/kernel", P("model", None)),
-    # The rest is small, or read at every step of a recurrence, and lies whole on every device.
+    # Every device has a whole copy of the rest, which is small or read at every step of a recurrence.
     (r"((cross_)?attention/out|feed_forward/down)/bias", P()),
     (r"(attention_norm|cross_norm|feed_forward_norm|final_norm)/(scale|bias)", P()),
-    (r"(source_)?embedding/(table|bias|kernel)", P()),
+    (r"((source|segment)_)?embedding/(table|bias|kernel)", P()),
     (r"((source|target)_)?position/table", P()),
-    (r"attention/((key|query)/(kernel|bias)|scale)", P()),
-    (r"(readout|bridge_\d+|hidden_\d+|head|pooling/(hidden|score))/(kernel|bias)", P()),
+    (r"picture/((convolution_\d+|patches|out)/(kernel|bias)|norm_\d+/(scale|bias))", P()),
+    (r"(attention|pointer)/((key|query)/(kernel|bias)|scale)", P()),
+    (r"(readout|bridge_\d+|copy_gate|hidden_\d+|head|pooling/(hidden|score))/(kernel|bias)", P()),
+    (r"spelling/convolution/(kernel|bias)|crf_(start|transitions|end)", P()),
     (
         r"((stack|reversed)_\d+|backbone)/(input_kernel|recurrent_kernel|bias|recurrent_bias|projection|initial_state.*)",
         P(),
     ),
     (r"(stack|reversed)_\d+/(input_scale|recurrent_scale|cell_scale|cell_bias)", P()),
 )
-"""Pattern of a parameter's path, and its axes. The first that matches the end of the path holds."""
+"""Pattern of a parameter's path, and its axes. The first pattern that matches the end of the path applies."""
 
 
 def parse_mesh(spec: str) -> dict[str, int] | None:
-    """`data=4,model=2` as a dict; None for auto.
+    """Parse `data=4,model=2` as a dict; return None for auto.
 
     Raises:
       ValueError: another form, an unknown axis or one given twice, or a size below 1.
@@ -65,10 +67,10 @@ def parse_mesh(spec: str) -> dict[str, int] | None:
 
 
 def make_mesh(spec: str, batch_size: int) -> Mesh:
-    """A mesh of devices with axes data and model. auto takes the most devices that divide the batch, along data.
+    """Make a mesh of devices with axes data and model. auto takes the most devices that divide the batch, along data.
 
     Raises:
-      ValueError: more devices asked for than there are, or a batch that the data axis does not divide.
+      ValueError: a mesh larger than the number of devices, or a batch that the data axis does not divide.
     """
     sizes = parse_mesh(spec)
     available = jax.devices()
@@ -92,10 +94,10 @@ def _path(path: tuple[Any, ...]) -> str:
 
 
 def parameter_shardings(tree: Any, mesh: Mesh, *, strict: bool = True) -> Any:
-    """How parameters lie on the mesh; with `strict` False, how an optimizer's state of them does.
+    """Return the shardings of parameters; with `strict` False, those of an optimizer's state.
 
-    What an optimizer keeps of a parameter has the parameter's path at its end, and lies as it does if it has its axes.
-    Counters and what it keeps in other shapes lie whole on every device.
+    An optimizer's copy of a parameter, whose path ends in the parameter's, gets the same sharding if it has its axes.
+    Every device has a whole copy of counters and of arrays of other shapes.
 
     Raises:
       ValueError: a parameter that no rule covers, or an axis that the mesh does not divide.
@@ -118,5 +120,5 @@ def parameter_shardings(tree: Any, mesh: Mesh, *, strict: bool = True) -> Any:
 
 
 def rows_over_data(mesh: Mesh) -> NamedSharding:
-    """The sharding of batches and carried states: rows spread over the data axis."""
+    """Return the sharding of batches and carried states: rows spread over the data axis."""
     return NamedSharding(mesh, P("data"))

@@ -2,8 +2,8 @@
 
     state, metrics = train_step(state, batch)
 
-A task is whatever has the methods of `Task`. The step adds up gradients over what is counted, not means: the same batch
-gives the same update on any number of devices and in any number of parts.
+A task is any object with the members of `Task`. The step sums gradients and divides by the count once, instead of
+averaging means: the same batch gives the same update on any number of devices and in any number of parts.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,44 +21,44 @@ from nlpx.ops.array_types import Array, Int, Key, RowKeys
 Batch = dict[str, Array]
 Metrics = dict[str, Array]
 Sums = dict[str, Array]
-"""Scalars that add up over rows, parts, devices and batches: `loss` (nats), `count` (what it is a mean over), and what
-else a task counts; `tokens` is what speed is counted in, where it is not `count`."""
+"""Scalars that add up over rows, parts, devices and batches: `loss`, `count` (the number it is averaged over), and
+others of the task; `tokens` measures speed, if present, and otherwise `count` does."""
 
 SMALL = 2**16
-"""Entries of the largest array that travels with others in one vector."""
+"""Entries of the largest array that is joined with others into one vector."""
 
 
 @runtime_checkable
 class Task(Protocol):
-    """A model and its loss. The engine asks nothing else."""
+    """A model and its loss. The engine needs nothing else."""
 
     counted: str
-    """What the loss is a mean over, in a word."""
+    """What the loss is averaged over, in one word."""
     unit: str
-    """What the loss is measured in: "nats", mostly."""
+    """The unit of the loss: mostly "nats"."""
     read: str
-    """What speed is counted in, in a word: "token", mostly."""
+    """What speed counts, in one word: mostly "token"."""
 
     def init(self, key: Key[Array, ""]) -> Any:
-        """The initial parameters."""
+        """Return the initial parameters."""
 
     def initial_carry(self, batch_size: int) -> Any:
-        """What the first batch of a stream needs, with the batch on every leading axis; () where nothing is carried."""
+        """Return the carry for the first batch of a stream, batch axis first; () if nothing is carried."""
 
     def loss(
         self, params: Any, batch: Batch, carry: Any, dropout_keys: RowKeys | None, step: Int[Array, ""] | None
     ) -> tuple[Sums, Any]:
-        """The sums of a batch, and what the next one of its stream needs. In evaluation keys and step are None."""
+        """Return the sums of a batch, and the carry for the next batch. In evaluation, keys and step are None."""
 
     def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
-        """Figures out of the sums of a whole set, besides the mean loss."""
+        """Turn the sums of a whole set into figures, besides the mean loss."""
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """Everything a step changes, and the key that it does not: a run goes on bitwise from a saved one.
+    """Everything that a step changes, and the random key, which stays: a saved state resumes bit for bit.
 
-    `step` is an int32 scalar and `key` a random key; their types are not declared, since JAX also makes this tree of
-    shapes and of shardings.
+    `step` is an int32 scalar and `key` a random key; their types are not declared, because JAX also fills this tree
+    with shapes and with shardings.
     """
 
     step: Any
@@ -69,7 +69,7 @@ class TrainState(flax.struct.PyTreeNode):
 
 
 def init_state(task: Task, optimizer: optax.GradientTransformation, seed: int, batch_size: int) -> TrainState:
-    """The state before the first step. Initialization and training draw from two keys of the seed."""
+    """Return the state before the first step. Initialization and training draw from two keys of the seed."""
     init_key, train_key = jax.random.split(jax.random.key(seed))
     params = task.init(init_key)
     return TrainState(
@@ -82,20 +82,20 @@ def init_state(task: Task, optimizer: optax.GradientTransformation, seed: int, b
 
 
 def split_rows(tree: Any, parts: int) -> Any:
-    """(b, ...) to (parts, b / parts, ...)."""
+    """Reshape (b, ...) to (parts, b / parts, ...)."""
     return jax.tree.map(lambda x: x.reshape(parts, x.shape[0] // parts, *x.shape[1:]), tree)
 
 
 def join_rows(tree: Any) -> Any:
-    """The inverse of `split_rows`."""
+    """Undo `split_rows`."""
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
 
 
 def add_up(sums: Any) -> Any:
-    """The sums of a tree of arrays over the data axis, in a single collective.
+    """Sum a tree of arrays over the data axis, in a single collective.
 
-    Small leaves go as one vector: a collective costs something for each of its arrays. Large ones do not, since putting
-    them together would copy them.
+    Small leaves are joined into one vector, because a collective has a cost per array. Large ones stay apart, because
+    joining copies them.
     """
     small = jax.tree.map(lambda leaf: leaf if leaf.size <= SMALL else None, sums)
     large = jax.tree.map(lambda leaf: None if leaf.size <= SMALL else leaf, sums)
@@ -105,10 +105,10 @@ def add_up(sums: Any) -> Any:
 
 
 def over_rows(function: Callable, mesh: Mesh) -> Callable:
-    """`function(whole, *rows) -> (sums, carry)`, each device of the data axis running it on its own rows.
+    """Make `function(whole, *rows) -> (sums, carry)` run on every device of the data axis, each on its own rows.
 
-    What is in `whole`, as the parameters, every device has. The sums are added up over the devices once, at the end, in
-    a single collective, whatever the model: where to put it is not left to XLA. The model axis is.
+    Every device has all of `whole`, such as the parameters. The sums are added over the devices in a single collective
+    at the end, whatever the model, so XLA does not choose its place. XLA handles the model axis.
     """
     rows = PartitionSpec("data")
 
@@ -132,12 +132,12 @@ def over_rows(function: Callable, mesh: Mesh) -> Callable:
 def make_train_step(
     task: Task, optimizer: optax.GradientTransformation, mesh: Mesh, *, grad_accumulation: int = 1
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-    """The pure step of a task; the caller compiles it. Its metrics: the task's sums, and `grad_norm` (before clipping).
+    """Make a task's pure step, for the caller to compile. Metrics: the task's sums, and `grad_norm` before clipping.
 
     Args:
       mesh: devices, with axes data and model.
-      grad_accumulation: parts a batch is cut into, which must divide it. Gradients of the sums are added up and divided
-        by the count of the whole batch, so parts in which less is counted weigh less, as they should.
+      grad_accumulation: the number of parts of a batch, which must divide each device's rows. The summed gradients are
+        divided by the count of the whole batch, so parts with fewer tokens weigh less, as they should.
     """
 
     def loss_of_part(params, step, batch, carry, keys):
@@ -174,7 +174,7 @@ def make_train_step(
         grads = jax.tree.map(lambda g: g / jnp.maximum(sums["count"], 1), grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         updated = optax.apply_updates(state.params, updates), opt_state
-        # Where nothing counts, there is nothing to learn: neither decay nor momentum go on then.
+        # A batch without tokens teaches nothing: neither decay nor momentum may act then.
         params, opt_state = jax.tree.map(
             lambda new, old: jnp.where(sums["count"] > 0, new, old), updated, (state.params, state.opt_state)
         )
@@ -185,5 +185,5 @@ def make_train_step(
 
 
 def make_eval_step(task: Task, mesh: Mesh) -> Callable[[Any, Batch, Any], tuple[Sums, Any]]:
-    """`eval_step(params, batch, carry) -> (sums, carry)`, without dropout; the caller compiles it."""
+    """Make `eval_step(params, batch, carry) -> (sums, carry)`, without dropout, for the caller to compile."""
     return over_rows(lambda params, batch, carry: task.loss(params, batch, carry, None, None), mesh)

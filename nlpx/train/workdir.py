@@ -1,4 +1,4 @@
-"""The folder of a run: its configuration, so that only the same run goes on in it, and its records."""
+"""The folder of a run: its configuration, so that only the same run resumes in it, and its records."""
 
 import json
 import os
@@ -11,24 +11,24 @@ from nlpx.errors import InputError
 
 
 def _write_whole(path: Path, text: str) -> None:
-    """Writes the file whole or not at all: a reader never sees half of it, even after a kill."""
+    """Write the file whole or not at all: a reader never sees half of it, even after a kill."""
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON file, whole or not at all."""
+    """Write a JSON file, whole or not at all."""
     _write_whole(path, json.dumps(content, indent=2) + "\n")
 
 
 def write_lines(path: Path, records: list[dict[str, Any]]) -> None:
-    """Writes a file of a JSON object a line, whole or not at all."""
+    """Write a file with one JSON object per line, whole or not at all."""
     _write_whole(path, "".join(json.dumps(record) + "\n" for record in records))
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The content of a JSON file of a workdir.
+    """Read a JSON file of a workdir.
 
     Raises:
       ValueError: it is missing or damaged.
@@ -42,7 +42,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _differences(found: Any, wanted: Mapping[str, Any]) -> list[str]:
-    """What is wanted and is another there, at any depth. More steps are no difference: a run goes on to them."""
+    """List the wanted values that differ from those found, at any depth; more steps than found are no difference."""
     different = []
     for name, value in wanted.items():
         there = found.get(name) if isinstance(found, dict) else None
@@ -54,11 +54,11 @@ def _differences(found: Any, wanted: Mapping[str, Any]) -> list[str]:
 
 
 def check_path(workdir: Path) -> None:
-    """Refuses a folder whose checkpoints could be written, but not found again: Orbax takes such names for patterns or
-    for places on other machines, or cannot write them down.
+    """Refuse a folder whose checkpoints could not be found again: Orbax takes some names for patterns or for places on
+    other machines, and cannot store others.
 
     Raises:
-      ValueError: names what is wrong with the path, from the root on.
+      ValueError: names the fault in the absolute path.
     """
     whole = str(workdir.absolute())
     if special := sorted(set(whole) & set("*?[]\\")):
@@ -72,13 +72,13 @@ def check_path(workdir: Path) -> None:
 
 
 def check(workdir: Path, settings: Mapping[str, Any]) -> None:
-    """Checks, writing nothing, that a run of these settings may begin or go on in the folder.
+    """Check that a run with these settings may start or resume in the folder; write nothing.
 
     Args:
-      settings: those that decide the training, nested or not, as JSON values. A run goes on where all are the same.
+      settings: those that decide the training, nested or not, as JSON values. A run may resume with more steps only.
 
     Raises:
-      ValueError: it holds something else or a run of other settings (names them), or is no folder.
+      ValueError: the folder holds something else or a run of other settings (names them), or is no folder.
     """
     check_path(workdir)
     try:
@@ -88,7 +88,7 @@ def check(workdir: Path, settings: Mapping[str, Any]) -> None:
     except OSError as error:
         raise InputError(f"cannot use {workdir} as a folder: {error.strerror}; choose another workdir") from None
     if "config.json" in names:
-        # Through JSON and back, so that tuples and the like compare as they were written.
+        # Through JSON, so that tuples compare with the lists they were written as.
         different = _differences(read_json(workdir / "config.json"), json.loads(json.dumps(dict(settings))))
         if different:
             raise InputError(
@@ -99,14 +99,14 @@ def check(workdir: Path, settings: Mapping[str, Any]) -> None:
 
 
 def prepare(workdir: Path, settings: Mapping[str, Any], config: Mapping[str, Any] | None = None) -> None:
-    """Makes the folder of a new run, or makes sure that the one there is of the same run and can be written.
+    """Make the folder of a new run, or make sure that the existing one belongs to the same run and is writable.
 
     Args:
       settings: see `check`.
-      config: what is written as its config.json, with those settings in it; None writes them alone.
+      config: the content of config.json, which includes the settings; None writes the settings alone.
 
     Raises:
-      ValueError: as `check`, or it cannot be written.
+      ValueError: as in `check`, or the folder cannot be written.
     """
     check(workdir, settings)
     try:
@@ -117,7 +117,7 @@ def prepare(workdir: Path, settings: Mapping[str, Any], config: Mapping[str, Any
 
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:
-    """The lines of `metrics.jsonl`. A last line cut off by a kill is left out."""
+    """Read the lines of `metrics.jsonl`, without a last line cut off by a kill."""
     path = workdir / "metrics.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     records = []

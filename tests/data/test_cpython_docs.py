@@ -59,7 +59,7 @@ def test_cleaning():
 
     The ß is no ASCII letter, so this one goes.
     """
-    assert cpython_docs._prose(raw) == (
+    assert cpython_docs.prose(raw) == (
         "Return the sum of two numbers, whichever they are.\n\n"
         '    Indented prose is kept with its indentation, "quotes" become plain.'
     )

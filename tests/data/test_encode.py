@@ -53,6 +53,19 @@ def test_one_column_and_three():
     assert encoded.dropped == {"longer than 2 tokens": 1, "no tokens": 1}
 
 
+def test_words_beyond_the_vocabulary_have_ids_row_by_row():
+    """In the order of the source; the target shares them, what the source lacks or was cut off it stays unknown."""
+    words = WordTokenizer(["a", "b"])  # ids 2 and 3
+    texts = {"source": ["x a y x", "a b", "a a z w"], "target": ["y b z x", "x a", "w z a"]}
+    encoded = encode_texts(texts, words, max_length=3, too_long="cut", beyond=50)
+    assert [ids.tolist() for ids in encoded.columns["source"]] == [[50, 2, 51], [2, 3], [2, 2, 50]]
+    assert [ids.tolist() for ids in encoded.columns["target"]] == [[51, 3, 0], [0, 2], [0, 50, 2]]
+    assert encoded.beyond == [["x", "y"], [], ["z"]]
+    plain = encode_texts(texts, words, max_length=3, too_long="cut")
+    assert plain.columns["source"][0].tolist() == [0, 2, 0]
+    assert plain.beyond == [[], [], []]
+
+
 def test_refusals():
     words = WordTokenizer(["a"])
     with pytest.raises(InputError, match=r"texts has no row left to encode \(1 longer than 1 tokens, 1 no tokens\)"):

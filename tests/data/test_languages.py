@@ -113,9 +113,9 @@ def test_refusals(monkeypatch):
 
     def without(name, *args, **kwargs):
         if name == "babel":
-            raise ImportError("No module named 'babel'")
+            raise ImportError("No module named 'babel'", name=name)
         return imported(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(InputError, match=r"cldr-languages needs Babel .*pip install 'nlpx\[experiments\]'"):
+    with pytest.raises(InputError, match=r"cldr-languages needs babel, .*pip install 'nlpx\[experiments\]'"):
         languages.make(0)

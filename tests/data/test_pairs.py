@@ -3,7 +3,7 @@ import gzip
 
 import pytest
 
-from nlpx.data import cldr, load_pairs
+from nlpx.data import cldr, load_pairs, prepare_text, read_pairs
 from nlpx.errors import InputError
 
 
@@ -171,6 +171,13 @@ def test_built_in_pairs(monkeypatch):
     assert load_pairs("cldr:en-fr", lowercase=True, seed=2).sha256 != data.sha256
 
 
+def test_words_and_punctuation_apart(tmp_path):
+    (tmp_path / "a.tsv").write_text("Don't  call x.f(1.5), ever.\tNever call it!\nA b.\tA.\n" + "x\ty\n")
+    (pair,) = [pair for pair in read_pairs(f"file:{tmp_path / 'a.tsv'}", split=True) if "call" in pair[0]]
+    assert pair == ("Do n't call x . f ( 1.5 ) , ever .", "Never call it !")
+    assert prepare_text("Don't  call it. ", lowercase=True, split=False) == "don't call it."
+
+
 class TestTFDS:
     @pytest.fixture
     def prepare(self, tmp_path, monkeypatch):
@@ -183,10 +190,11 @@ class TestTFDS:
             BUILDER_CONFIGS = [tfds.core.BuilderConfig(name="fr-en")]  # noqa: RUF012
             parts: dict[str, list] = {}  # noqa: RUF012
             languages = ("en", "fr")
+            keys = None
 
             def _info(self):
                 features = tfds.features.Translation(languages=self.languages)
-                return self.dataset_info_from_configs(features=features)
+                return self.dataset_info_from_configs(features=features, supervised_keys=self.keys)
 
             def _split_generators(self, dl_manager):
                 return {part: self._examples(pairs) for part, pairs in self.parts.items()}
@@ -224,6 +232,12 @@ class TestTFDS:
     def test_three_languages_are_refused(self, prepare):
         spec = prepare("nlpx_pairs_c", parts={"train": numbered(0, 4)}, languages=("de", "en", "fr"))
         refuse("has 3 string features among its features de, en, fr", spec)
+
+    def test_of_several_texts_the_set_names_two(self, prepare):
+        """As cnn_dailymail, which has a number and a publisher beside article and highlights."""
+        options = {"languages": ("de", "en", "fr"), "keys": ("en", "fr")}
+        spec = prepare("nlpx_pairs_d", parts={"train": numbered(0, 20)}, **options)
+        assert load_pairs(f"{spec}:2,1").train[0][0].startswith("phrase")
 
     def test_names_and_no_network(self, tmp_path, monkeypatch):
         tfds = pytest.importorskip("tensorflow_datasets")

@@ -42,7 +42,9 @@ def data(files):
     ]
 
 
-@pytest.fixture(scope="module", params=RUNS)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[pytest.mark.slow] * (name != "lstm")) for name in RUNS]
+)
 def run(request, data, call_once, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("classify") / request.param
     assert call_once(classify, [*SMALL, *RUNS[request.param], *data, f"--workdir={workdir}"]) == 0

@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 import experiments
-from experiments import classify, feed_forward, language_model, rnn_vs_transformer, translate
+from experiments import (
+    answer,
+    caption,
+    classify,
+    feed_forward,
+    forecast,
+    language_model,
+    rnn_vs_transformer,
+    summarize,
+    tag,
+    translate,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -152,7 +163,9 @@ def test_prediction_names_what_will_not_do(refused, trained, flags, named):
     assert named in refused(language_model, "--workdir", trained, *flags)
 
 
-@pytest.mark.parametrize("module", [language_model, translate, classify, feed_forward])
+@pytest.mark.parametrize(
+    "module", [language_model, translate, classify, feed_forward, answer, caption, forecast, summarize, tag]
+)
 def test_prediction_needs_a_run_of_its_experiment(refused, tmp_path, module):
     assert "give the folder of a finished run as workdir" in refused(module, "--predict=x")
     for missing in ("nowhere", "."):
@@ -198,6 +211,8 @@ def test_prediction_needs_a_checkpoint(refused, trained, tmp_path):
         (language_model, ["--arch=mingru", "--remat"], "--remat: not read by mingru"),
         (translate, ["--reverse-source"], "--reverse-source: not read by transformer"),
         (classify, ["--arch=transformer", "--no-bidirectional"], "--bidirectional: not read by transformer"),
+        (caption, ["--arch=transformer", "--attention=luong"], "--attention: not read by transformer"),
+        (answer, ["--no-attention"], "--attention: not read by transformer"),
         (rnn_vs_transformer, ["--initial=learned"], "--initial: not read by transformer"),
     ],
 )
@@ -217,6 +232,22 @@ ENTRY_POINTS = [
 ]
 
 
+@pytest.mark.parametrize("package", ["tyro", "rich"])
+def test_a_package_that_is_not_installed_is_named(package, tmp_path):
+    code = f"import runpy, sys; sys.modules[{package!r}] = None; sys.argv = ['run', '--workdir', {str(tmp_path)!r}]"
+    code += "; runpy.run_module('experiments.feed_forward', run_name='__main__')"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert re.fullmatch(rf"error: .*{package}.* is not installed: pip install '.*\[experiments\]'\n", result.stderr)
+
+
+def test_the_experiments_are_listed():
+    listed = subprocess.run([sys.executable, "-m", "experiments"], cwd=ROOT, check=True, capture_output=True, text=True)
+    lines = [line.split(maxsplit=3) for line in listed.stdout.splitlines() if line.startswith("python")]
+    assert [line[2] for line in lines] == ENTRY_POINTS
+    assert all(line[3].endswith(".") for line in lines)
+
+
 @pytest.mark.parametrize("name", ENTRY_POINTS)
 def test_help_needs_nothing_heavy(name):
     code = f"""
@@ -230,6 +261,7 @@ heavy = {{"jax", "flax", "optax", "orbax", "numpy", "grain", "matplotlib", "toke
 assert not heavy, heavy
 """
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert f"\n  python -m {name}" in result.stdout  # each command on a line of its own
     assert "--workdir" in result.stdout
     assert "default" in result.stdout
 

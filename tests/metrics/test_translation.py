@@ -114,7 +114,7 @@ def test_without_sacrebleu_the_message_says_what_to_install(monkeypatch):
 
     def missing(name, *rest, **options):
         if name.startswith("sacrebleu"):
-            raise ImportError(name)
+            raise ImportError(name=name)
         return real(name, *rest, **options)
 
     monkeypatch.setattr(builtins, "__import__", missing)

@@ -74,10 +74,17 @@ class Decoder(nn.Module):
 
 # One of each kind: what they are made of keeps the laws in tests of its own.
 SUBJECTS = {name: Subject(Decoder(MODELS[name])) for name in ("rnn", "bahdanau", "luong", "transformer-rotary")}
-KINDS = [pytest.param(name, marks=[pytest.mark.slow] * (name in ("rnn", "luong"))) for name in SUBJECTS]
+SUBJECTS |= {
+    "bahdanau-copy": Subject(Decoder(model("gru", "bahdanau", copy=True))),
+    "transformer-copy": Subject(Decoder(model("transformer", positions="rotary", copy=True))),
+}
+FAST = ("bahdanau", "transformer-rotary")
+KINDS = [pytest.param(name, marks=[pytest.mark.slow] * (name not in FAST)) for name in SUBJECTS]
 
 
-@pytest.mark.parametrize("name", [pytest.param("transformer-rotary", marks=pytest.mark.slow), *KINDS[:3]])
+@pytest.mark.parametrize(
+    "name", ["bahdanau", *(pytest.param(name, marks=pytest.mark.slow) for name in SUBJECTS if name != "bahdanau")]
+)
 @given(data=st.data())
 def test_chunks_of_the_target_give_what_the_whole_gives(name, data):
     check_chunks(SUBJECTS[name], data)

@@ -79,3 +79,36 @@ def test_is_that_of_pytorch(torch, smoothing):
 
     expected = theirs.detach().numpy(), logits.grad.numpy()
     assert_close(jax.value_and_grad(loss)(jnp.asarray(LOGITS)), expected, 1e-6)
+
+
+LEVELS = (0.1, 0.5, 0.9)
+
+
+def test_pinball_is_that_of_scikit_learn_and_counts_what_is_known():
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    quantiles, targets = rng.normal(size=(5, 4, 2, 3)).astype(np.float32), rng.normal(size=(5, 4, 2)).astype(np.float32)
+    mask = rng.random((5, 4, 2)) < 0.7
+    expected = [
+        metrics.mean_pinball_loss(targets[mask], quantiles[..., q][mask], alpha=level) for q, level in enumerate(LEVELS)
+    ]
+    total, count = ops.pinball(jnp.asarray(quantiles), jnp.asarray(targets), LEVELS, jnp.asarray(mask))
+    assert count == mask.sum()
+    np.testing.assert_allclose(total / count, np.mean(expected), rtol=1e-5)
+    spoiled = np.where(mask, targets, np.nan)
+    np.testing.assert_array_equal(
+        ops.pinball(jnp.asarray(quantiles), jnp.asarray(spoiled), LEVELS, jnp.asarray(mask))[0], total
+    )
+    whole, count = ops.pinball(jnp.asarray(quantiles), jnp.asarray(targets), LEVELS)
+    assert count == targets.size
+    assert whole > total
+
+
+def test_pinball_is_least_at_the_quantiles_and_names_levels_that_do_not_fit():
+    targets = jnp.linspace(0, 1, 101)[:, None, None]
+    for level in LEVELS:
+        losses = [float(ops.pinball(jnp.full((101, 1, 1, 1), q), targets, (level,))[0]) for q in np.linspace(0, 1, 21)]
+        assert np.argmin(losses) / 20 == pytest.approx(level)
+    for levels in ((0.5,), (0.1, 0.5, 1.0)):
+        with pytest.raises(ValueError, match="do not fit 3 quantiles"):
+            ops.pinball(jnp.zeros((1, 1, 1, 3)), jnp.zeros((1, 1, 1)), levels)

@@ -36,7 +36,7 @@ def models(untrained):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_translations_are_the_models_best(models, name):
-    """Greedily: each token is the most probable one after those before, in one un-cached pass."""
+    """Greedily: each token is the most probable one after those before, in one un-cached pass; never `<unk>`."""
     trained = models(name)
     model, translator = trained.model, Translator(trained, beams=1, length_penalty=0.0)
     sources = [translator.encode(sentence) for sentence in SENTENCES]
@@ -50,6 +50,7 @@ def test_translations_are_the_models_best(models, name):
             given[row, 0, : len(tokens)], mask[row, 0, : len(tokens)] = tokens, True
         logits = np.asarray(run(*given, *mask)[0], np.float64)
         logits = logits[: len(expected)]
+        logits[:, list(trained.tokenizer.unspellable)] = -np.inf
         np.testing.assert_array_equal(logits.argmax(axis=-1), expected)
         log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
         assert found.score == pytest.approx(log_p.max(axis=-1).sum(), rel=1e-4)
@@ -165,3 +166,42 @@ def test_beams_are_as_many_as_the_vocabulary_has_tokens_at_most(models, beams):
     for refuse in (lambda: check_beams(beams, models("elman").model), lambda: Translator(models("elman"), beams=beams)):
         with pytest.raises(ValueError, match=message):
             refuse()
+
+
+@pytest.fixture(scope="module")
+def copier(untrained):
+    """A model that only copies."""
+    config = EncoderDecoderConfig("gru", attention="bahdanau", copy=True, **SMALL)
+    made = untrained(config, "word", scale=0.2, max_length=LONGEST)
+    made.params["copy_gate"]["bias"] = made.params["copy_gate"]["bias"] - 60
+    return made
+
+
+def test_words_that_the_vocabulary_lacks_are_copied(copier):
+    sentences = ["zzz yyy", "un zzz", "yyy xxx www zzz deux"]
+    translator = Translator(copier, beams=2)
+    for sentence, found in zip(sentences, translator(sentences), strict=True):
+        (alone,) = translator([sentence])
+        assert alone.text == found.text
+        assert set(found.text.split()) <= set(sentence.split())
+    assert {"zzz", "yyy"} & set(translator(["zzz yyy"])[0].text.split())
+
+
+def test_attention_names_the_words_that_the_vocabulary_lacks(copier, tmp_path):
+    translator = Translator(copier)
+    encoded = translator.encode_all(["un zzz yyy"])
+    (source,), (beyond,) = encoded.columns["source"], encoded.beyond
+    _, sources, targets = translator.attention(source, source[1:], beyond)
+    assert (sources, targets) == (["un", "zzz", "yyy", "</s>"], ["zzz", "yyy", "</s>"])
+    translator.draw("un zzz yyy", tmp_path / "map.png")
+    assert (tmp_path / "map.png").read_bytes().startswith(PNG)
+
+
+def test_long_texts_are_cut_where_they_were_in_training(models, capsys):
+    translator = Translator(models("transformer", tokenizer="word"), cut=2, most=3)
+    words = ["un", "deux", "trois", "quatre"]
+    long, short = translator([" ".join(words), " ".join(words[:2])])
+    assert long.text == short.text
+    assert "read its first 2 tokens only: 'un deux trois quatre'" in capsys.readouterr().err
+    assert translator.limit(16) == 3
+    assert translator.encode_all([" ".join(words)]).dropped == {"cut to 2 tokens": 1}

@@ -1,4 +1,3 @@
-import dataclasses
 import functools
 
 import jax
@@ -115,22 +114,6 @@ def test_drawn_tokens_follow_the_models_distribution():
     assert abs(total(each, params, batch, KEYS, 0)[0] - expected[0]) > 1e-2
 
 
-def test_the_engine_trains_it_on_any_devices_and_parts():
-    """The device law: the same losses on one device, and on two in two parts; and they fall."""
-    model = make_model("rnn-luong", dropout=0.2)
-    plain = TrainConfig(steps=6, batch_size=ROWS, learning_rate=0.05, mesh="data=1", warmup=0)
-    runs = []
-    for changes in ({}, {"mesh": "data=2", "grad_accumulation": 2}):
-        engine = Engine(SequenceToSequence(model, 0.1), dataclasses.replace(plain, **changes))
-        state, losses = engine.init(), []
-        for _ in range(6):
-            state, metrics = engine.train_step(state, engine.put(make_batch(0)))
-            losses.append(float(metrics["loss"]))
-        runs.append(losses)
-    assert runs[0][-1] < 0.8 * runs[0][0]
-    assert_close(runs[1], runs[0], 1e-4)
-
-
 def test_the_engine_says_which_step_it_is():
     """Parameters that stay as they are, so that only sampling can tell one step from another."""
     each = task("rnn", scheduled_sampling=1.0, steps=3)
@@ -156,6 +139,26 @@ def test_a_smoothing_out_of_range_raises():
     each = task("rnn", label_smoothing=1.0)
     with pytest.raises(ValueError, match="label_smoothing must be in"):
         jax.eval_shape(each.loss, jax.eval_shape(each.init, jax.random.key(0)), make_batch(0), (), KEYS)
+
+
+@pytest.mark.parametrize("sampling", [0.0, 1.0])
+def test_a_model_that_copies_is_paid_for_words_of_its_source(sampling):
+    """A target that only the source can give: its loss is what the mixture says, also where own tokens are read."""
+    each = task("rnn-bahdanau", model={"copy": True}, scheduled_sampling=sampling, steps=1)
+    params, batch = randomized(jit(each.init)(jax.random.key(0))), make_batch(0)
+    batch["source"][:, 0] = batch["target"][:, 1] = V
+    loss, _ = total(each, params, batch, KEYS, 0)
+    inputs, targets, mask = batch["target"][:, :-1], batch["target"][:, 1:], batch["target_mask"][:, 1:]
+    log_p = jit(each.model.apply)({"params": params}, batch["source"], inputs, source_mask=batch["source_mask"])
+    assert_close(loss, -np.take_along_axis(np.asarray(log_p), targets[..., None], -1)[..., 0][mask].sum())
+    assert loss < 12 * mask.sum()  # none of them is impossible
+    if sampling:
+        assert np.isfinite(total(each, params, batch, KEYS, 1)[0])
+
+
+def test_smoothing_and_copying_do_not_go_together():
+    with pytest.raises(ValueError, match="leave out one"):
+        task("rnn-bahdanau", model={"copy": True}, label_smoothing=0.1)
 
 
 def test_losses_are_counted_in_float32():

@@ -36,6 +36,13 @@ def test_words_outside_the_vocabulary_are_named_once_in_their_order():
     assert train(TEXT).unknown_words(TEXT) == []
 
 
+def test_unknown_words_can_have_ids_beyond_the_vocabulary():
+    tokenizer = train(TEXT)
+    plain = tokenizer.encode("the yak saw\nan emu <unk> yak").tolist()
+    given = tokenizer.encode_beyond("the yak saw\nan emu <unk> yak", ["yak", "emu", "the"], 100).tolist()
+    assert given == [plain[0], 100, *plain[2:4], 0, 101, 0, 100]
+
+
 @pytest.mark.parametrize(
     ("text", "spelt"),
     [("the dog\nran", True), ("", True), ("the  dog", False), ("the dog ", False), ("the emu", False)],

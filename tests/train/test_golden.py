@@ -8,8 +8,16 @@ import jax
 import numpy as np
 import pytest
 
-from nlpx.config import ClassifierConfig, EncoderDecoderConfig, LanguageModelConfig, TrainConfig
-from nlpx.tasks import Classification, LanguageModelling, SequenceToSequence
+from nlpx.config import (
+    CaptionerConfig,
+    ClassifierConfig,
+    EncoderDecoderConfig,
+    ForecasterConfig,
+    LanguageModelConfig,
+    ReaderConfig,
+    TrainConfig,
+)
+from nlpx.tasks import Captioning, Classification, Forecasting, LanguageModelling, QuestionAnswering, SequenceToSequence
 from nlpx.train import Engine
 
 V, ROWS, LENGTH, STEPS = 17, 8, 16, (1, 10, 25, 50)
@@ -22,10 +30,14 @@ MODELS = {
     "minlstm": LanguageModelConfig(arch="minlstm", **SIZE),
     "transformer": LanguageModelConfig(arch="transformer", heads=2, **SIZE),
     "translation": EncoderDecoderConfig(arch="gru", attention="bahdanau", **SIZE),
+    "captioning": CaptionerConfig(arch="transformer", heads=2, dropout=0.1, **SIZE),
     "classification": ClassifierConfig(arch="lstm", pooling="attention", dropout=0.1, **SIZE),
+    "answers": ReaderConfig(arch="gru", dropout=0.1, **SIZE),
+    "forecasting": ForecasterConfig(arch="gru", dropout=0.1, **SIZE),
 }
-# Nats at the steps above. With XLA's lowest optimization level the fifth decimal is the same; another machine may round
-# it otherwise, hence the tolerance. What is trained otherwise differs by far more.
+# At the steps above, in nats; of forecasting, in standard deviations. With XLA's lowest optimization level the fifth
+# decimal is the same; another machine may round it otherwise, hence the tolerance. What is trained otherwise differs by
+# far more.
 GOLDEN = {
     "elman": [3.0001, 2.53411, 2.04338, 1.65384],
     "lstm": [2.84346, 2.68518, 2.25088, 1.88006],
@@ -34,7 +46,10 @@ GOLDEN = {
     "minlstm": [2.84668, 2.69439, 2.25588, 1.8311],
     "transformer": [3.04098, 1.96436, 1.45191, 1.30719],
     "translation": [3.08837, 2.37452, 1.65308, 1.34958],
+    "captioning": [3.05337, 2.24947, 1.52339, 1.3586],
     "classification": [2.79326, 2.56981, 2.64003, 2.3119],
+    "answers": [5.49644, 2.58412, 0.53894, 0.14903],
+    "forecasting": [0.14721, 0.07574, 0.08283, 0.07044],
 }
 
 
@@ -51,10 +66,37 @@ def prepared(name):
         model = config.build(V, labels=[str(n) for n in range(V)])
         rows = {"text_mask": mask, "index": np.arange(ROWS, dtype=np.int32)}
         return Classification(model), lambda tokens: {"text": tokens[:, :-1], "label": tokens[:, -1], **rows}
+    if name == "forecasting":  # the last tokens as numbers
+        scaling, horizon = {"names": ["x"], "autocorrelation": [0.5]}, 4
+        rows = {"known": np.ones((ROWS, horizon, 1), bool), "index": np.arange(ROWS, dtype=np.int32)}
+
+        def series(tokens):
+            values = (tokens[..., None] / V).astype(np.float32)
+            return {"history": values[:, : LENGTH - horizon], "future": values[:, LENGTH - horizon : LENGTH], **rows}
+
+        size = {"features": 1, "history": LENGTH - horizon, "horizon": horizon}
+        return Forecasting(config.build(scaling=scaling, **size)), series
+    if name == "answers":  # the first token of the text that is no larger than the question, which is a token
+        inside = mask & (np.arange(LENGTH) > 0)
+        rows = {"begins": inside, "ends": inside, "segment": inside.astype(np.int32)}
+        rows |= {"text_mask": mask, "index": np.arange(ROWS, dtype=np.int32)}
+
+        def asked(tokens):
+            place = 1 + np.argmax(tokens[:, 1:-1] <= tokens[:, :1], axis=1).astype(np.int32)
+            return {"text": tokens[:, :-1], "start": place, "end": place, **rows}
+
+        return QuestionAnswering(config.build(V)), asked
     if name == "translation":
         task = SequenceToSequence(config.build(V))
         masks = {"source_mask": mask, "target_mask": mask}
         return task, lambda tokens: {"source": tokens[:, :-1], "target": tokens[:, 1:], **masks}
+    if name == "captioning":  # the first tokens as a picture
+        task = Captioning(config.build(V, shape=(4, 4, 1), max_length=LENGTH))
+
+        def picture(tokens):
+            return (tokens[:, :LENGTH] * 15).astype(np.uint8).reshape(ROWS, 4, 4, 1)
+
+        return task, lambda tokens: {"source": picture(tokens), "target": tokens[:, 1:], "target_mask": mask}
     task = LanguageModelling(config.build(V, max_length=LENGTH))
     return task, lambda tokens: {"inputs": tokens[:, :-1], "targets": tokens[:, 1:], "mask": mask}
 

@@ -1,5 +1,6 @@
 """The resume law, on real runs: processes that are killed, and what is on disk after them."""
 
+import datetime
 import functools
 import json
 import os
@@ -13,50 +14,72 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from experiments import cli, language_model
 from nlpx.train import DivergedError, load, train
 from nlpx.train.loop import catch_signals
 from nlpx.train.workdir import read_metrics
 
-RUN = ["--layers=1", "--width=32", "--dropout=0.1", "--steps=200", "--eval-every=40", "--log-every=7"]
-TEXT = ["experiments.language_model", *RUN, "--seq-len=16", "--batch-size=16"]
-RUNS = {
-    "lstm": [*TEXT, "--arch", "lstm", "--carry-state", "--initial", "learned", "--mesh", "data=2"],
-    "transformer": [*TEXT, "--arch", "transformer", "--heads", "2", "--grad-accumulation", "2", "--mesh", "data=1"],
-    "classify": [
-        "experiments.classify",
-        *RUN,
-        "--arch",
-        "gru",
-        "--mesh",
-        "data=2",
-        "--buckets",
-        "1",
-        "--batch-size",
-        "16",
-    ],
+PLAN = "--steps=200 --eval-every=40 --log-every=7 --batch-size=16"
+SMALL = f"--layers=1 --width=32 --dropout=0.1 {PLAN}"
+RUNS = {  # the experiment, what it reads, and its flags
+    "lstm": ("language_model", "text.txt", f"{SMALL} --seq-len=16 --carry-state --initial=learned --mesh=data=2"),
+    "transformer": (
+        "language_model",
+        "text.txt",
+        f"{SMALL} --seq-len=16 --arch=transformer --heads=2 --grad-accumulation=2 --mesh=data=1",
+    ),
+    "classify": ("classify", "labels.tsv", f"{SMALL} --arch=gru --mesh=data=2 --buckets=1"),
+    "feed_forward": ("feed_forward", "rows.csv", SMALL),
+    "tag": ("tag", "tags.conll", f"{SMALL} --crf --buckets=1"),
+    "forecast": ("forecast", "series.csv", SMALL),
+    "caption": ("caption", "pictures/captions.tsv", f"{SMALL} --arch=gru --size=8"),
+    "translate": ("translate", "pairs.tsv", f"{SMALL} --arch=gru --attention=luong --buckets=1 --tokenizer=char"),
+    "summarize": ("summarize", "pairs.tsv", f"{SMALL} --arch=gru --attention=bahdanau --copy --buckets=1"),
+    "answer": ("answer", "questions.jsonl", f"{SMALL} --arch=gru --buckets=1 --tokenizer=char"),
 }
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A text, and labelled lines of it, for one experiment or the other."""
+    """A folder with something for each experiment to read."""
     folder, rng = tmp_path_factory.mktemp("data"), random.Random(0)
+
+    def write(name, lines):
+        (folder / name).write_text("".join(f"{line}\n" for line in lines))
+
     text = "".join(rng.choice("abcdefgh  \n") for _ in range(8000))
     (folder / "text.txt").write_text(text)
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-    (folder / "lines.tsv").write_text("".join(f"{line}\t{'few' if len(line) < 8 else 'many'}\n" for line in lines))
-    return {"experiments.language_model": folder / "text.txt", "experiments.classify": folder / "lines.tsv"}
+    write("labels.tsv", [f"{line}\t{'few' if len(line) < 8 else 'many'}" for line in lines])
+    write("pairs.tsv", [f"{line}\t{line[::-1]}" for line in lines])
+    write("tags.conll", ["\n".join(f"{w} {'B-x' if 'a' in w else 'O'}" for w in line.split()) + "\n" for line in lines])
+    write("rows.csv", ["size,weight,kind", *(f"{n % 7},{n % 5},{'ab'[n % 2]}" for n in range(200))])
+    days = (datetime.date(2020, 1, 1) + datetime.timedelta(day) for day in range(400))
+    write("series.csv", ["date,degrees", *(f"{day},{rng.random():.3f}" for day in days)])
+    questions = [
+        {"context": line, "question": f"what follows {line.split()[0]}?", "answers": [line.split()[1]]}
+        for line in dict.fromkeys(lines)
+        if len(line.split()) > 2
+    ]
+    write("questions.jsonl", map(json.dumps, questions))
+    (folder / "pictures").mkdir()
+    for n in range(100):
+        Image.new("L", (8, 8), n).save(folder / f"pictures/{n}.png")
+    write("pictures/captions.tsv", [f"{n}.png\tpicture {'xyz'[n % 3]}" for n in range(100)])
+    return folder
 
 
 class Run:
     """A run of an experiment in a process of its own."""
 
-    def __init__(self, data, workdir, flags):
+    def __init__(self, data, workdir, name, *more):
+        experiment, source, flags = RUNS[name]
+        flags = [*flags.split(), *more, f"--data=file:{data / source}", f"--workdir={workdir}"]
         self.workdir = workdir
-        self.command = [sys.executable, "-m", *flags, "--data", f"file:{data[flags[0]]}", "--workdir", str(workdir)]
+        self.command = [sys.executable, "-m", f"experiments.{experiment}", *flags]
         self.environment = {name: value for name, value in os.environ.items() if name != "NPROC"}
 
     def start(self):
@@ -134,8 +157,8 @@ def undisturbed(data, tmp_path_factory):
     """The outcome of a run that nothing happened to."""
 
     @functools.cache
-    def outcome(arch):
-        run = Run(data, tmp_path_factory.mktemp("undisturbed") / arch, RUNS[arch])
+    def outcome(name):
+        run = Run(data, tmp_path_factory.mktemp("undisturbed") / name, name)
         run.to_the_end()
         return run.outcome()
 
@@ -153,24 +176,22 @@ def assert_same(outcome, expected):
 KILLS = {
     "lstm": (before_any_checkpoint, while_a_checkpoint_is_saved, right_after_a_validation),
     "transformer": (in_mid_interval, while_a_checkpoint_is_saved, right_after_a_validation),
-    "classify": (in_mid_interval,),
 }
+QUICK = ("lstm", "classify")  # the engine and the recipe are the same in all
 
 
-@pytest.mark.parametrize(
-    "arch", [pytest.param(arch, marks=[pytest.mark.slow] * (arch == "transformer")) for arch in KILLS]
-)
-def test_a_run_killed_at_any_moment_ends_where_the_undisturbed_one_ends(data, undisturbed, tmp_path, arch):
-    run = Run(data, tmp_path / "run", RUNS[arch])
-    for moment in KILLS[arch]:
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in RUNS])
+def test_a_run_killed_at_any_moment_ends_where_the_undisturbed_one_ends(data, undisturbed, tmp_path, name):
+    run = Run(data, tmp_path / "run", name)
+    for moment in KILLS.get(name, (in_mid_interval,)):
         code, _ = run.signal_at(moment, signal.SIGKILL)
         assert code == -signal.SIGKILL
     assert "resuming at step" in run.to_the_end()
-    assert_same(run.outcome(), undisturbed(arch))
+    assert_same(run.outcome(), undisturbed(name))
 
 
 def test_stopped_by_hand_damaged_and_started_again_it_ends_the_same(data, undisturbed, tmp_path):
-    run = Run(data, tmp_path / "run", RUNS["lstm"])
+    run = Run(data, tmp_path / "run", "lstm")
     code, errors = run.signal_at(in_mid_interval, signal.SIGINT)
     stopped = run.checkpoints[-1]
     assert code == 130
@@ -195,8 +216,9 @@ def test_stopped_by_hand_damaged_and_started_again_it_ends_the_same(data, undist
 
 
 def test_a_diverged_run_says_so_and_keeps_its_last_good_checkpoint(data, tmp_path, monkeypatch, capsys):
-    flags = "--arch elman --optimizer sgd --clip-norm 0 --learning-rate 1e18 --warmup 100 --eval-every 1 --mesh data=1"
-    command = Run(data, tmp_path / "run", [*TEXT, *flags.split()]).command
+    flags = "--no-carry-state --arch=elman --optimizer=sgd --clip-norm=0 --learning-rate=1e18 --warmup=100"
+    flags += " --eval-every=1 --mesh=data=1"
+    command = Run(data, tmp_path / "run", "lstm", *flags.split()).command
     monkeypatch.setattr(sys, "argv", command[2:])
     with pytest.raises(SystemExit) as stop:
         cli.run(language_model.main, language_model.Config, None)

@@ -7,7 +7,14 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from nlpx.config import ClassifierConfig, EncoderDecoderConfig, LanguageModelConfig
+from nlpx.config import (
+    CaptionerConfig,
+    ClassifierConfig,
+    EncoderDecoderConfig,
+    LanguageModelConfig,
+    ReaderConfig,
+    TaggerConfig,
+)  # fmt: skip
 from nlpx.errors import InputError
 from nlpx.layers import RNN, Transformer
 from nlpx.train.sharding import RULES, make_mesh, parameter_shardings, parse_mesh
@@ -101,12 +108,17 @@ def test_a_mesh_that_cannot_be_had_is_refused(spec, batch, named):
 
 
 def others():
-    """Parameters of translators and classifiers that have, together, every part there is."""
+    """Parameters of translators, captioners, classifiers, taggers and readers that have, together, every part."""
     size = {"layers": 1, "width": 8, "heads": 2}
     for arch, attention in (("gru", "none"), ("gru", "bahdanau"), ("gru", "luong"), ("transformer", "none")):
         options = {"attention": attention, "tied": False, "score": "concat"}
         yield of_model(EncoderDecoderConfig(arch=arch, **size, **options).build(4))
+    for encoder in ("cnn", "patches"):
+        yield of_model(CaptionerConfig(arch="gru", encoder=encoder, **size).build(4, shape=(8, 8, 1)))
+    yield of_model(EncoderDecoderConfig(arch="transformer", copy=True, **size).build(4))
     yield of_model(ClassifierConfig(arch="lstm", pooling="attention", **size).build(4, labels=("a", "b")))
+    yield of_model(TaggerConfig(arch="gru", crf=True, **size).build(4, types=("x",), characters=3))
+    yield of_model(ReaderConfig(arch="lstm", **size).build(4))
 
 
 def test_every_parameter_is_covered_and_every_rule_needed():

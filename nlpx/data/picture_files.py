@@ -1,0 +1,154 @@
+"""Pictures from files, all scaled to one size, and tables of their captions."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from nlpx.data import text_files
+from nlpx.errors import InputError, needs
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+MOST_BAD = 0.1
+"""The share of a table's pictures that may fail to open; with more the table is refused."""
+NAMED = 10
+"""How many of the pictures that do not open are named."""
+
+
+def is_picture(path: str) -> bool:
+    """Whether a path ends as a picture's does, or Pillow can open it."""
+    if path.lower().endswith(SUFFIXES):
+        return True
+    image = _pillow()
+    try:
+        with image.open(path):
+            return True
+    except (OSError, ValueError, image.DecompressionBombError):
+        return False
+
+
+def open_picture(path: str | Path, size: int, channels: int) -> UInt8[np.ndarray, "y x c"]:
+    """A picture as a square of `size` pixels, 0 (black) to 255.
+
+    Its proportions stay: a picture that is no square gets grey (128) borders. Transparent pixels become white; EXIF
+    orientation is applied; of several frames the first is read.
+
+    Args:
+        channels: 1 for grey, 3 for RGB.
+
+    Raises:
+        InputError: the file is missing, no picture, or damaged.
+    """
+    image = _pillow()
+    if os.path.isdir(os.path.expanduser(path)):
+        raise InputError(f"{path} is a folder: name a picture, or a file with the path of one on each line")
+    try:
+        with image.open(os.path.expanduser(path)) as picture:
+            return _square(picture, size, channels)
+    # Pillow raises errors of many kinds for damaged files.
+    except Exception as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "no picture, or a damaged one"
+        raise InputError(f"cannot open {path}: {why}; give the path of a PNG or JPEG") from None
+
+
+def square(pixels: UInt8[np.ndarray, "y x c"], size: int, channels: int) -> UInt8[np.ndarray, "height width channels"]:
+    """As `open_picture`, from pixels."""
+    return _square(_pillow().fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels), size, channels)
+
+
+def read_table(path: str, size: int, channels: int) -> tuple[list[np.ndarray], list[tuple[int, str]], int]:
+    """The pictures and captions of a table: a picture's path, a tab, a caption on each line.
+
+    Paths are relative to the table's folder. A picture may have several lines, each with a caption. Pictures that do
+    not open are named on standard error and left out.
+
+    Args:
+        path: of the table, in UTF-8; a first line that names no picture is a header.
+        size, channels: see `open_picture`.
+
+    Returns:
+        The pictures, each once; examples (number of the picture, caption) in the order of the table; and how many
+        lines were left out because their picture does not open.
+
+    Raises:
+        InputError: the table cannot be read, a line lacks tab, path or caption, or more than a tenth of the pictures
+            do not open.
+    """
+    folder = Path(os.path.expanduser(path)).parent
+    if os.path.isdir(os.path.expanduser(path)):
+        raise InputError(f"{path} is a folder; name the table of pictures and captions in it")
+    rows = []
+    for number, line in enumerate(text_files.read(path).split("\n"), 1):
+        name, _, caption = (part.strip() for part in line.partition("\t"))
+        if not (name or caption) or (number == 1 and caption and not is_picture(str(folder / name))):
+            continue
+        if not (name and caption):
+            raise InputError(f"{path}, line {number}: write the path of a picture, a tab, and its caption")
+        rows.append((name, caption))
+    names = list(dict.fromkeys(name for name, _ in rows))
+    if not names:
+        raise InputError(f"{path} holds no picture; write a path, a tab and a caption on each line")
+    places, pictures, bad = {}, [], []
+    for name in names:
+        try:
+            picture = open_picture(folder / name, size, channels)
+        except InputError as error:
+            bad.append(str(error))
+            continue
+        places[name] = len(pictures)
+        pictures.append(picture)
+    _check_bad(path, bad, len(names))
+    kept = [(places[name], caption) for name, caption in rows if name in places]
+    return pictures, kept, len(rows) - len(kept)
+
+
+def write_examples(folder: Path, pictures: UInt8[np.ndarray, "n y x c"], captions: Sequence[str]) -> None:
+    """Writes pictures as PNG files with a table of them, `captions.tsv`, that `read_table` reads."""
+    image = _pillow()
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [f"{number:02}.png" for number in range(len(pictures))]
+    for name, picture in zip(names, pictures, strict=True):
+        image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(folder / name)
+    lines = (f"{name}\t{caption}\n" for name, caption in zip(names, captions, strict=True))
+    (folder / "captions.tsv").write_text("".join(lines), encoding="utf-8")
+
+
+def _check_bad(path: str, bad: list[str], count: int) -> None:
+    """Names pictures that do not open.
+
+    Raises:
+        InputError: they are more than a tenth of `count`.
+    """
+    if len(bad) > MOST_BAD * count:
+        raise InputError(
+            f"{len(bad)} of the {count} pictures of {path} do not open, more than a tenth; first: {bad[0]}"
+        )
+    for line in bad[:NAMED]:
+        print(f"left out: {line}", file=sys.stderr)
+    if len(bad) > NAMED:
+        print(f"left out: {len(bad) - NAMED} more pictures that do not open", file=sys.stderr)
+
+
+def _square(picture: Any, size: int, channels: int) -> np.ndarray:
+    from PIL import Image, ImageOps
+
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):  # 16 bits
+        picture = Image.fromarray((np.asarray(picture, np.float64) / 257).clip(0, 255).astype(np.uint8))
+    if picture.has_transparency_data:
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
+    picture = picture.convert("L" if channels == 1 else "RGB")
+    grey = 128 if channels == 1 else (128, 128, 128)
+    if picture.size != (size, size):
+        picture = ImageOps.pad(picture, (size, size), Image.Resampling.BILINEAR, color=grey)
+    return np.asarray(picture, np.uint8).reshape(size, size, channels)
+
+
+def _pillow() -> Any:
+    with needs("a picture"):
+        from PIL import Image
+    return Image

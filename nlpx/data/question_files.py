@@ -1,0 +1,176 @@
+"""Questions from a file: SQuAD's JSON (Rajpurkar 2016, arXiv 1606.05250), or a JSON object a line; .gz too."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from nlpx.data import text_files, tfds_text
+from nlpx.errors import InputError
+
+
+class Question(NamedTuple):
+    """A question about a context."""
+
+    context: str
+    question: str
+    answers: tuple[tuple[str, int], ...]
+    """What people answered, each with the character of the context where it begins."""
+    group: str
+    """What its context belongs to (an article); all questions of a group are in one part."""
+    id: str
+
+
+def read(argument: str) -> tuple[list[Question], dict[str, int]]:
+    """The questions of a file, and why and how many were left out.
+
+    A name in .jsonl or .ndjson: an object a line, with `context`, `question` and `answers`, which is a text, a list of
+    texts, or {"text": [...], "answer_start": [...]}; `title` and `id` may be there. Any other: SQuAD's `data` of
+    articles, of `paragraphs`, of `qas`.
+
+    An answer that does not stand where the file says is looked for: the place nearest to it counts, and the first where
+    the file says none. Questions without an answer ("no answer", as SQuAD 2.0 has them) or with none that is in the
+    context ("answer not in its context") are left out.
+
+    Raises:
+        InputError: the file cannot be read, is no such JSON, or holds no question that can be used.
+    """
+    if "," in argument:
+        raise InputError(f"file:{argument} names several files; give one, as file:PATH.json")
+    content = text_files.read(argument)
+    lined = argument.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson"))
+    rows = list(_lines(argument, content) if lined else _squad(argument, content))
+    return usable(f"file:{argument}", rows)
+
+
+def read_tfds(argument: str) -> dict[str, list[Question]]:
+    """The questions of a set of TensorFlow Datasets, by split; it has the features `context`, `question` and `answers`
+    (of `text` and `answer_start`), as squad/v1.1 has.
+
+    Raises:
+        InputError: as `tfds_text.read`; the set has other features.
+    """
+    names: list[str] = []
+
+    def choose(builder: Any) -> tuple[str, ...]:
+        there = set(builder.info.features)
+        if lacking := sorted({"context", "question", "answers"} - there):
+            raise InputError(f"tfds:{argument} has no feature {lacking[0]!r}; choose a set like squad/v1.1")
+        names[:] = ["context", "question", "answers", *(name for name in ("title", "id") if name in there)]
+        return tuple(names)
+
+    def convert(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return tfds_text.as_text(value)
+        return tuple(zip(map(tfds_text.as_text, value["text"]), map(int, value["answer_start"]), strict=True))
+
+    def question(about: dict[str, Any]) -> Question:
+        group, name = about.get("title", about["context"]), about.get("id", "")
+        return Question(about["context"], about["question"], about["answers"], group, name)
+
+    splits = tfds_text.read(argument, choose, convert)
+    return {split: [question(dict(zip(names, row, strict=True))) for row in rows] for split, rows in splits.items()}
+
+
+def usable(name: str, rows: Sequence[Question]) -> tuple[list[Question], dict[str, int]]:
+    """Those that have an answer in their context, with the place of each answer put right.
+
+    Raises:
+        InputError: there is none.
+    """
+    found, dropped = [], {"no answer": 0, "answer not in its context": 0}
+    for row in rows:
+        answers = {
+            (text.strip(), at)
+            for text, start in row.answers
+            if text.strip() and (at := _place(row.context, text.strip(), start)) >= 0
+        }
+        if answers:
+            ordered = sorted(answers, key=lambda each: (-sum(text == each[0] for text, _ in row.answers), each[1]))
+            found.append(row._replace(answers=tuple(ordered)))
+        else:
+            dropped["answer not in its context" if any(text.strip() for text, _ in row.answers) else "no answer"] += 1
+    dropped = {why: count for why, count in dropped.items() if count}
+    if not found:
+        reasons = ", ".join(f"{count} {why}" for why, count in dropped.items()) or "it is empty"
+        raise InputError(f"{name} holds no question with an answer in its context ({reasons}); give another")
+    return found, dropped
+
+
+def _place(context: str, answer: str, start: int) -> int:
+    """Where an answer stands, nearest to where it is said to; -1 where it does not."""
+    if context.startswith(answer, max(start, 0)):
+        return max(start, 0)
+    places, at = [], context.find(answer)
+    while at >= 0:
+        places.append(at)
+        at = context.find(answer, at + 1)
+    return min(places, key=lambda place: abs(place - start), default=-1)
+
+
+def _squad(path: str, content: str) -> Iterator[Question]:
+    try:
+        payload = json.loads(content)
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON ({error}); give SQuAD's JSON, or name it .jsonl") from error
+    place = "the top"
+    try:
+        for a, article in enumerate(_get(payload, "data", list)):
+            place = f"data[{a}]"
+            for p, paragraph in enumerate(_get(article, "paragraphs", list)):
+                place = f"data[{a}].paragraphs[{p}]"
+                for q, asked in enumerate(_get(paragraph, "qas", list)):
+                    place = f"data[{a}].paragraphs[{p}].qas[{q}]"
+                    answers = _get(asked, "answers", list)
+                    pairs = tuple((_get(each, "text", str), _get(each, "answer_start", int, 0)) for each in answers)
+                    yield _question(paragraph, asked, pairs, str(article.get("title", a)))
+    except ValueError as error:
+        raise InputError(
+            f'{path} is not SQuAD\'s JSON, at {place}: {error}; give {{"data": [{{"title", "paragraphs": [{{"context", '
+            '"qas": [{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}'
+        ) from error
+
+
+def _lines(path: str, content: str) -> Iterator[Question]:
+    for number, line in enumerate(content.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            answers = _get(row, "answers", str | list | dict)
+            if isinstance(answers, dict):
+                texts = _get(answers, "text", list)
+            else:
+                texts, answers = [answers] if isinstance(answers, str) else answers, {}
+            starts = _get(answers, "answer_start", list, [0] * len(texts))
+            pairs = tuple(zip(texts, starts, strict=True))
+            if not all(isinstance(text, str) and isinstance(at, int) for text, at in pairs):
+                raise ValueError("answers are not texts, or do not start at whole numbers")
+            yield _question(row, row, pairs, str(row.get("title", row.get("context"))))
+        except ValueError as error:
+            raise InputError(
+                f'{path}, line {number}: {error}; give {{"context": ..., "question": ..., "answers": [...]}}'
+            ) from error
+
+
+def _question(
+    paragraph: dict[str, Any], asked: dict[str, Any], answers: tuple[tuple[str, int], ...], group: str
+) -> Question:
+    context, question = _get(paragraph, "context", str), _get(asked, "question", str)
+    if not context.strip() or not question.strip():
+        raise ValueError(f"the {'question' if context.strip() else 'context'} has no words")
+    return Question(context, question, answers, group, str(asked.get("id", "")))
+
+
+def _get(about: Any, name: str, kind: Any, default: Any = None) -> Any:
+    """A value of a JSON object.
+
+    Raises:
+        ValueError: there is none and no default, or it is of another kind.
+    """
+    if isinstance(about, dict) and name not in about and default is not None:
+        return default
+    if not isinstance(about, dict) or name not in about:
+        raise ValueError(f"no {name!r}")
+    if not isinstance(about[name], kind):
+        raise ValueError(f"{name!r} is {json.dumps(about[name]):.40}")
+    return about[name]

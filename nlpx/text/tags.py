@@ -1,0 +1,113 @@
+"""Entity tags of words in the schemes IOB1, IOB2 and IOBES: checked, recognized, and converted to IOB2.
+
+A tag is `O` (no entity) or PREFIX-TYPE. Inside this project all are IOB2: `B-x` begins an entity of type x, `I-x`
+continues it. IOB1 (Ramshaw and Marcus 1995, arXiv cmp-lg/9505040) writes B only directly after another entity of the
+same type, and I otherwise. IOBES marks the last word of an entity E, and a single word S; BILOU writes L and U instead.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+
+from nlpx.errors import InputError
+
+SCHEMES = ("iob1", "iob2", "iobes")
+OUTSIDE = "O"
+
+Entity = tuple[str, int, int]
+"""Its type, the place of its first word, and the place after its last."""
+Where = Callable[[int, int], str]
+"""Names the place of a word, such as "t.conll, line 7", given the numbers of its sentence and of the word in it."""
+
+_BILOU = {"L": "E", "U": "S"}
+_PREFIXES = {"iob1": "BI", "iob2": "BI", "iobes": "BIES"}
+
+
+def split_tag(tag: str) -> tuple[str, str]:
+    """Split a tag into prefix and type; "O" and "" for `O`. L and U of BILOU become E and S.
+
+    Raises:
+      InputError: a tag of another form.
+    """
+    prefix, dash, kind = tag.partition("-")
+    prefix = _BILOU.get(prefix, prefix)
+    if tag != OUTSIDE and not (prefix in ("B", "I", "E", "S") and dash and kind):
+        raise InputError(f"the tag {tag!r} is neither O nor PREFIX-TYPE, such as B-PER")
+    return prefix, kind
+
+
+def tags_of(types: Iterable[str]) -> tuple[str, ...]:
+    """Return all tags of IOB2: O, then B and I of each type."""
+    return (OUTSIDE, *(f"{prefix}-{kind}" for kind in types for prefix in "BI"))
+
+
+def entities(tags: Sequence[str]) -> list[Entity]:
+    """Find the entities of a sentence in IOB2. An I that continues nothing begins an entity, as in conlleval."""
+    found: list[Entity] = []
+    for place, (before, now) in enumerate(pairwise([OUTSIDE, *tags])):
+        (_, kind_before), (prefix, kind) = split_tag(before), split_tag(now)
+        if prefix == "I" and kind == kind_before:
+            found[-1] = (*found[-1][:2], place + 1)
+        elif kind:
+            found.append((kind, place, place + 1))
+    return found
+
+
+def _fault(before: str, now: str, scheme: str) -> bool:
+    """Tell whether a tag cannot follow another; O stands before and after a sentence."""
+    (p, x), (q, y) = split_tag(before), split_tag(now)
+    inside = bool(x) and x == y  # of one type, whatever the prefixes
+    if scheme == "iob1":
+        return q == "B" and not inside
+    if scheme == "iob2":
+        return q == "I" and not inside
+    goes_on = p in ("B", "I")
+    return goes_on != (q in ("I", "E")) or (goes_on and not inside)
+
+
+def _first_fault(sentences: Sequence[Sequence[str]], scheme: str, where: Where) -> str | None:
+    for number, tags in enumerate(sentences):
+        for place, (before, now) in enumerate(pairwise([OUTSIDE, *tags, OUTSIDE])):
+            if place < len(tags) and split_tag(now)[0] not in ("O", *_PREFIXES[scheme]):
+                return f"{where(number, place)}: {now} is no tag of {scheme.upper()}"
+            if _fault(before, now, scheme):
+                if place == len(tags):
+                    return f"{where(number, place - 1)}: the sentence ends with {before}, in the middle of an entity"
+                after = f"follow {before}" if place else "begin a sentence"
+                return f"{where(number, place)}: {now} cannot {after} in {scheme.upper()}"
+    return None
+
+
+def to_iob2(sentences: Sequence[Sequence[str]], where: Where, scheme: str = "auto") -> list[list[str]]:
+    """Convert the tags of sentences to IOB2.
+
+    Args:
+      sentences: per sentence, the tag of each word, all in one scheme.
+      where: names a place in an error.
+      scheme: "iob1", "iob2" or "iobes"; "auto" takes the one in which every tag may follow the tag before it.
+
+    Raises:
+      InputError: a tag is malformed, or cannot follow the tag before it.
+    """
+    for number, tags in enumerate(sentences):
+        for place, tag in enumerate(tags):
+            try:
+                split_tag(tag)
+            except InputError as error:
+                raise InputError(f"{where(number, place)}: {error}") from None
+    if scheme == "auto":
+        prefixes = {split_tag(tag)[0] for tags in sentences for tag in tags}
+        tried = ("iobes",) if prefixes & {"E", "S"} else ("iob2", "iob1")
+    else:
+        tried = (scheme,)
+    faults = [_first_fault(sentences, each, where) for each in tried]
+    if None not in faults:
+        raise InputError("; ".join(str(fault) for fault in faults) + "; correct the tags, or give their scheme")
+    if tried[faults.index(None)] == "iob1":
+        return [_begin(tags) for tags in sentences]
+    return [[{"E": "I", "S": "B"}.get(p, p) + (x and f"-{x}") for p, x in map(split_tag, tags)] for tags in sentences]
+
+
+def _begin(tags: Sequence[str]) -> list[str]:
+    """Convert from IOB1: an I that begins an entity becomes B."""
+    pairs = pairwise([OUTSIDE, *tags])
+    return [f"B{now[1:]}" if now[0] == "I" and now[1:] != before[1:] else now for before, now in pairs]

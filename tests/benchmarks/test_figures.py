@@ -1,0 +1,124 @@
+import dataclasses
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import run_benchmark
+
+import benchmarks
+from benchmarks import figures
+from nlpx.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+ENTRY_POINTS = [
+    f"benchmarks.{path.stem}"
+    for path in sorted(Path(benchmarks.__path__[0]).glob("*.py"))
+    if '__name__ == "__main__"' in path.read_text()
+]
+
+
+def test_a_figure_is_the_median_with_quartiles():
+    seconds = (4.0, 1.0, 9.0, 2.0, 7.0, 3.0)
+    figure = figures.measured(seconds, steps=2)
+    quarters = [float(f"{q:.5g}") for q in 500 * np.quantile(seconds, [0.25, 0.5, 0.75])]
+    assert figure == {"milliseconds": quarters[1], "quartiles": [quarters[0], quarters[2]], "failure": None}
+    assert figures.measured("over 2 s") == {"milliseconds": None, "quartiles": None, "failure": "over 2 s"}
+
+
+def test_a_file_has_a_section_per_benchmark_and_a_run_replaces_its_own(tmp_path):
+    path = tmp_path / "machine.json"
+    row = {"case": "a", "who": "b", **figures.measured((1.0, 2.0))}
+    figures.write_file(path, "one", {"cores": 2}, [row, row])
+    figures.write_file(path, "other", {"cores": 2}, [])
+    figures.write_file(path, "one", {"cores": 3}, [row])
+    assert figures.read_file(path) == {"one": ({"cores": 3}, [row]), "other": ({"cores": 2}, [])}
+    assert [file.name for file in tmp_path.iterdir()] == ["machine.json"]
+
+
+@pytest.mark.parametrize("text", ["{", '{"learning_rate": 0.1}', "[]", '{"a": {"columns": ["x"], "rows": [[1, 2]]}}'])
+def test_a_file_of_something_else_is_refused(text, tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match="holds no figures of benchmarks"):
+        figures.read_file(path)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot be written: .*; start it in another folder"):
+        figures.results_path({"device": "A CPU", "cores": 2}, tmp_path / "file")
+
+
+def test_speed_is_the_geometric_mean_of_the_cases_that_both_have():
+    times = {"nlpx": {"a": 1, "b": 2, "c": 1, "d": 1}, "other": {"c": 4, "b": 1, "a": 4, "e": 1}}
+    rows = [{"who": who, "case": case, "milliseconds": ms} for who, of in times.items() for case, ms in of.items()]
+    said = figures.speed_over("other", rows)  # of 4, 1/2 and 4
+    assert said == "2.00 times as fast (geometric mean of 3), worst 0.50 (b)"
+    assert figures.speed_over("other", [row for row in rows if row["who"] != "other"]) is None
+
+
+def test_the_machine_is_described(monkeypatch):
+    monkeypatch.setattr(figures.timing, "CEILING", 64)
+    monkeypatch.setenv("XLA_PAPER", "1")
+    head = figures.describe(rounds=3)
+    assert 1 <= head["cores"] <= os.cpu_count()
+    assert head["environment"]["XLA_PAPER"] == "1"
+    assert {"jax", "flax"} <= head["versions"].keys()
+    assert head["settings"] == {"rounds": 3}
+    assert head["ceiling_gflops"]["jax"] > 0
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_help_needs_nothing_heavy_and_names_at_most_twelve_flags(name):
+    code = f"""
+import runpy, sys
+sys.argv = ["run", "--help"]
+try:
+    runpy.run_module({name!r}, run_name="__main__")
+except SystemExit as stop:
+    assert stop.code == 0
+heavy = {{"jax", "flax", "torch", "numpy", "matplotlib", "rich.table"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert "--save" in result.stdout
+    assert len(dataclasses.fields(importlib.import_module(name).Config)) <= 12
+
+
+@pytest.mark.parametrize(
+    ("module", "flags", "named"),
+    [
+        ("recurrence", ["--peers=torhc"], "unknown peer 'torhc'; did you mean 'torch'?"),
+        ("recurrence", ["--cells=lstm,gruu"], "unknown cell 'gruu'; did you mean 'gru'?"),
+        ("recurrence", ["--modes=training"], "unknown mode 'training'; did you mean 'train'?"),
+        ("recurrence", ["--shapes=32x128"], "--shapes: '32x128' cannot be read; write batch, time, input, hidden"),
+        ("recurrence", ["--shapes=2x3x4x5,"], "--shapes: ''"),
+        ("recurrence", ["--rounds=1"], "rounds must be at least 2, not 1"),
+        ("recurrence", ["--limit=0"], "limit must be above 0, not 0"),
+        ("train_step", ["--shapes=4x4x128x64x0"], "--shapes: '4x4x128x64x0'"),
+        ("train_step", ["--shapes=1x3x8x4x2"], "1x3x8x4x2 has a width that its heads do not divide"),
+        ("train_loop", ["--steps=1"], "steps must be at least 2, not 1"),
+        ("decoding", ["--archs=bahdenau"], "unknown arch 'bahdenau'; did you mean 'bahdanau'?"),
+        ("decoding", ["--batches=1,x"], "--batches: 'x' cannot be read"),
+        ("decoding", ["--tokens=1"], "tokens must be at least 2, not 1"),
+        ("scan_vs_attention", ["--sweeps=height"], "unknown sweep 'height'"),
+        ("scan_vs_attention", ["--sweeps=length,devices"], "--sweeps devices goes alone"),
+        ("scan_vs_attention", ["--archs=gpt"], "unknown arch 'gpt'"),
+        ("scan_vs_attention", ["--lengths=many"], "--lengths: 'many' cannot be read"),
+        ("scan_vs_attention", ["--lengths=7", "--tokens=16"], "7 does not divide --tokens 16"),
+        ("scan_vs_attention", ["--width=9"], "choose a multiple of 8"),
+        ("scan_vs_attention", ["--tokens=0"], "tokens must be at least 1, not 0"),
+        ("scan_vs_attention", ["--report=missing.json"], "missing.json holds no figures of benchmarks"),
+    ],
+)
+def test_what_cannot_be_used_is_named(tmp_path, monkeypatch, module, flags, named):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run_benchmark(importlib.import_module(f"benchmarks.{module}"), *flags)
+    assert (code, out) == (2, "")
+    assert (err.startswith("error: ") and err.count("\n") == 1) or "Value error" in err  # a line, or the parser's box
+    assert named in " ".join(err.split())
+    assert not list(tmp_path.iterdir())

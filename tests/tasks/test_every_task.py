@@ -1,0 +1,83 @@
+"""The device law and the padding law, for every task: neither devices nor neighbours change what counts."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+from laws import assert_close, jit, randomized
+from small_tasks import LONGEST, ROWS, TASKS
+
+from nlpx.config import TrainConfig
+from nlpx.data import evaluation_batches
+from nlpx.train import Engine
+
+EVERY = [pytest.param(name, marks=[pytest.mark.slow] * task.slow) for name, task in TASKS.items()]
+# Plain gradient descent: Adam makes a step of a gradient that rounding alone keeps from zero, as those of a loss with
+# two slopes often are.
+PLAIN = {"steps": 6, "batch_size": 16, "learning_rate": 0.5, "warmup": 0, "schedule": "constant", "optimizer": "sgd"}
+
+
+@functools.cache
+def trained(name, mesh, parts):
+    """The sums of each step, and those of an evaluation after them."""
+    task, columns = TASKS[name]()
+    (batch,) = evaluation_batches(columns, lengths=(LONGEST,), batch_size=16)
+    engine = Engine(task, TrainConfig(**PLAIN, mesh=mesh, grad_accumulation=parts))
+    state, curve = engine.init(), []
+    for _ in range(PLAIN["steps"]):
+        state, found = engine.train_step(state, engine.put(batch))
+        curve.append(found)
+    return jax.device_get((curve, engine.evaluate(state.params, [batch, batch])))
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize(
+    ("mesh", "parts"), [("data=8", 2), pytest.param("data=2", 1, marks=pytest.mark.slow)], ids=["eight", "two"]
+)
+def test_the_engine_trains_it_on_any_devices_and_parts(name, mesh, parts):
+    """The same sums as on one device, with rows that only fill up on some; and the loss falls."""
+    curve, evaluated = trained(name, "data=1", 1)
+    assert curve[-1]["loss"] < 0.97 * curve[0]["loss"]
+    assert evaluated["count"] == 2 * curve[0]["count"]
+    assert_close(trained(name, mesh, parts), (curve, evaluated), 1e-4)
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("rows", [5, pytest.param(1, marks=pytest.mark.slow)], ids=["few", "alone"])
+def test_neither_padding_nor_neighbours_change_sums_and_gradients(name, rows):
+    """All rows in one batch, and a few in each or one, among more padding: the same sums and gradients, and the same
+    again whatever stands where nothing is."""
+    task, columns = TASKS[name]()
+    params = randomized(jit(task.init)(jax.random.key(0)))
+
+    @jit
+    @functools.partial(jax.grad, has_aux=True)
+    def run(params, batch):
+        sums, _ = task.loss(params, batch, ())
+        return sums["loss"], sums
+
+    def of(length, batch_size, change=dict):
+        batches = evaluation_batches(columns, lengths=(length,), batch_size=batch_size)
+        found = [run(params, change(batch)) for batch in batches]
+        return jax.tree.map(lambda *each: np.sum(each, axis=0), *found)
+
+    def spoiled(batch):
+        """Other values wherever a mask, or a filling row, says that nothing stands."""
+        batch = {key: value.copy() for key, value in batch.items()}
+        for key, value in batch.items():
+            if key in ("begins", "ends"):  # say themselves what counts
+                continue
+            if f"{key}_mask" in batch:
+                value[~batch[f"{key}_mask"]] = 1
+            elif key != "index" and not key.endswith("_mask"):
+                value[batch["index"] < 0] = 1
+        return batch
+
+    gradients, sums = of(LONGEST, ROWS)
+    assert sums["count"] > 0
+    for other in (of(LONGEST + 3, rows), of(LONGEST + 3, rows, spoiled)):
+        assert_close(other[1], sums)
+        # As one vector: a bias that all places of a softmax share has no gradient but rounding.
+        assert_close(*(ravel_pytree(each)[0] for each in (other[0], gradients)), 2e-6)
