@@ -195,8 +195,8 @@ def main(config: Config) -> None:
             figures.write_file(path, section, begun, rows)
             anew += 1
         if anew < len(cases):
-            what = f"{anew} of {len(cases)} cases were" if anew else "nothing was"
-            print(f"{what} measured anew; {path} holds the rest (--fresh measures all again)")
+            what, held = (f"{anew} of {len(cases)} cases were", "the rest") if anew else ("nothing was", "all of it")
+            print(f"{what} measured anew; {path} holds {held} (--fresh measures again)")
     if not any(rows for _, rows in found.values()):
         raise InputError("there are no figures; ask for others with --archs, --kinds, --modes, --quick")
     for name, section in found.items():
