@@ -9,18 +9,19 @@ import jax.numpy as jnp
 from nlpx import ops
 from nlpx.config import ClassifierConfig
 from nlpx.errors import unknown
-from nlpx.layers import Backbone, Dropout, TokenEmbedding, make_positions
+from nlpx.layers import Backbone, Dropout, TokenEmbedding, embed, make_positions
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 from nlpx.ops.checks import check_sequence
 
-POOLINGS = ("last", "mean", "max", "attention")
+POOLINGS = ("first", "last", "mean", "max", "attention")
 
 
 class Pooling(nn.Module):
     """One vector per row out of the features of its real tokens; zeros for a row without any.
 
     Attributes:
-      kind: "last", the features at the end: of the last token, and, of what was read backwards, of the first; "mean";
+      kind: "first", tanh of a dense layer over the features of the first token (Devlin 2019, arXiv 1810.04805);
+        "last", the features at the end: of the last token, and, of what was read backwards, of the first; "mean";
         "max", the largest of each; or "attention", a mean weighted by v . tanh(W y) (Yang 2016, doi
         10.18653/v1/N16-1174).
       backward: how many of the features, at the end of the vector, were read backwards.
@@ -43,6 +44,10 @@ class Pooling(nn.Module):
             raise unknown("pooling", self.kind, POOLINGS)
         mask = jnp.ones(x.shape[:2], bool) if mask is None else jnp.asarray(mask)
         some = mask.any(axis=1)
+        types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        if self.kind == "first":
+            first = jnp.take_along_axis(x, mask.argmax(axis=1)[:, None, None], axis=1)[:, 0]
+            return ops.keep_real(some, jnp.tanh(nn.Dense(x.shape[-1], name="hidden", **types)(first)))
         if self.kind == "last":
             last = mask.shape[1] - 1 - jnp.argmax(mask[:, ::-1], axis=1)
             there, back = (
@@ -57,7 +62,6 @@ class Pooling(nn.Module):
             return ops.keep_real(some, jnp.take_along_axis(x, largest[:, None], axis=1)[:, 0])
         scores = jnp.zeros(mask.shape, jnp.float32)
         if self.kind == "attention":
-            types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
             hidden = jnp.tanh(nn.Dense(x.shape[-1], name="hidden", **types)(ops.keep_real(mask, x)))
             scores = nn.Dense(1, use_bias=False, name="score", **types)(hidden)[..., 0].astype(jnp.float32)
         # A row without tokens has all weights on nothing.
@@ -73,12 +77,14 @@ class Classifier(nn.Module):
       config: see `ClassifierConfig`, whose `build` makes this module.
       labels: the names of the classes.
       max_length: learned positions there are.
+      segment_kinds: segments told apart by a vector each, such as the two sentences of a pair; 0: none.
     """
 
     vocab_size: int
     config: ClassifierConfig
     labels: tuple[str, ...]
     max_length: int = 256
+    segment_kinds: int = 0
     param_dtype: Any = jnp.float32
 
     @property
@@ -92,7 +98,11 @@ class Classifier(nn.Module):
 
     def setup(self):
         config, types = self.config, {"dtype": jnp.dtype(self.config.dtype), "param_dtype": self.param_dtype}
-        self.embedding = TokenEmbedding(self.vocab_size, config.width, has_logits=False, **types)
+        vectors = {"has_logits": False, "scaled": config.scale_embedding, **types}
+        self.embedding = TokenEmbedding(self.vocab_size, config.width, **vectors)
+        self.segment_embedding = (
+            TokenEmbedding(self.segment_kinds, config.width, **vectors) if self.segment_kinds else None
+        )
         both = config.recurrent and config.bidirectional
         self.position = make_positions(config, self.max_length, self.param_dtype)
         causal = config.recurrent and not both
@@ -105,14 +115,17 @@ class Classifier(nn.Module):
         self,
         tokens: Int[Array, "b t"],
         *,
+        segments: Int[Array, "b t"] | None = None,
         mask: Mask | None = None,
         dropout_keys: RowKeys | None = None,
     ) -> Float[Array, "b c"]:
         """The logits of the classes of each text.
 
         Args:
+          segments: what each token belongs to, with `segment_kinds` only; None: all to the first.
           mask: True where a token is real. Masked tokens change nothing.
           dropout_keys: one key per row; None switches dropout off.
         """
-        x, _ = self.backbone(self.embedding(tokens), mask=mask, dropout_keys=dropout_keys)
+        x = embed(tokens, segments, self.embedding, self.segment_embedding)
+        x, _ = self.backbone(x, mask=mask, dropout_keys=dropout_keys)
         return self.head(self.output_dropout(self.pooling(x, mask), dropout_keys))

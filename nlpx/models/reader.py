@@ -7,13 +7,9 @@ import jax.numpy as jnp
 
 from nlpx import ops
 from nlpx.config import ReaderConfig
-from nlpx.errors import InputError
-from nlpx.layers import RNN, Backbone, Dropout, RecurrentAttention, TokenEmbedding, make_positions
+from nlpx.layers import RNN, Backbone, Dropout, RecurrentAttention, TokenEmbedding, embed, make_positions
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 from nlpx.ops.masks import check_mask
-
-SEGMENTS = 3
-"""Kinds of tokens: of the question (0), of the context (1), of a word of the context that is in the question (2)."""
 
 
 class Reader(nn.Module):
@@ -28,11 +24,14 @@ class Reader(nn.Module):
       vocab_size: tokens, the last of which stands between question and context.
       config: see `ReaderConfig`, whose `build` makes this module.
       max_length: learned positions there are.
+      segment_kinds: segments told apart: the question (0), the context (1), and the words of the context that are in
+        the question (2).
     """
 
     vocab_size: int
     config: ReaderConfig
     max_length: int = 384
+    segment_kinds: int = 3
     param_dtype: Any = jnp.float32
 
     @property
@@ -46,8 +45,9 @@ class Reader(nn.Module):
 
     def setup(self):
         config, types = self.config, {"dtype": jnp.dtype(self.config.dtype), "param_dtype": self.param_dtype}
-        self.embedding = TokenEmbedding(self.vocab_size, config.width, has_logits=False, **types)
-        self.segment_embedding = TokenEmbedding(SEGMENTS, config.width, has_logits=False, **types)
+        vectors = {"has_logits": False, "scaled": config.scale_embedding, **types}
+        self.embedding = TokenEmbedding(self.vocab_size, config.width, **vectors)
+        self.segment_embedding = TokenEmbedding(self.segment_kinds, config.width, **vectors)
         both = config.recurrent and config.bidirectional
         self.position = make_positions(config, self.max_length, self.param_dtype)
         self.backbone = Backbone(
@@ -79,7 +79,7 @@ class Reader(nn.Module):
         """The logits that the answer begins, and that it ends, at each token.
 
         Args:
-          segments: what each token belongs to, see `SEGMENTS`.
+          segments: what each token belongs to, see `segment_kinds`.
           mask: True where a token is real. Masked tokens change nothing.
           dropout_keys: one key per row; None switches dropout off.
 
@@ -87,9 +87,7 @@ class Reader(nn.Module):
           ValueError: tokens or segments that are not whole numbers (b, t) of one shape; a mask or keys that do not fit.
         """
         check_mask(mask, tokens.shape)
-        if tokens.shape != segments.shape:
-            raise InputError(f"segments has the shape {tuple(segments.shape)}, tokens {tuple(tokens.shape)}: one each")
-        x = self.embedding(tokens) + self.segment_embedding(segments)
+        x = embed(tokens, segments, self.embedding, self.segment_embedding)
         x, _ = self.backbone(x, mask=mask, dropout_keys=dropout_keys)
         if self.config.recurrent and self.config.attention:
             asked = segments == 0 if mask is None else mask & (segments == 0)
