@@ -1,0 +1,38 @@
+"""Fetching a model's files from the Hugging Face hub."""
+
+import re
+from pathlib import Path
+
+from nlpx.errors import InputError, needs
+
+FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*", "vocab.*", "merges.txt")
+SECONDS = 5.0
+"""How long the hub may take to begin an answer."""
+
+
+def folder_of(name: str) -> Path:
+    """Return a folder as it is, or that of a model of the hub, fetched if it is not there yet.
+
+    Args:
+      name: of a folder, or the id of a model, as "gpt2" or "owner/name".
+
+    Raises:
+      ValueError: neither; the hub or huggingface_hub is not there.
+    """
+    path = Path(name)
+    if path.is_dir():
+        return path
+    if path.exists() or not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", str(name)):
+        raise InputError(f"no folder {name}; give one with config.json and model.safetensors, or the id of a hub model")
+    with needs(f"{name} is no folder here, and a model of the hub"):
+        import huggingface_hub
+        from huggingface_hub import errors
+    try:
+        return Path(huggingface_hub.snapshot_download(str(name), allow_patterns=list(FILES), etag_timeout=SECONDS))
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):
+        why = "the hub has no such model, or not for you (huggingface-cli login)"
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
+        why = "the hub cannot be reached, and nothing was fetched before"
+    except (OSError, ValueError, RuntimeError) as error:  # whatever the client of the hub raises
+        why = f"the hub answers: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+    raise InputError(f"{name} is no folder, and {why}: give a folder with config.json and model.safetensors")
