@@ -27,12 +27,17 @@ def folder_of(name: str) -> Path:
     with needs(f"{name} is no folder here, and a model of the hub"):
         import huggingface_hub
         from huggingface_hub import errors
+    options = {"repo_id": str(name), "allow_patterns": list(FILES)}
     try:
-        return Path(huggingface_hub.snapshot_download(str(name), allow_patterns=list(FILES), etag_timeout=SECONDS))
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):
-        why = "the hub has no such model, or not for you (huggingface-cli login)"
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
-        why = "the hub cannot be reached, and nothing was fetched before"
-    except (OSError, ValueError, RuntimeError) as error:  # whatever the client of the hub raises
-        why = f"the hub answers: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
-    raise InputError(f"{name} is no folder, and {why}: give a folder with config.json and model.safetensors")
+        # Asked here, since snapshot_download itself would wait without end for a hub that is silent.
+        revision = huggingface_hub.HfApi().model_info(options["repo_id"], timeout=SECONDS).sha
+        return Path(huggingface_hub.snapshot_download(**options, revision=revision, etag_timeout=SECONDS))
+    except errors.RepositoryNotFoundError:
+        why = "the hub has no model of this name, or none for you: see `hf auth login`"
+    except Exception as error:  # of several clients of HTTP
+        try:
+            return Path(huggingface_hub.snapshot_download(**options, local_files_only=True))
+        except Exception:  # not there, or not whole
+            first = (str(error).splitlines() or [""])[0].strip()
+            why = f"the hub gives none, nor is it in the cache ({first or type(error).__name__})"
+    raise InputError(f"{name} is no folder, and {why}; give a folder with config.json and model.safetensors")

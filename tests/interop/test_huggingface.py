@@ -3,15 +3,27 @@
 import importlib.util
 import json
 import os
+import shutil
+from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from nlpx import ops
-from nlpx.interop.huggingface import load, rows_of, save, tensors_of
+from nlpx.config import FeedForwardConfig, LanguageModelConfig
+from nlpx.errors import InputError
+from nlpx.interop import load_safetensors, save_safetensors
+from nlpx.interop.families import BERT as BERT_FAMILY
+from nlpx.interop.families import GPT2 as GPT2_FAMILY
+from nlpx.interop.huggingface import load, save
+from nlpx.interop.huggingface_tensors import rows_of
+from nlpx.text import train_tokenizer
+from nlpx.train.sharding import make_mesh, parameter_shardings
 
 V, LENGTH = 50, 9
 GPT2 = {"n_layer": 2, "n_embd": 32, "n_head": 4, "n_positions": 16}
@@ -142,3 +154,257 @@ def test_logits_loss_and_every_gradient_are_those_of_transformers(task, make, to
             leaf = gradients[row.ours]
             grads = [named[name].grad.numpy() for name in row.theirs]
             within(leaf, row.to_ours(grads, leaf.shape, (slice(None),) * leaf.ndim), row.ours)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("task", HEADS)
+def test_transformers_reads_what_is_written_bit_for_bit_and_without_a_warning(task, make, torch, tmp_path, caplog):
+    theirs, folder = make(task)
+    model, variables, _ = load(folder)
+    save(tmp_path / "ours", model, variables, shard_bytes=20_000)
+    assert len(list((tmp_path / "ours").glob("*.safetensors"))) > 1
+    caplog.clear()
+    again, about = type(theirs).from_pretrained(tmp_path / "ours", output_loading_info=True)
+    assert not any(about.values())
+    assert [record.message for record in caplog.records] == []
+    assert again.state_dict().keys() == theirs.state_dict().keys()
+    tokens = {"input_ids": torch.arange(1, 2 * LENGTH + 1).reshape(2, LENGTH)}
+    with torch.no_grad():
+        for one, other in zip(again.eval()(**tokens).to_tuple(), theirs(**tokens).to_tuple(), strict=True):
+            if torch.is_tensor(one):
+                torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+    assert all(torch.equal(one, theirs.state_dict()[name]) for name, one in again.state_dict().items())
+
+
+@pytest.mark.parity
+def test_checkpoints_of_several_files_untied_logits_and_auto_classes(make, transformers, tmp_path):
+    whole, folder = make("language_model", tie_word_embeddings=False, n_inner=40, activation_function="relu")
+    _, parts = make(
+        "language_model", "parts", "20KB", tie_word_embeddings=False, n_inner=40, activation_function="relu"
+    )
+    assert not (parts / "model.safetensors").exists()
+    model, variables, _ = load(folder)
+    assert same(load(parts), (model, variables))
+    tokens = np.arange(1, 9)[None]
+    logits, _ = model.apply(variables, jnp.asarray(tokens))
+    within(logits, whole(whole.dummy_inputs["input_ids"].new_tensor(tokens)).logits.detach().numpy(), "logits")
+    bpe = train_tokenizer("bpe", "to be or not to be", vocab_size=260)
+    save(tmp_path / "ours", model, variables, tokenizer=bpe)
+    transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "ours")
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "ours")
+    assert theirs("to be, that is").input_ids == bpe.encode("to be, that is").tolist()
+
+
+# From here on without transformers: models of our own, of the same form.
+SIZES = {"layers": 2, "width": 32, "heads": 4, "hidden": 48, "positions": "learned", "scale_embedding": False}
+
+
+def own(task, **changes):
+    """A model that can be saved, and variables without zeros."""
+    family = GPT2_FAMILY if task == "language_model" else BERT_FAMILY
+    head = family.heads[task]
+    config = head.config(**{**family.fixed, **head.fixed, **SIZES, "activation": "gelu_exact", **changes})
+    sizes = {"classifier": {"labels": ("no", "yes", "perhaps")}, "tagger": {"types": ("PER", "ORG"), "characters": 0}}
+    segments = {} if family is GPT2_FAMILY else {"segment_kinds": 2}
+    model = config.build(V, max_length=16, **segments, **sizes.get(task, {}))
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), *model.example_inputs())
+    return model, jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes)
+
+
+def same(one, other):
+    """Whether two models and their variables are, bit for bit."""
+    trees = [each[1] for each in (one, other)]
+    equal = jax.tree.map(lambda a, b: np.asarray(a).tobytes() == np.asarray(b).tobytes(), *trees)
+    return one[0] == other[0] and all(jax.tree.leaves(equal))
+
+
+@pytest.mark.parametrize("task", HEADS)
+def test_what_is_written_and_read_again_is_the_same_bit_for_bit(task, tmp_path):
+    model, variables = own(task, dropout=0.25)
+    save(tmp_path, model, variables, shard_bytes=10_000)
+    assert same(load(tmp_path), (model, variables))
+    save(tmp_path, model, variables)  # the files of the several are gone
+    assert [path.name for path in tmp_path.glob("model*")] == ["model.safetensors"]
+    found = load(tmp_path, settings={"dtype": "bfloat16", "scan_layers": True})
+    assert found.model.config == replace(model.config, dtype="bfloat16", scan_layers=True)
+    assert same((None, found.variables), (None, variables))
+
+
+def test_each_device_gets_its_part(tmp_path):
+    model, variables = own("masked_language_model")
+    save(tmp_path, model, variables)
+    mesh = make_mesh("data=2,model=2", batch_size=4)
+    found = load(tmp_path, shardings=partial(parameter_shardings, mesh=mesh))
+    assert same(found, (model, variables))
+    wanted = parameter_shardings(variables["params"], mesh)
+    jax.tree.map(lambda leaf, place: assert_equal(leaf.sharding, place), found.variables["params"], wanted)
+    qkv = found.variables["params"]["backbone"]["stack_0"]["attention"]["qkv"]["kernel"]
+    assert qkv.addressable_shards[0].data.shape == (32, 3, 2, 8)
+
+
+def assert_equal(one, other):
+    assert one == other
+
+
+def test_names_of_older_files_and_half_precision(tmp_path):
+    model, variables = own("masked_language_model")
+    save(tmp_path, model, variables)
+    tensors = flatten_dict(load_safetensors(tmp_path / "model.safetensors"), sep=".")
+    names = {"bert.": "", "LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+    old = {}
+    for name, tensor in tensors.items():
+        for new, before in names.items():
+            name = name.replace(new, before)
+        old[name] = tensor.astype(jnp.bfloat16)
+    old["embeddings.position_ids"] = np.arange(16)[None]
+    old["cls.predictions.decoder.weight"] = old["embeddings.word_embeddings.weight"]
+    old["pooler.dense.bias"] = np.ones(32, np.float32)  # of another head
+    save_safetensors(unflatten_dict(old, sep="."), tmp_path / "model.safetensors")
+    halves = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16).astype(np.float32), variables)
+    assert same(load(tmp_path), (model, halves))
+
+
+def test_a_new_head_begins_where_a_key_is_given(tmp_path):
+    save(tmp_path, *own("masked_language_model"))
+    with pytest.raises(InputError, match=r"lacks bert.pooler.dense.bias, .* and 1 more; pass key"):
+        load(tmp_path, task="classifier")
+    labels, mesh = ("a", "b", "c", "d"), make_mesh("data=2", batch_size=2)
+    shardings = partial(parameter_shardings, mesh=mesh)
+    model, variables, _ = load(tmp_path, task="classifier", labels=labels, key=jax.random.key(0), shardings=shardings)
+    assert model.labels == labels
+    kept, params = load(tmp_path).variables["params"], variables["params"]
+    assert same((None, params["backbone"]), (None, kept["backbone"]))
+    assert params["head"]["kernel"].shape == (32, 4)
+    assert np.asarray(params["pooling"]["hidden"]["kernel"]).std() > 0
+    # A head that is there makes room for one of other labels, and its pooler stays.
+    save(tmp_path, model, variables)
+    other = load(tmp_path, labels=("x", "y"), key=jax.random.key(1)).variables["params"]
+    assert same((None, other["pooling"]), (None, params["pooling"]))
+    assert other["head"]["kernel"].shape == (32, 2)
+
+
+def test_tags_keep_their_order_and_tokenizers_their_files(tmp_path):
+    model, variables = own("tagger")
+    assert model.tags == ("O", "B-PER", "I-PER", "B-ORG", "I-ORG")
+    model = model.clone(names=("B-PER", "O", "I-PER", "VERB", "X"), types=("PER",))
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "vocab.txt").write_text("[PAD]\n")
+    save(tmp_path / "a", model, variables, tokenizer=tmp_path / "files")
+    found = load(tmp_path / "a")
+    assert same(found, (model, variables))
+    assert found.tokenizer == tmp_path / "a"
+    assert (tmp_path / "a" / "vocab.txt").read_text() == "[PAD]\n"
+    bpe = train_tokenizer("bpe", "to be or not to be", vocab_size=260)
+    save(tmp_path / "b", *own("language_model"), tokenizer=bpe, more={"eos_token_id": 3})
+    assert load(tmp_path / "b").tokenizer.to_json() == bpe.to_json()
+    assert json.loads((tmp_path / "b" / "config.json").read_text())["eos_token_id"] == 3
+
+
+def configure(**changes):
+    def change(folder):
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, **changes}))
+
+    return change
+
+
+def keep(choose):
+    def change(folder):
+        tensors = flatten_dict(load_safetensors(folder / "model.safetensors"), sep=".")
+        save_safetensors(unflatten_dict(choose(tensors), sep="."), folder / "model.safetensors")
+
+    return change
+
+
+def without_weights(*others):
+    def change(folder):
+        (folder / "model.safetensors").unlink()
+        for name, text in others:
+            (folder / name).write_text(text)
+
+    return change
+
+
+def cut(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+WTE = "transformer.wte.weight"
+FAULTS = {
+    "no folder .*: give|no folder": (lambda folder: shutil.rmtree(folder), {}),
+    "it has no config.json": (lambda folder: (folder / "config.json").unlink(), {}),
+    "cannot read .*config.json": (lambda folder: (folder / "config.json").write_text("{"), {}),
+    "holds a LlamaForCausalLM; those .* GPT2LMHeadModel, Bert": (
+        configure(model_type="llama", architectures=["LlamaForCausalLM"]),
+        {},
+    ),
+    "holds a GPT2ForSequenceClassification; those": (configure(architectures=["GPT2ForSequenceClassification"]), {}),
+    "without a head: pass task": (configure(architectures=["GPT2Model"]), {}),
+    "n_layer='two'": (configure(n_layer="two"), {}),
+    "layers must be at least 1, not 0": (configure(n_layer=0), {}),
+    "unknown activation_function 'gelu_now'; did you mean": (configure(activation_function="gelu_now"), {}),
+    "scale_attn_weights=False, which nlpx does not compute": (configure(scale_attn_weights=False), {}),
+    r"wpe.weight in .* has the shape \(16, 32\), and its config.json needs \(17, 32\)": (configure(n_positions=17), {}),
+    "lacks transformer.h.2.attn.c_attn.bias, .* and 9 more": (configure(n_layer=3), {}),
+    "has transformer.h.1.attn.c_attn.bias, .* which no GPT-2": (configure(n_layer=1), {}),
+    "lacks transformer.wte.weight, which": (keep(lambda t: {name: t[name] for name in t if name != WTE}), {}),
+    "wte.weight in .* is int32: save it as float32": (keep(lambda t: {**t, WTE: t[WTE].astype(np.int32)}), {}),
+    "is damaged, or no file of safetensors": (cut, {}),
+    "pytorch_model.bin, .* GPT2LMHeadModel.from_pretrained": (without_weights(("pytorch_model.bin", "")), {}),
+    "neither model.safetensors nor model.safetensors.index": (without_weights(), {}),
+    "no file .*model-1.safetensors": (
+        without_weights(("model.safetensors.index.json", '{"weight_map": {"a": "model-1.safetensors"}}')),
+        {},
+    ),
+    "index.json has no weight_map": (without_weights(("model.safetensors.index.json", "{}")), {}),
+    "unknown task of GPT-2 'tager'": (lambda folder: None, {"task": "tager"}),
+    "settings norm belong to the model": (lambda folder: None, {"settings": {"norm": "post"}}),
+    "a language_model has no labels": (lambda folder: None, {"labels": ("a",)}),
+}
+
+
+@pytest.mark.parametrize("message", FAULTS)
+def test_a_folder_that_cannot_be_read_is_refused_in_one_line(message, tmp_path):
+    change, options = FAULTS[message]
+    folder = tmp_path / "a"
+    save(folder, *own("language_model"))
+    change(folder)
+    with pytest.raises(InputError, match=message) as caught:
+        load(folder, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_has_no_equal_is_not_saved(tmp_path):
+    def refused(message, model, variables=None, **options):
+        with pytest.raises(InputError, match=message):
+            save(tmp_path / "a", model, {"params": {}} if variables is None else variables, **options)
+
+    plain = LanguageModelConfig(arch="transformer", norm="post", activation="swiglu").build(V)
+    refused(
+        r"GPT-2 has nothing equal to .*norm='post' \(it has 'pre'\), .*logits_bias=True.*activation='swiglu'", plain
+    )
+    refused("arch='lstm'", LanguageModelConfig().build(V))
+    refused("a Forecaster|a FeedForwardNetwork", FeedForwardConfig().build(["x"], labels=[], target="y", scales={}))
+    model, variables = own("masked_language_model")
+    refused("segment_kinds=0", model.clone(segment_kinds=0))
+    refused("backbone/embedding_norm/bias, .* more missing", model)
+    char = train_tokenizer("char", "abc")
+    refused("nothing equal to a char tokenizer", model, variables, tokenizer=char)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write into"):
+        save(tmp_path / "file" / "a", model, variables)
+    assert not (tmp_path / "a").exists()
+
+
+def test_the_hub_is_asked_and_its_silence_told(tmp_path, monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(InputError, match="nobody/nothing is no folder, and the hub gives none, nor is it in the cache"):
+        load("nobody/nothing")
+    monkeypatch.setattr(hub.HfApi, "model_info", lambda self, name, timeout: SimpleNamespace(sha="1"))
+    save(tmp_path / "fetched", *own("language_model"))
+    monkeypatch.setattr(hub, "snapshot_download", lambda **options: str(tmp_path / "fetched"))
+    assert load("nobody/something").model.vocab_size == V
