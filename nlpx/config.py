@@ -203,6 +203,14 @@ class ClassifierConfig(_Bidirectional):
     BERT, those at the end (of either direction), their mean, the largest of each, or a mean whose weights are
     learned."""
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.pooling == "first" and self.recurrent and not self.bidirectional:
+            raise InputError(
+                f"pooling 'first' takes the first token, and a {self.arch} that reads forward knows no other there: "
+                "use 'last', or bidirectional"
+            )
+
     def build(self, vocab_size: int, *, labels: Sequence[str], max_length: int = 256, segment_kinds: int = 0) -> Any:
         """A `Classifier` into these labels, over so many tokens, with so many learned positions, which tells so many
         segments apart."""

@@ -47,6 +47,7 @@ class Pooling(nn.Module):
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         if self.kind == "first":
             first = jnp.take_along_axis(x, mask.argmax(axis=1)[:, None, None], axis=1)[:, 0]
+            first = ops.keep_real(some, first)  # before the layer: what is no number would spoil its gradient
             return ops.keep_real(some, jnp.tanh(nn.Dense(x.shape[-1], name="hidden", **types)(first)))
         if self.kind == "last":
             last = mask.shape[1] - 1 - jnp.argmax(mask[:, ::-1], axis=1)
