@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nlpx.errors import InputError, needs
 
-FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*", "vocab.*", "merges.txt")
+FILES = ("config.json", "model*.safetensors", "model*.safetensors.index.json", "tokenizer*", "vocab.*", "merges.txt")
 SECONDS = 5.0
 """How long the hub may take to begin an answer."""
 

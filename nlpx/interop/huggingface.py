@@ -55,6 +55,9 @@ def load(
 
     One tensor at a time is mapped into memory, and each device reads its own part of it.
 
+    Ours counts the positions of real tokens. Theirs does where it is given `position_ids`; without them it counts
+    padding on the left too. In training ours has the dropout of their hidden features, and none on attention weights.
+
     Args:
       name: a folder with config.json and model.safetensors, in one file or several; or the id of a model of the hub.
       task: "language_model", "masked_language_model", "classifier", "tagger" or "reader"; None: what it was saved for.

@@ -81,8 +81,11 @@ def build(
 
 
 def _labels(config: Mapping[str, Any]) -> list[str]:
-    names = config.get("id2label") or {n: f"LABEL_{n}" for n in range(config.get("num_labels", 2))}
-    return [names[number] for number in sorted(names, key=int)]
+    names = config.get("id2label") or {n: f"LABEL_{n}" for n in range(_number(config, "num_labels", 2))}
+    try:
+        return [str(names[number]) for number in sorted(names, key=int)]
+    except (TypeError, ValueError):
+        raise InputError(f"config.json has id2label={names!r}: give names by number, as {{'0': 'no'}}") from None
 
 
 def _label_sizes(task: str, labels: Sequence[str]) -> dict[str, Any]:

@@ -105,13 +105,22 @@ def placed(row: Row, stored: Mapping[str, StoredArray], shape: Any, sharding: An
     """Read a parameter to where it belongs."""
 
     def read(index):
-        tensors = [stored[name].map() for name in row.theirs]
-        # A copy of its own: JAX on a CPU would go on using the file, which may be written anew.
-        return np.array(row.to_ours(tensors, shape.shape, index), shape.dtype, order="C")
+        return _copied(row.to_ours([stored[name].map() for name in row.theirs], shape.shape, index), shape.dtype)
 
     if sharding is None:
         return jnp.asarray(read((slice(None),) * len(shape.shape)))
     return jax.make_array_from_callback(shape.shape, sharding, read)
+
+
+def _copied(part: np.ndarray, dtype: Any) -> np.ndarray:
+    """Copy what lies in a file, which may be written anew, so that JAX on a CPU takes it as it is: it copies once more
+    what does not begin at a multiple of 64 bytes."""
+    size = part.size * jnp.dtype(dtype).itemsize
+    room = np.empty(size + 63, np.uint8)
+    begin = -room.ctypes.data % 64
+    copy = room[begin : begin + size].view(dtype).reshape(part.shape)
+    copy[...] = part
+    return copy
 
 
 def initial(model: Any, key: jax.Array, names: Sequence[str], places: Mapping[str, Any]) -> dict[str, jax.Array]:

@@ -295,6 +295,9 @@ def test_tags_keep_their_order_and_tokenizers_their_files(tmp_path):
     assert same(found, (model, variables))
     assert found.tokenizer == tmp_path / "a"
     assert (tmp_path / "a" / "vocab.txt").read_text() == "[PAD]\n"
+    configure(id2label={"first": "O"})(tmp_path / "a")
+    with pytest.raises(InputError, match=r"id2label={'first': 'O'}: give names by number"):
+        load(tmp_path / "a")
     bpe = train_tokenizer("bpe", "to be or not to be", vocab_size=260)
     save(tmp_path / "b", *own("language_model"), tokenizer=bpe, more={"eos_token_id": 3})
     assert load(tmp_path / "b").tokenizer.to_json() == bpe.to_json()
