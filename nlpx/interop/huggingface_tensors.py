@@ -1,5 +1,6 @@
 """Parameters of ours from the tensors that transformers keeps in files, and back."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from nlpx.interop.huggingface_config import family_of, read_json
 from nlpx.interop.safetensors import StoredArray, open_safetensors
 
 FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
+BLOCK = 1 << 24
+"""Bytes of a table that are read at a time."""
 READABLE = ("float32", "float16", "bfloat16")
 
 
@@ -105,22 +108,29 @@ def placed(row: Row, stored: Mapping[str, StoredArray], shape: Any, sharding: An
     """Read a parameter to where it belongs."""
 
     def read(index):
-        return _copied(row.to_ours([stored[name].map() for name in row.theirs], shape.shape, index), shape.dtype)
+        first, last, _ = index[0].indices(shape.shape[0])
+        sizes = [len(range(*each.indices(size))) for each, size in zip(index, shape.shape, strict=True)]
+        part = _room(sizes, shape.dtype)
+        # What is mapped counts as memory until it is dropped, so a large table comes in blocks. A linear layer's rows
+        # lie across its whole file: blocks would read it again and again.
+        rows = len(part) if row.layout == "linear" else max(1, BLOCK * len(part) // max(part.nbytes, 1))
+        for begin in range(first, last, rows):
+            block = slice(begin, min(begin + rows, last))
+            tensors = [stored[name].map() for name in row.theirs]
+            part[block.start - first : block.stop - first] = row.to_ours(tensors, shape.shape, (block, *index[1:]))
+        return part
 
     if sharding is None:
-        return jnp.asarray(read((slice(None),) * len(shape.shape)))
+        return jax.device_put(read((slice(None),) * len(shape.shape)))
     return jax.make_array_from_callback(shape.shape, sharding, read)
 
 
-def _copied(part: np.ndarray, dtype: Any) -> np.ndarray:
-    """Copy what lies in a file, which may be written anew, so that JAX on a CPU takes it as it is: it copies once more
-    what does not begin at a multiple of 64 bytes."""
-    size = part.size * jnp.dtype(dtype).itemsize
+def _room(shape: Sequence[int], dtype: Any) -> np.ndarray:
+    """Make an array that JAX on a CPU takes as it is: it copies what does not begin at a multiple of 64 bytes."""
+    size = math.prod(shape) * jnp.dtype(dtype).itemsize
     room = np.empty(size + 63, np.uint8)
     begin = -room.ctypes.data % 64
-    copy = room[begin : begin + size].view(dtype).reshape(part.shape)
-    copy[...] = part
-    return copy
+    return room[begin : begin + size].view(dtype).reshape(shape)
 
 
 def initial(model: Any, key: jax.Array, names: Sequence[str], places: Mapping[str, Any]) -> dict[str, jax.Array]:

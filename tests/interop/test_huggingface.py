@@ -4,6 +4,8 @@ import importlib.util
 import json
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -411,3 +413,29 @@ def test_the_hub_is_asked_and_its_silence_told(tmp_path, monkeypatch):
     save(tmp_path / "fetched", *own("language_model"))
     monkeypatch.setattr(hub, "snapshot_download", lambda **options: str(tmp_path / "fetched"))
     assert load("nobody/something").model.vocab_size == V
+
+
+MEMORY = """
+import sys
+import jax
+from nlpx.interop.huggingface import load
+def memory(line):
+    return next(int(each.split()[1]) * 1024 for each in open("/proc/self/status") if each.startswith(line))
+jax.device_put(1.0).block_until_ready()
+before = memory("VmRSS")
+jax.block_until_ready(load(sys.argv[1]).variables)
+print(memory("VmHWM") - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_reading_takes_hardly_more_memory_than_what_is_read(tmp_path):
+    """Even where nearly all of it is one table: on a CPU the parameters themselves lie there too."""
+    model, _ = own("masked_language_model", width=128)
+    model = model.clone(vocab_size=250_000)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), *model.example_inputs())
+    variables = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.1, np.float32), shapes)
+    save(tmp_path, model, variables)
+    done = subprocess.run([sys.executable, "-c", MEMORY, tmp_path], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1.3 * (tmp_path / "model.safetensors").stat().st_size
