@@ -1,4 +1,4 @@
-"""What can be chosen, as frozen dataclasses: plain data that imports nothing heavy.
+"""All settings, as frozen dataclasses: plain data that imports nothing heavy.
 
 Each setting is declared once, with its default, its range and its help text (the docstring under it), and travels
 inside its dataclass: `config.build(...)` makes the module. On the command line each setting is a flag.
@@ -23,13 +23,13 @@ RECURRENT = (*STATE_READING, "mingru", "minlstm")
 def setting(
     default: Any, within: str | None = None, *, archs: tuple[str, ...] | None = None, training: bool = True
 ) -> Any:
-    """A field of a `Settings`, with what is known of it.
+    """Make a field of a `Settings`, with its default, range and readers.
 
     Args:
       default: its value if not given.
-      within: the interval of its values, as "[0, 1)"; None means any.
+      within: the interval of its values, such as "[0, 1)"; None means any.
       archs: the architectures that read it; None means all.
-      training: whether it decides what is trained. A run goes on under other values of those that do not.
+      training: whether it decides what is trained. A run may resume with other values of settings that do not.
     """
     return dataclasses.field(default=default, metadata={"within": within, "archs": archs, "training": training})
 
@@ -45,10 +45,10 @@ def _check_interval(name: str, value: float, interval: str) -> None:
 
 @dataclass(frozen=True)
 class Settings:
-    """What all of them share: values are checked when one is made.
+    """The common part of all settings: values are checked when an instance is made.
 
     Raises:
-      ValueError: a value outside its interval, or a name that is not one of those there are.
+      ValueError: a value outside its interval, or a name that is not among the choices.
     """
 
     def __post_init__(self):
@@ -71,7 +71,7 @@ def _names(kind: Any) -> tuple[str, ...]:
 
 
 MODELS: dict[str, type["ModelConfig"]] = {}
-"""The configs of models, by the name under which a run notes them: each subclass of `ModelConfig` enters itself."""
+"""The configs of models, by the class name that a run records: each subclass of `ModelConfig` registers itself."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class BackboneConfig(ModelConfig):
     """Probability of zeroing a value: on embeddings, residual branches, between recurrent layers, before the output."""
     positions: Literal["none", "sinusoidal", "learned", "rotary"] | None = None
     """Position codes; if not given, learned for a Transformer and none for a recurrent network. rotary turns queries
-    and keys (Transformer) and knows no longest text."""
+    and keys (Transformer) and sets no limit to the length."""
     heads: int = setting(4, "[1, inf)", archs=TRANSFORMER)
     """Attention heads; they share the width."""
     hidden: int | None = setting(None, "[1, inf)", archs=TRANSFORMER)
@@ -112,7 +112,7 @@ class BackboneConfig(ModelConfig):
     activation: Literal["gelu", "gelu_exact", "relu", "swiglu"] = setting("gelu", archs=TRANSFORMER)
     """Nonlinearity of the feed-forward networks; gelu is GPT-2's approximation, gelu_exact BERT's."""
     window: int | None = setting(None, "[1, inf)", archs=TRANSFORMER)
-    """Tokens that a token sees in each layer, itself and its nearest; if not given, all."""
+    """Attention window: a token sees those less than this many positions away in each layer; if not given, all."""
     attention_backend: Literal["auto", "xla", "blockwise", "cudnn"] = setting("auto", archs=TRANSFORMER)
     """How attention is computed: xla makes all weights at once; blockwise needs memory linear in the length; cudnn is
     NVIDIA's kernel, for bfloat16; auto is xla, or blockwise where the weights would take over a gigabyte."""
@@ -122,12 +122,12 @@ class BackboneConfig(ModelConfig):
     """Recompute values inside layers in the backward pass instead of keeping them: less memory, more time. On a CPU a
     Transformer saves memory only with scan_layers."""
     recurrence_backend: Literal["auto", "scan", "associative", "newton", "cudnn"] = setting("auto", archs=RECURRENT)
-    """How a recurrent network walks through time: step by step, or all steps at once (associative: mingru, minlstm;
+    """How a recurrent network computes its steps: one by one (scan), or all at once (associative: mingru, minlstm;
     newton: elman, lstm, gru); cudnn is NVIDIA's LSTM; auto is the fastest that was measured."""
     initial: Literal["zeros", "learned"] = setting("zeros", archs=RECURRENT)
-    """Initial state."""
+    """Initial state of the recurrent layers."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the computation; parameters and optimizer stay float32."""
+    """Number type of the computation; parameters and optimizer stay float32."""
 
     @property
     def recurrent(self) -> bool:
@@ -176,7 +176,7 @@ class LanguageModelConfig(_Tied):
     """Add a learned number to the logits of each token; GPT-2 does not."""
 
     def build(self, vocab_size: int, *, max_length: int = 256) -> Any:
-        """A `LanguageModel` over so many tokens, with so many learned positions."""
+        """Build a `LanguageModel` with this many tokens and learned positions."""
         from nlpx.models import LanguageModel
 
         return LanguageModel(vocab_size, self, max_length)
@@ -187,8 +187,7 @@ class MaskedLanguageModelConfig(_Bidirectional):
     """Model"""
 
     def build(self, vocab_size: int, *, max_length: int = 512, segment_kinds: int = 0) -> Any:
-        """A `MaskedLanguageModel` over so many tokens, with so many learned positions, which tells so many segments
-        apart."""
+        """Build a `MaskedLanguageModel` with this many tokens, learned positions and segments."""
         from nlpx.models import MaskedLanguageModel
 
         return MaskedLanguageModel(vocab_size, self, max_length, segment_kinds)
@@ -199,9 +198,9 @@ class ClassifierConfig(_Bidirectional):
     """Model"""
 
     pooling: Literal["first", "last", "mean", "max", "attention"] = "max"
-    """How the features of all tokens become one vector: those of the first token through a layer of their own, as in
-    BERT, those at the end (of either direction), their mean, the largest of each, or a mean whose weights are
-    learned."""
+    """How the features of all tokens become one vector: those of the first token through a dense layer and tanh, as in
+    BERT, those at the end (of each direction), their mean, the largest value of each, or a mean with learned
+    weights."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -212,8 +211,7 @@ class ClassifierConfig(_Bidirectional):
             )
 
     def build(self, vocab_size: int, *, labels: Sequence[str], max_length: int = 256, segment_kinds: int = 0) -> Any:
-        """A `Classifier` into these labels, over so many tokens, with so many learned positions, which tells so many
-        segments apart."""
+        """Build a `Classifier` into these labels, with this many tokens, learned positions and segments."""
         from nlpx.models import Classifier
 
         return Classifier(vocab_size, self, tuple(labels), max_length, segment_kinds)
@@ -224,10 +222,10 @@ class TaggerConfig(_Bidirectional):
     """Model"""
 
     characters: Literal["cnn", "lstm", "none"] = "cnn"
-    """How a word's letters become features beside its embedding: the largest of each over its characters, of a
-    convolution over three of them or of an LSTM in both directions; or not at all."""
+    """How a word's letters become features beside its embedding: by a convolution over three characters or an LSTM in
+    both directions, then the largest value of each feature over the word; or not at all."""
     character_width: int = setting(32, "[1, inf)")
-    """Features of a character, and of the convolution or of either direction of the LSTM over them."""
+    """Features of a character, and of the convolution or of each direction of the LSTM over them."""
     word_dropout: float = setting(0.3, "[0, 1)")
     """Probability in training that a word counts as unknown and, independently, that its letters are left out."""
     crf: bool = False
@@ -243,8 +241,8 @@ class TaggerConfig(_Bidirectional):
         names: Sequence[str] | None = None,
         segment_kinds: int = 0,
     ) -> Any:
-        """A `Tagger` of these types of entities, over so many words and characters, with so many learned positions;
-        of other tags, or in another order, by their `names`."""
+        """Build a `Tagger` of these types of entities, with this many words, characters, learned positions and
+        segments; of other tags, or in another order, by their `names`."""
         from nlpx.models import Tagger
 
         names = None if names is None else tuple(names)
@@ -256,7 +254,7 @@ class ForecasterConfig(BackboneConfig):
     """Model"""
 
     quantiles: str = "0.1,0.5,0.9"
-    """Levels of the quantiles to forecast, rising; 0.5, the median, must be one."""
+    """Levels of the quantiles to forecast, rising; 0.5, the median, must be among them."""
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -272,7 +270,7 @@ class ForecasterConfig(BackboneConfig):
             raise InputError(f"quantiles must be rising levels in (0, 1) with 0.5 among them, not {self.quantiles!r}")
 
     def build(self, *, scaling: Mapping[str, Any], features: int, history: int, horizon: int) -> Any:
-        """A `Forecaster` for the variables of a scaling."""
+        """Build a `Forecaster` for the variables of a scaling."""
         from nlpx.models import Forecaster
 
         names, start = scaling["names"], tuple(scaling["autocorrelation"])
@@ -284,10 +282,10 @@ class ReaderConfig(_Bidirectional):
     """Model"""
 
     attention: bool = setting(True, archs=RECURRENT)
-    """Let every token of a recurrent reader look at the question, and another layer read what it found."""
+    """Let every token of a recurrent reader attend to the question, and another layer read the result."""
 
     def build(self, vocab_size: int, *, max_length: int = 384, segment_kinds: int = 3) -> Any:
-        """A `Reader` over the tokens of a vocabulary and one more, which stands between question and context."""
+        """Build a `Reader` with the tokens of a vocabulary and one more, which stands between question and context."""
         from nlpx.models import Reader
 
         return Reader(vocab_size + 1, self, max_length, segment_kinds)
@@ -296,10 +294,10 @@ class ReaderConfig(_Bidirectional):
 @dataclass(frozen=True)
 class _Decoder(_Tied):
     attention: Literal["none", "bahdanau", "luong"] = setting("bahdanau", archs=STATE_READING)
-    """How a recurrent decoder looks back at the source: not at all (it sees the encoder's last state alone), before
-    each step (Bahdanau), or after it (Luong)."""
+    """When a recurrent decoder attends to the source: never (it sees only the encoder's last state), before each step
+    (Bahdanau), or after it (Luong)."""
     score: Literal["dot", "general", "concat"] = setting("general", archs=STATE_READING)
-    """How Luong's attention compares."""
+    """How Luong's attention compares the decoder's output with the source."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -312,10 +310,10 @@ class EncoderDecoderConfig(_Decoder, _Bidirectional):
     """Model"""
 
     reverse_source: bool = setting(False, archs=RECURRENT)
-    """Read the source from its end."""
+    """Read the source backwards."""
     copy: bool = False
-    """Let the decoder copy from the source where it attends (pointer-generator); with words as tokens, those that the
-    vocabulary lacks too."""
+    """Let the decoder copy from the source where it attends (pointer-generator); with words as tokens, also words that
+    the vocabulary lacks."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -323,7 +321,7 @@ class EncoderDecoderConfig(_Decoder, _Bidirectional):
             raise InputError("copy points where the decoder attends, and attention is 'none': use bahdanau or luong")
 
     def build(self, vocab_size: int, *, max_length: int = 256) -> Any:
-        """An `EncoderDecoder` over the tokens of a vocabulary and two more, which begin and end a sequence."""
+        """Build an `EncoderDecoder` with the tokens of a vocabulary and two more, which begin and end a sequence."""
         from nlpx.models import EncoderDecoder
 
         return EncoderDecoder(vocab_size + 2, self, max_length)
@@ -337,9 +335,9 @@ class CaptionerConfig(_Decoder):
     copy: ClassVar[bool] = False
     encoder: Literal["cnn", "patches"] = "cnn"
     """What reads the picture. cnn: convolutions. patches: each patch is a token of the backbone; a recurrent network
-    reads them row by row, in a Transformer each sees all others."""
+    reads them row by row, and in a Transformer each sees all others."""
     patch: int = setting(4, "[1, inf)")
-    """Pixels per side of a patch, the places that attention tells apart; for cnn a power of two."""
+    """Pixels per side of a patch, or with cnn of a place that attention tells apart; for cnn a power of two."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -349,8 +347,8 @@ class CaptionerConfig(_Decoder):
             raise InputError(f"patch {self.patch} is no power of two, which a cnn needs: it halves the picture")
 
     def build(self, vocab_size: int, *, shape: Sequence[int], max_length: int = 256) -> Any:
-        """A `Captioner` of pictures of a shape (height, width, channels), over the tokens of a vocabulary and two more,
-        which begin and end a caption."""
+        """Build a `Captioner` of pictures of a shape (height, width, channels), with the tokens of a vocabulary and two
+        more, which begin and end a caption."""
         from nlpx.models import Captioner
 
         return Captioner(vocab_size + 2, self, max_length, shape=tuple(shape))
@@ -373,8 +371,8 @@ class FeedForwardConfig(ModelConfig):
     def build(
         self, features: Sequence[str], *, labels: Sequence[str], target: str, scales: Mapping[str, Sequence[float]]
     ) -> Any:
-        """A `FeedForwardNetwork` from standardised features to these labels, or, where there are none, to a number.
-        `scales` are the fields of `nlpx.data.Scales`, which a user of the network needs."""
+        """Build a `FeedForwardNetwork` from standardised features to these labels, or to a number if there are none.
+        `scales` are the fields of `nlpx.data.Scales`, which a finished run needs."""
         from nlpx.models import FeedForwardNetwork
 
         fixed = tuple((name, tuple(values)) for name, values in scales.items())
@@ -384,7 +382,7 @@ class FeedForwardConfig(ModelConfig):
 @dataclass(frozen=True)
 class _Validated(Settings):
     valid: str | None = None
-    """Validate on this, as --data; if not given, on a part of --data."""
+    """Data to validate on, given as for --data; if not given, a part of --data."""
 
 
 @dataclass(frozen=True)
@@ -392,9 +390,9 @@ class TokenConfig(_Validated):
     """Text"""
 
     tokenizer: Literal["char", "byte", "word", "bpe"] = "char"
-    """What a token is. word splits at white space and knows the words of the training text; bpe is trained on it."""
+    """Kind of token. word splits at white space and knows the words of the training text; bpe is trained on it."""
     vocab_size: int = setting(8192, "[1, inf)")
-    """Most tokens that word and bpe know."""
+    """Largest vocabulary of word and bpe, in tokens."""
     label_smoothing: float = setting(0.0, "[0, 1)")
     """Weight of the uniform distribution in the training targets."""
 
@@ -406,13 +404,13 @@ class TextConfig(TokenConfig):
     data: str = "cpython-docs"
     """cpython-docs (built in), file:PATH[,PATH...] (text files, .gz, folders), or tfds:NAME[/CONFIG]."""
     validation_fraction: float = setting(0.1, "(0, 1)")
-    """The part of --data held out at its end, where it brings no validation text of its own."""
+    """Part of --data held out at its end, if it has no validation text of its own."""
     seq_len: int = setting(128, "[1, inf)")
-    """Tokens in a training window; also how many positions a Transformer learns."""
+    """Tokens in a training window; also the number of positions that a Transformer learns."""
     test: str | None = setting(None, training=False)
-    """Report on this at the end, as --data."""
+    """Data to report on at the end, given as for --data."""
     carry_state: bool = setting(False, archs=RECURRENT)
-    """Read contiguous streams, the recurrent state carried from batch to batch without gradient (truncated BPTT)."""
+    """Read contiguous streams, and carry the recurrent state from batch to batch without gradient (truncated BPTT)."""
 
 
 @dataclass(frozen=True)
@@ -420,11 +418,11 @@ class SentencesConfig(_Validated):
     """Data"""
 
     test: str | None = None
-    """Report on this, as --data; if not given, on a part of --data held out."""
+    """Data to report on, given as for --data; if not given, a part of --data held out."""
     max_length: int = setting(100, "[1, inf)")
     """Longest text in tokens."""
     buckets: int = setting(4, "[1, inf)")
-    """Lengths that batches are padded to; every one is compiled."""
+    """Number of lengths that batches are padded to; each is compiled."""
 
 
 @dataclass(frozen=True)
@@ -432,9 +430,9 @@ class ExamplesConfig(SentencesConfig, TokenConfig):
     """Data"""
 
     lowercase: bool = False
-    """Write everything in lower case."""
+    """Convert all text to lower case."""
     too_long: Literal["skip", "cut"] = "cut"
-    """What becomes of longer training texts; how many there were is printed."""
+    """What to do with longer training texts; their number is printed."""
 
 
 @dataclass(frozen=True)
@@ -442,22 +440,22 @@ class TableConfig(Settings):
     """Data"""
 
     data: str = "iris"
-    """iris, digits, diabetes (built in, of scikit-learn), brackets[:LENGTH] (made: is this string balanced?), or
-    file:PATH[:TARGET] (columns parted by commas, semicolons or tabs; the target is the last, or that of this name or
-    place)."""
+    """iris, digits, diabetes (built in, from scikit-learn), brackets[:LENGTH] (generated: is this string balanced?), or
+    file:PATH[:TARGET] (columns separated by commas, semicolons or tabs; the target is the last one, or the one with
+    this name or number)."""
     test: str | None = None
-    """Report on this file, as --data; if not given, on a part of --data."""
+    """File to report on, given as for --data; if not given, a part of --data."""
     target: Literal["auto", "labels", "number"] = "auto"
-    """What the target is. auto: labels where it holds text or at most 20 different whole numbers, else a number."""
+    """Kind of target. auto: labels if it holds text or at most 20 different whole numbers, else a number."""
     skip: str | None = None
-    """Columns to leave out, as numbers of rows or names are, with commas."""
+    """Columns to leave out, such as row numbers or names, separated by commas."""
     scale: Literal["each", "all"] | None = None
     """What features are divided by: each by its own standard deviation, or all by one, which suits columns of one unit,
-    as pixels; if not given, all for digits and each for other tables."""
+    such as pixels; if not given, all for digits and each for other tables."""
     validation_fraction: float = setting(0.15, "(0, 0.5)")
-    """The part of --data held out to choose the checkpoint, drawn by --seed."""
+    """Part of --data held out to choose the checkpoint, drawn by --seed."""
     test_fraction: float = setting(0.2, "(0, 0.5)")
-    """The part of --data held out to report on, drawn by --seed, where --test gives none."""
+    """Part of --data held out to report on, drawn by --seed, if --test is not given."""
 
 
 @dataclass(frozen=True)
@@ -465,9 +463,9 @@ class SeriesConfig(Settings):
     """Data"""
 
     data: str = "elnino"
-    """elnino (built in), or file:PATH or file:PATH:DATE,VALUE[,VALUE...] (CSV; columns by name or place)."""
+    """elnino (built in), or file:PATH or file:PATH:DATE,VALUE[,VALUE...] (CSV; columns by name or number)."""
     missing: Literal["refuse", "carry"] = setting("refuse", training=False)
-    """Missing steps and empty cells: refuse them, or carry the value before, as an input but never as a target."""
+    """Missing steps and empty cells: refuse them, or repeat the value before, as an input but never as a target."""
     history: int = setting(12, "[1, inf)")
     """Steps to read before a forecast."""
     horizon: int = setting(6, "[1, inf)")
@@ -483,19 +481,19 @@ class TrainConfig(Settings):
     """Training"""
 
     steps: int = setting(1000, "[1, inf)")
-    """Updates of the parameters. A run in --workdir goes on to more of them, with the learning rates that the longer
+    """Updates of the parameters. A run in --workdir can be continued to more, with the learning rates that the longer
     schedule has from there on."""
     batch_size: int = setting(32, "[1, inf)")
-    """Examples in an update, over all devices and accumulation parts; on average, where --buckets has batches of
+    """Examples per update, over all devices and accumulation parts; an average where --buckets makes batches of
     several sizes."""
     learning_rate: float = setting(3e-3, "[0, inf)")
-    """The highest of the schedule."""
+    """Highest learning rate of the schedule."""
     schedule: Literal["constant", "linear", "cosine", "inverse_sqrt"] = "cosine"
     """How the learning rate falls after the warm-up."""
     warmup: int | None = setting(None, "[0, inf)")
-    """Steps in which the learning rate rises linearly from zero; if not given, a tenth of the run, at most 100."""
+    """Steps over which the learning rate rises linearly from zero; if not given, a tenth of the run, at most 100."""
     final_fraction: float = setting(0.1, "[0, 1]")
-    """Where linear and cosine end, as a part of --learning-rate."""
+    """Final learning rate of linear and cosine, as a fraction of --learning-rate."""
     optimizer: Literal["adamw", "sgd", "adafactor"] = "adamw"
     """Update rule; sgd has momentum --beta1."""
     beta1: float = setting(0.9, "[0, 1)")
@@ -509,21 +507,24 @@ class TrainConfig(Settings):
     grad_accumulation: int = setting(1, "[1, inf)")
     """Parts a batch is processed in, one after the other, to save memory; the result is the same."""
     seed: int = 0
-    """Decides initial parameters, order of the data and dropout."""
+    """Seed of the initial parameters, the order of the data and dropout."""
     seeds: str | None = setting(None, training=False)
-    """Several seeds, as 0,1,2: a run each, in the folders seed-0, seed-1, ... of the workdir; then mean and spread."""
+    """Several seeds, such as 0,1,2: one run each, in the folders seed-0, seed-1, ... of the workdir; then mean and
+    spread."""
     patience: int | None = setting(None, "[1, inf)", training=False)
-    """End after so many validations, one after the other, without a new lowest loss; if not given, after --steps."""
+    """Stop after this many validations in a row without a new lowest loss; if not given, after --steps."""
     mesh: str = setting("auto", training=False)
-    """Devices, as data=4,model=2. auto: as many devices along data as divide the batch; on CPU one a core."""
+    """Devices, such as data=4,model=2. auto: as many devices along data as divide the batch; on CPU one per core."""
     workdir: str | None = setting(None, training=False)
-    """Where the run writes, and goes on if started again; if not given, a folder under runs/ named by the flags."""
+    """Folder the run writes into, and resumes from if started again; if not given, one under runs/ named by the
+    flags."""
     eval_every: int = setting(250, "[1, inf)", training=False)
     """Steps between two validations, each followed by a checkpoint."""
     log_every: int = setting(50, "[1, inf)", training=False)
     """Steps between two lines of metrics.jsonl."""
     config: str | None = setting(None, training=False)
-    """Start from the settings in this config.json of another run, its workdir excepted; flags given beside it win."""
+    """Start from the settings in this config.json of another run, except workdir and seeds; further flags take
+    precedence."""
 
 
 @dataclass(frozen=True)
@@ -531,11 +532,11 @@ class PredictConfig(Settings):
     """Prediction"""
 
     predict: str | None = setting(None, training=False)
-    """Train nothing: use the model in --workdir on this text, on each line of this file, or (-) of standard input."""
+    """Train nothing: use the model in --workdir on this text, or on each line of this file or of standard input (-)."""
     evaluate: str | None = setting(None, training=False)
-    """Train nothing: report on this data, as --test, with the model in --workdir."""
+    """Train nothing: report on this data, given as for --test, with the model in --workdir."""
     checkpoint: Literal["best", "latest"] = setting("best", training=False)
-    """The one of the lowest validation loss, or the last one; also for the test at the end of a training."""
+    """Checkpoint to use: that of the lowest validation loss, or the latest; also for the test at the end of a run."""
 
 
 @dataclass(frozen=True)
@@ -545,17 +546,17 @@ class WritingConfig(PredictConfig):
     tokens: int = setting(200, "[1, inf)", training=False)
     """Tokens to write."""
     samples: int = setting(1, "[1, inf)", training=False)
-    """Continuations of each text."""
+    """Continuations per text."""
     temperature: float = setting(0.8, "[0, inf)", training=False)
     """Divides the logits: below 1 more likely text, above 1 more daring; 0 always takes the likeliest token."""
     top_k: int = setting(0, "[0, inf)", training=False)
-    """Choose among the k likeliest tokens; 0 among all."""
+    """Choose among the k likeliest tokens; 0: among all."""
     top_p: float = setting(1.0, "(0, 1]", training=False)
-    """Choose among the likeliest tokens that make up this part of the probability; 1 among all."""
+    """Choose among the likeliest tokens that together reach this probability; 1: among all."""
     min_p: float = setting(0.0, "[0, 1]", training=False)
-    """Choose among the tokens at least this part as likely as the likeliest; 0 among all."""
+    """Choose among the tokens with at least this share of the highest probability; 0: among all."""
     draw: int = setting(0, training=False)
-    """Seed of what is drawn."""
+    """Seed of the sampling."""
 
 
 @dataclass(frozen=True)
@@ -565,7 +566,7 @@ class SearchConfig(PredictConfig):
     beams: int = setting(4, "[1, inf)", training=False)
     """Hypotheses kept at every token; 1 is greedy."""
     length_penalty: float = setting(0.6, "(-inf, inf)", training=False)
-    """Hypotheses score their log-probability by ((5 + tokens) / 6) to this power; 0 prefers short ones."""
+    """A hypothesis scores its log-probability divided by ((5 + tokens) / 6) to this power; 0 favours short ones."""
     attention_map: str | None = setting(None, training=False)
     """With --predict TEXT: write the attention of its answer to this PNG."""
 
@@ -575,7 +576,7 @@ class AnswerConfig(PredictConfig):
     """Prediction"""
 
     longest_answer: int = setting(20, "[1, inf)", training=False)
-    """Most words of an answer."""
+    """Most words in an answer."""
     probability_map: str | None = setting(None, training=False)
     """With --predict TEXT: write how probable it is that the answer begins and ends at each word to this PNG."""
 
@@ -589,14 +590,14 @@ class SummaryConfig(SearchConfig):
 
 
 def settings_of(config: Any) -> Iterator[dataclasses.Field]:
-    """Every setting of a dataclass and of those within it."""
+    """Yield every setting of a dataclass and of those within it."""
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         yield from settings_of(value) if dataclasses.is_dataclass(value) else [field]
 
 
 def training_settings(config: Any) -> dict[str, Any]:
-    """The settings that decide what is trained, of a dataclass and those within it, as JSON values."""
+    """Return the settings that decide what is trained, of a dataclass and those within it, as JSON values."""
     values = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
@@ -608,11 +609,11 @@ def training_settings(config: Any) -> dict[str, Any]:
 
 
 def read_config(kind: Any, path: Path, experiment: str | None = None) -> Any:
-    """The settings that a run wrote as its config.json, but for its workdir and for what it did besides.
+    """Read the settings that a run wrote as its config.json, except `workdir`, `seeds` and `config`.
 
     Args:
       kind: the dataclass of the experiment's settings.
-      experiment: what the run has to be of; None takes any.
+      experiment: the experiment that the run must be of; None takes any.
 
     Raises:
       ValueError: the file cannot be read, or is of another experiment or another version.
@@ -632,10 +633,10 @@ def read_config(kind: Any, path: Path, experiment: str | None = None) -> Any:
 
 
 def from_dict(kind: type, values: Mapping[str, Any]) -> Any:
-    """The inverse of `dataclasses.asdict`; a setting that is not there takes its default.
+    """Make a dataclass from its `dataclasses.asdict`; a missing setting takes its default.
 
     Raises:
-      ValueError: there is one that `kind` has not, as another version of nlpx may have written.
+      ValueError: a setting that `kind` does not have; another version of nlpx may have written it.
     """
     kinds = typing.get_type_hints(kind)
     if unknowns := set(values) - {field.name for field in dataclasses.fields(kind)}:

@@ -1,4 +1,4 @@
-"""Text, pairs and labelled texts from built-in sources, files and TFDS, and batches. Knows no model, no task."""
+"""Data from built-in sources, files and TFDS (text, pairs, labels, tables, series, pictures), and batches of it."""
 
 from nlpx.data.brackets import make as make_brackets
 from nlpx.data.buckets import Columns, bucket_lengths, evaluation_batches, rows_of_equal_work, training_batches

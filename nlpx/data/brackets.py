@@ -1,7 +1,7 @@
-"""`brackets[:LENGTH]`: is this string of brackets balanced, as "(()())", or not, as "())(()"? Nothing to download.
+"""`brackets[:LENGTH]`: is this string of brackets balanced, like "(()())", or not, like "())(()"? Nothing to download.
 
-Both kinds have as many "(" as ")". A string that is not balanced is a balanced one with two brackets exchanged, so that
-it takes a count of the open ones, from the first bracket on, to tell: no bracket can be left unread.
+Both kinds have as many "(" as ")". An unbalanced string is a balanced one with two brackets exchanged. To tell them
+apart, one has to count the open brackets from the start and read every bracket.
 """
 
 import itertools
@@ -22,10 +22,10 @@ _CODE = {"(": 1.0, ")": -1.0}
 
 
 def length_of(argument: str) -> int:
-    """The LENGTH of `brackets:LENGTH`; 32 of `brackets`.
+    """Return the LENGTH of `brackets:LENGTH`; 32 for `brackets`.
 
     Raises:
-        InputError: it is no even number from 4 on.
+      InputError: it is not an even number of at least 4.
     """
     if not argument:
         return LENGTH
@@ -35,15 +35,15 @@ def length_of(argument: str) -> int:
 
 
 def make(seed: int, length: int, count: int) -> list[Example]:
-    """So many strings of one length with their labels, by turns balanced and not; the same for the same arguments.
+    """Make strings of one length with their labels, alternately balanced and not. Deterministic in the arguments.
 
-    Balanced ones are drawn uniformly, by the cycle lemma (Dvoretzky and Motzkin 1947, doi
+    Balanced strings are drawn uniformly, by the cycle lemma (Dvoretzky and Motzkin 1947, doi
     10.1215/S0012-7094-47-01423-3).
 
     Args:
-        seed: any integer.
-        length: brackets in each, an even number from 4 on.
-        count: how many.
+      seed: any integer.
+      length: brackets per string, an even number of at least 4.
+      count: number of strings.
     """
     maker = random.Random(f"{seed} {length}")
     strings = (_balanced(maker, length) for _ in itertools.count())
@@ -54,17 +54,17 @@ def make(seed: int, length: int, count: int) -> list[Example]:
 
 
 def is_balanced(string: str) -> bool:
-    """Whether each bracket has its partner."""
+    """Return whether each bracket has its partner."""
     depths = list(itertools.accumulate(int(_CODE[each]) for each in string))
     return not depths or (min(depths) >= 0 and depths[-1] == 0)
 
 
 def bracket_features(strings: Sequence[str], length: int) -> Float64[np.ndarray, "rows length"]:
-    """Strings as a plain network reads them, a column a place: 1 for "(", -1 for ")", 0 after the end of a string. Of a
-    longer string it sees the first `length` brackets alone.
+    """Convert strings to features, one column per place: 1 for "(", -1 for ")", 0 after the end of a string. Of a
+    longer string only the first `length` brackets are used.
 
     Raises:
-        InputError: a string holds something else.
+      InputError: a string holds other characters.
     """
     features = np.zeros((len(strings), length))
     for row, string in zip(features, strings, strict=True):
@@ -78,7 +78,7 @@ def _balanced(maker: random.Random, length: int) -> str:
     steps = ["("] * (length // 2) + [")"] * (length // 2 + 1)
     maker.shuffle(steps)
     depths = list(itertools.accumulate(int(_CODE[each]) for each in steps))
-    after = depths.index(min(depths)) + 1  # the only turn that has no prefix below zero but the whole
+    after = depths.index(min(depths)) + 1  # of all rotations, only this one has no prefix below zero but the whole
     return "".join(steps[after:] + steps[: after - 1])
 
 

@@ -1,13 +1,12 @@
-"""Batches of examples of like length, out of named columns.
+"""Batches of examples of similar length, from named columns.
 
-A ragged column is a list of arrays of integers, one an example, whose first axis is its tokens: their ids, or those of
-each token's characters. A plain column is one array whose first axis is the examples: labels. An example is as long as
-the longest of its ragged columns, and belongs to the first bucket whose border is not shorter.
-Letters of the shapes: b rows in a batch, t places in a row, the border of the batch's bucket.
-A batch is a dict of numpy arrays. A ragged column `x` gives `x` int32 (b, t, ...), zero where nothing stands, and
-`x_mask` bool (b, t), True where a token stands. A plain column gives (b, ...). `index` int32 (b,) is the number of the
-example.
-A row that only fills a batch up has index -1, no True in a mask, and zeros elsewhere.
+A ragged column is a list of integer arrays, one per example, with tokens on the first axis: their ids, or the ids of
+each token's characters. A plain column is one array with examples on the first axis, such as labels. An example is as
+long as the longest of its ragged columns, and belongs to the first bucket whose border is not shorter.
+Shape letters: b rows in a batch, t places in a row (the border of the batch's bucket).
+A batch is a dict of numpy arrays. A ragged column `x` gives `x` int32 (b, t, ...), padded with zeros, and `x_mask` bool
+(b, t), True where there is a token. A plain column gives (b, ...). `index` int32 (b,) is the number of the example.
+Filler rows, which complete a last batch, have index -1, False in masks, and zeros elsewhere.
 """
 
 from collections.abc import Mapping, Sequence, Sized
@@ -23,40 +22,40 @@ Columns = Mapping[str, Sequence[np.ndarray] | np.ndarray]
 
 
 def bucket_lengths(columns: Columns, buckets: int) -> tuple[int, ...]:
-    """Borders of buckets that hold about equally many examples each: the quantiles 1/k, 2/k .. 1 of their lengths.
+    """Choose borders so that buckets hold about equally many examples: the quantiles 1/k, 2/k .. 1 of their lengths.
 
     Args:
-        columns: the examples.
-        buckets: k, the most buckets; equal borders are merged.
+      columns: the examples.
+      buckets: k, the most buckets; equal borders are merged.
 
     Returns:
-        Increasing lengths, at least 1. Every example fits.
+      Increasing lengths, at least 1. Every example fits.
 
     Raises:
-        InputError: for no examples, columns of different numbers of examples, or buckets below 1.
+      InputError: there are no examples, columns have different numbers of examples, or buckets is below 1.
     """
     if buckets < 1:
         raise InputError(f"buckets is {buckets}; it must be at least 1")
     longest = np.sort(_longest(columns))
-    quantiles = -(-len(longest) * np.arange(1, buckets + 1) // buckets)  # how many examples are not longer
+    quantiles = -(-len(longest) * np.arange(1, buckets + 1) // buckets)  # the number of examples that are not longer
     return tuple(np.unique(np.maximum(longest[quantiles - 1], 1)).tolist())
 
 
 def rows_of_equal_work(
     columns: Columns, lengths: tuple[int, ...], *, batch_size: int, multiple: int = 8
 ) -> tuple[int, ...]:
-    """The b of each bucket with which all batches have about equally many places.
+    """Choose each bucket's b so that all batches have about equally many places.
 
-    With equally many rows a batch of short examples would change the parameters as much as one of long examples that
-    holds ten times the tokens, and keep a machine busy with little.
+    With equal numbers of rows, a batch of short examples would weigh as much in training as one of long examples with
+    ten times the tokens, and make poor use of the machine.
 
     Args:
-        columns, lengths: as `training_batches`.
-        batch_size: rows of a batch on average; of every batch, if there is one length.
-        multiple: with several lengths every b is a multiple of it, so that devices can share a batch.
+      columns, lengths: as in `training_batches`.
+      batch_size: mean number of rows per batch; with one length, the number in every batch.
+      multiple: with several lengths every b is a multiple of it, so that devices can share a batch.
 
     Raises:
-        InputError: for a number below 1, and as `training_batches`.
+      InputError: a number is below 1, or as in `training_batches`.
     """
     if min(batch_size, multiple) < 1:
         raise InputError(f"batch_size is {batch_size} and multiple {multiple}; both must be at least 1")
@@ -68,8 +67,8 @@ def rows_of_equal_work(
     def rounded(scale: float) -> tuple[int, ...]:
         return tuple(multiple * max(1, round(scale * places / length / multiple)) for length in lengths)
 
-    # Rounding may give the longest bucket half as many rows again as are due, so that an update has more rows than were
-    # asked for with one seed, and fewer with another. Of the scales nearby, the one that gives the rows asked for.
+    # Rounding can give the longest bucket half as many rows again as it should have, and so the mean batch more or
+    # fewer rows than asked for, depending on the data. Choose the nearby scale that comes nearest to `batch_size`.
     scales = sorted(np.linspace(0.75, 1.33, 59), key=lambda scale: abs(np.log(scale)))
     return min(
         (rounded(scale) for scale in scales),
@@ -80,22 +79,22 @@ def rows_of_equal_work(
 def training_batches(
     columns: Columns, *, lengths: tuple[int, ...], batch_size: int | tuple[int, ...], seed: int
 ) -> Any:
-    """Shuffled batches of examples of like length, without end, as a `grain.IterDataset` of whole batches.
+    """Make an endless `grain.IterDataset` of shuffled batches of examples of similar length.
 
-    A bucket is shuffled anew each epoch and has each example once. A batch may run over the end of an epoch, so no
-    row is filler. Buckets take turns in proportion to their batches, to 1%. A bucket with fewer examples than a batch
-    goes up into the next. A batch depends on nothing but the arguments and its step.
-    `iter()` of it has `get_state()` and `set_state()`, exact and JSON. Reading takes no thread and no process.
+    Each epoch of a bucket is shuffled anew and has each example once. A batch may cross the end of an epoch, so there
+    are no filler rows. Buckets take turns in proportion to their batches, to 1%. A bucket with fewer examples than a
+    batch joins the next one. A batch depends on the arguments and its step alone.
+    Its iterator has `get_state()` and `set_state()`, exact and in JSON. Reading uses no thread and no process.
 
     Args:
-        columns: the examples.
-        lengths: the borders of the buckets, increasing. No other t occurs.
-        batch_size: b, one for all buckets or one each.
-        seed: fixes the order; any integer.
+      columns: the examples.
+      lengths: the borders of the buckets, increasing. No other t occurs.
+      batch_size: b, one for all buckets or one each.
+      seed: fixes the order; any integer.
 
     Raises:
-        InputError: for no examples, columns of different numbers of examples, lengths that do not increase or are
-            too short for an example, a batch size below 1, or another number of sizes than of lengths.
+      InputError: there are no examples, columns have different numbers of examples, lengths do not increase or are too
+        short for an example, a batch size is below 1, or there is not one size per length.
     """
     with needs("a stream of batches"):
         import grain
@@ -108,8 +107,8 @@ def training_batches(
             rest = [rows]
             continue
         rest = []
-        # A range, as grain times and counts each read of a source, which takes three times as long. 2**62 rows, as
-        # without an end grain gives batches of one row a length that `len` refuses.
+        # A range, because grain times and counts each read of a source, which takes three times as long. 2**62 rows,
+        # because with an endless repeat, batches of one row get a length that `len` refuses.
         dataset = grain.MapDataset.range(len(rows)).shuffle(seed=seeds[bucket]).repeat(2**62 // len(rows))
         datasets.append(dataset.batch(size, batch_fn=lambda at, t=length, rows=rows: table.cut(t, rows[at])))
         weights.append(len(rows) / size)
@@ -120,16 +119,16 @@ def training_batches(
 def evaluation_batches(
     columns: Columns, *, lengths: tuple[int, ...], batch_size: int | tuple[int, ...]
 ) -> Sequence[Batch]:
-    """Each example exactly once, bucket by bucket, in order within a bucket.
+    """Make batches of each example exactly once, bucket by bucket, in order within a bucket.
 
-    What is left of a bucket after its whole batches goes up into the next; rows that only fill up end the last batch.
-    Arguments and errors are those of `training_batches`. A batch is cut when it is asked for.
+    What is left of a bucket after its full batches joins the next one; filler rows complete the last batch. Arguments
+    and errors are those of `training_batches`. Batches are made when they are read.
     """
     return _EvaluationBatches(_Table(columns, lengths, batch_size))
 
 
 class _Table:
-    """The columns, ragged ones run together, ready to cut batches out of."""
+    """The columns, ragged ones concatenated, ready to cut batches from."""
 
     def __init__(self, columns: Columns, lengths: tuple[int, ...], batch_size: int | tuple[int, ...]):
         self.sizes = (batch_size,) * len(lengths) if isinstance(batch_size, int) else batch_size
@@ -146,11 +145,11 @@ class _Table:
                 raise InputError(f"columns has {name!r}, which batches name themselves; rename the column")
 
     def cut(self, length: int, rows: Int32[np.ndarray, "b"]) -> Batch:
-        """The batch of the examples `rows`, -1 where there is none."""
+        """Make the batch of the examples `rows`; -1 gives a filler row."""
         batch = {}
         for name, (ids, starts) in self._ragged.items():
             places = starts[rows][:, None] + np.arange(length)
-            mask = places < starts[rows + 1][:, None]  # for -1 from the end of all ids to their start: nothing
+            mask = places < starts[rows + 1][:, None]  # -1: from the end of all ids to the start, so empty
             batch[name], batch[f"{name}_mask"] = ids[np.where(mask, places, -1)], mask
         for name, column in self._plain.items():
             batch[name] = column[rows]
@@ -202,7 +201,7 @@ def _bucket_of_each(columns: Columns, lengths: tuple[int, ...]) -> Int64[np.ndar
 
 
 def _run_together(name: str, parts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """All ids in one array, with a zero at the end, and where each part begins, with the end after the last."""
+    """Concatenate all ids, with a zero at the end; return also where each part begins, and the end of the last."""
     each = parts[0].shape[1:]
     for number, part in enumerate(parts):
         if part.ndim < 1 or part.shape[1:] != each or (len(part) and part.dtype.kind not in "iu"):

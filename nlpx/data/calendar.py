@@ -17,17 +17,17 @@ YEAR = 365.2425 * SECONDS["day"]
 HARMONICS = 2
 """Multiples of each cycle's frequency. With two, a rise and a fall may differ in length."""
 CLIMATOLOGY_DAYS = 15
-"""The climatology of a day averages so many days on either side: a few years give too few values per day."""
+"""The climatology of a day averages this many days on either side: a few years give too few values per day."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """The distance between neighbouring dates of a series: months or seconds, the other is 0.
+    """The distance between neighbouring dates of a series, in months or seconds; the other is 0.
 
     Attributes:
-        months: number of months.
-        seconds: number of seconds.
-        month_end: whether each date is the last day of its month.
+      months: number of months.
+      seconds: number of seconds.
+      month_end: whether each date is the last day of its month.
     """
 
     months: int = 0
@@ -44,7 +44,7 @@ class Step:
 
     @property
     def cycles(self) -> tuple[str, ...]:
-        """The cycles of the calendar that the step samples: at least two steps each."""
+        """The cycles of the calendar that the step samples, with at least two steps each."""
         if self.months:
             return () if self.months % 12 == 0 else ("year",)
         day = SECONDS["day"]
@@ -52,7 +52,7 @@ class Step:
         return tuple(name for name, seconds in longest.items() if self.seconds <= seconds)
 
     def after(self, last: np.datetime64, count: int) -> Dates:
-        """The `count` dates that follow `last`."""
+        """Return the `count` dates that follow `last`."""
         ahead = np.arange(1, count + 1)
         if self.seconds:
             return last + ahead * np.timedelta64(self.seconds, "s")
@@ -63,7 +63,7 @@ class Step:
         return months.astype("M8[s]") + (last - month)
 
     def between(self, first: Dates, second: Dates) -> Float[np.ndarray, "n"]:
-        """Steps from each first date to each second; a fraction where the distance is not a multiple of the step."""
+        """Return the steps from each first date to each second; a fraction if the distance is not a multiple."""
         if self.seconds:
             return (second - first).astype(np.int64) / self.seconds
         return (second.astype("M8[M]") - first.astype("M8[M]")).astype(np.int64) / self.months
@@ -74,11 +74,11 @@ def _ends(months: np.ndarray) -> Dates:
 
 
 def find_step(dates: Dates) -> Step:
-    """The most common distance between neighbours. It is in months where all dates fall on the same day of the month,
+    """Find the most common distance between neighbours. It is in months if all dates fall on the same day of the month,
     or all on the last.
 
     Args:
-        dates: at least two, increasing.
+      dates: at least two, increasing.
     """
     months = dates.astype("M8[M]")
     within, last = dates - months.astype("M8[s]"), dates.astype("M8[D]") == _ends(months).astype("M8[D]")
@@ -94,13 +94,13 @@ def _commonest(numbers: Int[np.ndarray, "n"]) -> int:
 
 
 def calendar_features(dates: Dates, cycles: tuple[str, ...]) -> Float[np.ndarray, "n c"]:
-    """The phase of each date in each cycle, as sines and cosines: c = 2 x `HARMONICS` x cycles.
+    """Encode the phase of each date in each cycle as sines and cosines: c = 2 x `HARMONICS` x cycles.
 
     Args:
-        cycles: of "year", "week" and "day".
+      cycles: any of "year", "week" and "day".
 
     Raises:
-        InputError: unknown cycle.
+      InputError: an unknown cycle.
     """
     columns = [np.zeros((len(dates), 0))]
     for name in cycles:
@@ -117,15 +117,15 @@ def calendar_features(dates: Dates, cycles: tuple[str, ...]) -> Float[np.ndarray
 
 
 def season_slots(dates: Dates, step: Step) -> Int[np.ndarray, "n"]:
-    """The slot of the season each date falls into: the month; the day of the year, in groups as long as a step; or, for
-    steps shorter than a day, the month and the time of day, in groups as long as a step."""
+    """Return the slot of the season that each date falls into: the month, for steps in months; the month and the time
+    of day in units of a step, for steps shorter than a day; else the day of the year in units of a step."""
     months = dates.astype("M8[M]")
     of_year = (months - months.astype("M8[Y]")).astype(np.int64)
     if step.months:
         return of_year
     if step.seconds < SECONDS["day"]:
         return of_year * 100_000 + dates.astype(np.int64) % SECONDS["day"] // step.seconds
-    # By month and day, so that leap years shift nothing; 29 February shares the slot of the 28th.
+    # From month and day, so that leap years shift nothing; 29 February shares the slot of the 28th.
     day = (dates.astype("M8[D]") - months.astype("M8[D]")).astype(np.int64)
     starts = np.cumsum([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30])
     day = np.where(of_year == 1, np.minimum(day, 27), day)
@@ -135,8 +135,8 @@ def season_slots(dates: Dates, step: Step) -> Int[np.ndarray, "n"]:
 def slot_means(
     slots: Int[np.ndarray, "n"], values: Float[np.ndarray, "n v"], known: Bool[np.ndarray, "n v"], step: Step
 ) -> dict[int, list[float]]:
-    """The mean of the known values in each slot, per variable; the overall mean where a slot has none. A slot of a day
-    takes in the `CLIMATOLOGY_DAYS` on either side, across the turn of the year."""
+    """Return the mean of the known values in each slot, per variable; the overall mean if a slot has none. For steps of
+    days, a slot includes the `CLIMATOLOGY_DAYS` on either side, across the turn of the year."""
     days = step.seconds // SECONDS["day"]
     year, reach = (365 // days, CLIMATOLOGY_DAYS // days) if days else (1, 0)
     whole = np.mean(values, axis=0, where=known)

@@ -13,7 +13,7 @@ from nlpx.data import digit_scenes, picture_files, tfds_text
 from nlpx.data.pairs import digest, held_out_count, own_parts, set_aside
 from nlpx.errors import InputError, unknown_source
 
-# The number of a picture, and a caption of it.
+# The number of a picture, and one of its captions.
 Example = tuple[int, str]
 
 _UNREADABLE = "picture does not open"
@@ -24,11 +24,11 @@ class CaptionData:
     """Pictures of one size and examples of their captions. No picture of validation or test is in training.
 
     Attributes:
-        pictures: all of them, each once, 0 (black) to 255.
-        train, validation, test: examples (number of the picture, caption).
-        name: the SPEC they came from; those of validation and test, if given, after it.
-        sha256: hexadecimal digest of all pictures and captions, to tell two runs on different data apart.
-        dropped: why -> how many examples were left out.
+      pictures: all pictures, each once, 0 (black) to 255.
+      train, validation, test: examples (number of the picture, caption).
+      name: the SPEC they came from; those of validation and test, if given, after it.
+      sha256: hexadecimal digest of all pictures and captions, to tell two runs on different data apart.
+      dropped: why -> how many examples were left out.
     """
 
     pictures: UInt8[np.ndarray, "n y x c"]
@@ -45,17 +45,17 @@ class CaptionData:
         return self.pictures.shape[1:]
 
     def joined(self, *parts: str) -> str:
-        """All captions of some parts, a line each."""
+        """Return all captions of these parts, one per line."""
         return "\n".join(caption for part in parts for _, caption in getattr(self, part))
 
     def columns(self, part: str) -> dict[str, list[str]]:
-        """The captions of "train", "validation" or "test"."""
+        """Return the captions of "train", "validation" or "test"."""
         return {"target": [caption for _, caption in getattr(self, part)]}
 
     def seen(
         self, part: str, rows: Sequence[int] | Int64[np.ndarray, "rows"] | None = None
     ) -> UInt8[np.ndarray, "rows y x c"]:
-        """The pictures of some examples of a part, or of all."""
+        """Return the pictures of these examples of a part, or of all."""
         examples = getattr(self, part)
         return self.pictures[[examples[row][0] for row in (range(len(examples)) if rows is None else rows)]]
 
@@ -86,7 +86,7 @@ def load_captions(
     lowercase: bool = False,
     seed: int = 0,
 ) -> CaptionData:
-    """Reads or makes pictures with captions. All are kept in memory: size x size bytes each, three times that in color.
+    """Read or make pictures with captions. All are kept in memory: size x size bytes each, three times that in color.
 
     White space in captions becomes single spaces. A picture may have several captions: training uses all of them, the
     other parts the first of each picture. Parts that the source lacks are held out of its training pictures: 5 % each,
@@ -94,16 +94,16 @@ def load_captions(
     examples whose picture, pixel for pixel, is in validation or test are left out and counted.
 
     Args:
-        spec: `digit-scenes` (made, nothing to download), `file:TABLE` (see `picture_files.read_table`), or
-            `tfds:NAME[/CONFIG]` (a set with one `Image` and captions, as coco_captions), with the set's own splits.
-        size: pixels per side that all pictures are scaled to; see `picture_files.open_picture`.
-        color: whether pictures are RGB instead of grey.
-        valid, test: a `file:` SPEC that replaces the source's own part.
-        lowercase: captions in lower case.
-        seed: of generated scenes; pictures that are read do not depend on it.
+      spec: `digit-scenes` (made, nothing to download), `file:TABLE` (see `picture_files.read_table`), or
+        `tfds:NAME[/CONFIG]` (a set with an `Image` and captions, such as coco_captions), with the set's own splits.
+      size: pixels per side that all pictures are scaled to; see `picture_files.open_picture`.
+      color: whether pictures are RGB instead of grey.
+      valid, test: a `file:` SPEC that replaces the source's own part.
+      lowercase: captions in lower case.
+      seed: for the scenes that are made; pictures that are read do not depend on it.
 
     Raises:
-        InputError: the source is unknown, cannot be read or does not fit, or a part would be empty.
+      InputError: the source is unknown, cannot be read or does not fit, or a part would be empty.
     """
     pictures, dropped = _Pictures(size, 3 if color else 1), collections.Counter()
     parts, name = _load(spec, pictures, seed, dropped), spec
@@ -130,10 +130,10 @@ def load_captions(
 def read_captions(
     spec: str, *, size: int, color: bool, lowercase: bool = False
 ) -> tuple[UInt8[np.ndarray, "n y x c"], list[str]]:
-    """The pictures of a `file:` SPEC and the first caption of each, to measure a model on.
+    """Read the pictures of a `file:` SPEC and the first caption of each, to measure a model on.
 
     Raises:
-        InputError: as `load_captions`.
+      InputError: as in `load_captions`.
     """
     pictures = _Pictures(size, 3 if color else 1)
     examples = dict(reversed(_clean(_read("test", spec, pictures, collections.Counter()), lowercase)))
@@ -141,7 +141,7 @@ def read_captions(
 
 
 def guessed_captions(spec: str, captions: list[str]) -> dict[str, list[str]]:
-    """Baselines that a SPEC has of its own: name -> a caption for each of these."""
+    """Return the baselines specific to a SPEC: name -> one guess for each of the captions."""
     guessed = digit_scenes.redraw(captions) if spec == "digit-scenes" else None
     return {} if guessed is None else {"the true places, digits at random": guessed}
 
@@ -156,7 +156,7 @@ def _read(part: str, spec: str, pictures: _Pictures, dropped: collections.Counte
 
 
 def _load(spec: str, pictures: _Pictures, seed: int, dropped: collections.Counter[str]) -> dict[str, list[Example]]:
-    """The parts a source has of its own, "train" always."""
+    """Load the source's own parts, always with "train"."""
     source, _, argument = spec.partition(":")
     if source == "digit-scenes":
         if argument:
@@ -197,7 +197,7 @@ def _read_tfds(argument: str, pictures: _Pictures) -> dict[str, list[Example]]:
 
 
 def _texts(given: Any) -> Any:
-    """The texts of a feature: one, a sequence of them, or of dicts with `text`, however it is nested."""
+    """Yield the texts of a feature: one text, or a nested sequence of texts or of dicts with `text`."""
     if isinstance(given, dict):
         yield from _texts(given["text"] if "text" in given else next(iter(given.values())))
     elif isinstance(given, bytes):

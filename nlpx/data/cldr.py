@@ -1,9 +1,9 @@
-"""`cldr[:fr-en]`: true pairs of French and English (German, Spanish) with nothing to download.
+"""`cldr[:fr-en]`: true pairs of phrases in French and English (German, Spanish). Nothing to download.
 
 Dates and times, spans of time, amounts of money, measures, numbers in words, and the names of countries, languages,
-months and days, each said in two languages by Unicode's CLDR (through Babel) and by num2words; three pairs in ten are
-lists of up to ten of them. Words change their order and number, separators their place, hours their clock, so there
-is something to translate; and a source has only one translation, so all of it can be got right.
+months and days, each written in two languages by Unicode's CLDR (through Babel) or num2words; about three pairs in ten
+are lists of up to ten of them. Word order, the number of words, separators and clocks differ between the languages, so
+translation is not trivial. Each source has only one translation, so a model can get everything right.
 """
 
 import collections
@@ -18,13 +18,13 @@ from typing import Any
 from nlpx.errors import InputError, needs, unknown
 
 Pair = tuple[str, str]
-# Something to say: from a language (a `babel.Locale`) to text.
+# Takes a language (a `babel.Locale`) and returns the phrase in it.
 Phrase = Callable[[Any], str]
 
 _LANGUAGES = ("de", "en", "es", "fr")
 _MOST_WORDS = 40
 _WORD = re.compile(r"\w+")
-# A comma within a phrase, as in "one thousand, two hundred": in a list it could be one of those between phrases.
+# A comma within a phrase, as in "one thousand, two hundred": in a list it could be mistaken for one between phrases.
 _COMMA = re.compile(r", [^\W\d]")
 _CURRENCIES = ("AUD", "BRL", "CAD", "CHF", "CNY", "EUR", "GBP", "INR", "JPY", "KRW", "MXN", "NOK", "PLN", "SEK", "USD")
 _UNITS = (
@@ -35,8 +35,8 @@ _UNITS = (
 )  # fmt: skip
 _SPANS = {"year": 365 * 86400, "month": 30 * 86400, "week": 7 * 86400, "day": 86400, "hour": 3600, "minute": 60}
 _STYLES = ("full", "long", "medium", "short")
-_SINGLE = 0.7  # of the pairs are one phrase, the others lists
-_LIST_LENGTHS = {2: 50, 3: 25, 4: 10, 5: 5, 6: 3, 7: 2, 8: 2, 9: 1, 10: 1}  # and how often
+_SINGLE = 0.7  # this share of the pairs is one phrase, the others are lists
+_LIST_LENGTHS = {2: 50, 3: 25, 4: 10, 5: 5, 6: 3, 7: 2, 8: 2, 9: 1, 10: 1}  # length -> weight
 
 
 def make(
@@ -48,20 +48,22 @@ def make(
     test: int = 2_000,
     lowercase: bool = False,
 ) -> tuple[list[Pair], list[Pair], list[Pair], dict[str, int]]:
-    """Training, validation and test pairs made at random, and how many were left out why.
+    """Make random training, validation and test pairs, and count those left out, by reason.
 
-    The pairs are the same for the same arguments and versions of Babel and num2words. All sources differ, across the
-    three parts too. Each name of a country, language, month or day stands alone in training, and every word (between
-    white space and punctuation) and character of validation and test occurs on the same side of training: what is
-    held out is new combinations. White space is single plain spaces. No side has more than 40 words.
+    Deterministic in the arguments and the versions of Babel and num2words. All sources differ, across the three parts
+    too. Each name of a country, language, month or day is a training pair by itself, and every word (between white
+    space and punctuation) and character of validation and test occurs on the same side of training: only their
+    combinations are new. White space is single plain spaces. No side has more than 40 words.
 
-    Arguments:
-        argument: source and target, any two of de, en, es, fr, such as "en-fr"; "" is "fr-en".
-        seed: any integer.
-        train, validation, test: how many pairs of each.
-        lowercase: both sides in lower case.
-    Raises InputError for an unknown direction, if Babel or num2words is missing, or if `train` is too small to hold
-    the words of the others.
+    Args:
+      argument: source and target, any two of de, en, es, fr, such as "en-fr"; "" means "fr-en".
+      seed: any integer.
+      train, validation, test: number of pairs in each part.
+      lowercase: whether both sides are in lower case.
+
+    Raises:
+      InputError: an unknown direction, Babel or num2words is missing, or `train` is too small to hold the words of the
+        other parts.
     """
     directions = {f"{a}-{b}": (a, b) for a, b in itertools.permutations(_LANGUAGES, 2)}
     if (argument or "fr-en") not in directions:
@@ -71,7 +73,7 @@ def make(
     total = train + validation + test
 
     def say(phrase: Phrase) -> Pair:
-        # The CLDR writes narrow and no-break spaces, which few type.
+        # The CLDR writes narrow and no-break spaces, which few people type.
         source, target = (" ".join(phrase(locale).split()) for locale in locales)
         return (source.lower(), target.lower()) if lowercase else (source, target)
 
@@ -91,7 +93,7 @@ def make(
 
 
 def _names(locales: list[Any]) -> Iterator[list[Phrase]]:
-    """Countries, languages, and days and months: what is named, not made."""
+    """Yield the phrases that are names: of countries, of languages, and of days and months."""
     for table in ("territories", "languages"):
         # Two letters: the countries and the languages of ISO 639-1, without continents and rarer languages.
         codes = [code for code in getattr(locales[0], table) if re.fullmatch("[A-Za-z]{2}", code)]
@@ -102,8 +104,8 @@ def _names(locales: list[Any]) -> Iterator[list[Phrase]]:
     yield days + months
 
 
-# Each draws one thing and says it in every style, so that where the source leaves the style of the target open (French
-# writes "1 mars 2023" both long and medium), two translations show and the pair is left out.
+# Each function draws one thing and writes it in every style. Where one source fits two styles (French writes
+# "1 mars 2023" both long and medium), it gets two translations, and its pairs are left out.
 
 
 def draw_date(maker: random.Random) -> list[Phrase]:
@@ -143,7 +145,7 @@ def draw_span(maker: random.Random) -> list[Phrase]:
     span = datetime.timedelta(seconds=seconds) * maker.randrange(1, 100) * maker.choice((-1, 1))
 
     def phrase(locale: Any) -> str:
-        # A threshold out of reach: "in 40 days" then stays, and does not become "in 1 month".
+        # A threshold out of reach: otherwise "in 40 days" would become "in 1 month".
         return format_timedelta(span, unit, threshold=1e9, add_direction=True, locale=locale)
 
     return [phrase]
@@ -180,7 +182,7 @@ def draw_number(maker: random.Random) -> list[Phrase]:
     return [lambda locale: num2words(number, lang=locale.language, to=kind)]
 
 
-# And how many of each are drawn for every pair asked for.
+# Each function, and how often it is called per pair asked for.
 _DRAWN = [
     (draw_date, 0.05), (draw_time, 0.02), (draw_part_of_year, 0.08), (draw_interval, 0.05),
     (draw_span, 0.03), (draw_amount, 0.15), (draw_measure, 0.2), (draw_number, 0.2),
@@ -188,12 +190,12 @@ _DRAWN = [
 
 
 def _day(maker: random.Random) -> datetime.datetime:
-    # Years of one century: short dates have two digits of them.
+    # Years of one century: short dates show only two digits of them.
     return datetime.datetime(2000, 1, 1) + datetime.timedelta(days=maker.randrange(50 * 365))
 
 
 def _list(maker: random.Random, locales: list[Any], pools: list[list[Pair]]) -> Phrase:
-    """Several phrases of one kind as a list ("A, B et C"), the names of countries and languages most often."""
+    """Make a list ("A, B et C") of phrases of one kind, most often of countries or languages."""
     from babel.lists import format_list
 
     (pool,) = maker.choices(pools, [4, 4] + [1] * (len(pools) - 2))
@@ -209,7 +211,7 @@ def _fits(pair: Pair) -> bool:
 
 
 def _one_translation(pairs: Iterable[Pair]) -> tuple[dict[Pair, None], int]:
-    """The distinct pairs whose source has one target among them, in order, and how many others there are."""
+    """Return the distinct pairs whose source has only one target, in order, and the number of the others."""
     distinct = dict.fromkeys(pairs)
     targets = collections.Counter(source for source, _ in distinct)
     kept = {pair: None for pair in distinct if targets[pair[0]] == 1}
@@ -219,7 +221,8 @@ def _one_translation(pairs: Iterable[Pair]) -> tuple[dict[Pair, None], int]:
 def _split(
     maker: random.Random, pairs: list[Pair], names: int, validation: int, test: int
 ) -> tuple[list[Pair], list[Pair], list[Pair]]:
-    """Training, validation and test. The first `names` pairs train, and so do all words of the other two parts."""
+    """Split into training, validation and test. Training gets the first `names` pairs, and has all words of the other
+    parts."""
     parts = [[set(_WORD.findall(side)) | set(side) for side in pair] for pair in pairs]
     counts = [collections.Counter(itertools.chain(*sides)) for sides in zip(*parts, strict=True)]
     order = list(range(names, len(pairs)))

@@ -1,4 +1,4 @@
-"""Tagged words from a file in columns: a word a line, a blank line after each sentence. It may be .gz."""
+"""Tagged words from a file in columns: one word per line, a blank line after each sentence. It may be .gz."""
 
 import os
 import re
@@ -8,27 +8,27 @@ from nlpx.data import text_files
 from nlpx.errors import InputError
 
 Example = tuple[str, str]
-"""The words of a sentence and their tags, each with single plain spaces between them."""
+"""The words of a sentence, and their tags, both separated by single plain spaces."""
 
 _COLUMNS = re.compile(r"(.+):(\d+),(\d+)")
 _DOCUMENT = "-DOCSTART-"
 
 
 def read(argument: str, scheme: str = "auto") -> list[Example]:
-    """The sentences of one file, in its order, with tags in IOB2.
+    """Read the sentences of one file, in order, with tags in IOB2.
 
     Columns are separated by tabs, or by spaces on a line without a tab. A line of white space ends a sentence. Lines
     that begin with -DOCSTART- are skipped, as are "\\r" at the end of a line and a byte order mark. White space within
     a word, which only tabs allow, becomes "_".
 
     Args:
-        argument: `PATH`, with words in the first column and tags in the last; or `PATH:WORD,TAG` with the numbers of
-            the two columns, from 1.
-        scheme: of the tags, see `nlpx.text.to_iob2`.
+      argument: `PATH`, with words in the first column and tags in the last; or `PATH:WORD,TAG` with the numbers of the
+        two columns, counted from 1.
+      scheme: the scheme of the file's tags, see `nlpx.text.to_iob2`.
 
     Raises:
-        InputError: the file cannot be read, is not UTF-8 or holds no sentence; a line lacks a word or a tag, or has
-            another number of columns than the first; a tag is malformed, or cannot follow the one before it.
+      InputError: the file cannot be read, is not UTF-8 or holds no sentence; a line lacks a word or a tag, or has not
+        as many columns as the first; a tag is malformed, or cannot follow the one before it.
     """
     match = _COLUMNS.fullmatch(argument)
     path, columns = (match[1], (int(match[2]), int(match[3]))) if match else (argument, None)
@@ -46,7 +46,7 @@ def read(argument: str, scheme: str = "auto") -> list[Example]:
 
 
 def _sentences(path: str, columns: tuple[int, int] | None) -> tuple[list[list[str]], list[list[str]], list[list[int]]]:
-    """Of each sentence the words, the tags, and the lines they stand on."""
+    """Return the words, the tags and the line numbers of each sentence."""
     words: list[list[str]] = []
     tags: list[list[str]] = []
     lines: list[list[int]] = []

@@ -1,7 +1,7 @@
-"""`cpython-docs`: English prose that every CPython carries, with nothing to download.
+"""`cpython-docs`: English prose that comes with every CPython. Nothing to download.
 
 The language reference as `pydoc` shows it (`pydoc_data.topics`) and the docstrings of the standard library:
-about 1.5 million characters, 96 of them distinct. The sources are parsed, never imported, so nothing runs.
+about 1.5 million characters, 96 of them distinct. The sources are parsed, never imported, so none of their code runs.
 """
 
 import ast
@@ -17,7 +17,7 @@ from collections.abc import Iterator, Set
 from nlpx.data.splits import split_documents
 from nlpx.errors import InputError
 
-# Tests, examples and installers speak little English; `encodings` is tables; `pydoc_data` is read apart.
+# Tests, examples and installers hold little English; `encodings` is tables; `pydoc_data` is read separately.
 SKIPPED = frozenset({
     "__pycache__", "dist-packages", "encodings", "ensurepip", "idle_test", "idlelib", "lib2to3", "pydoc_data",
     "site-packages", "test", "tests", "turtledemo",
@@ -32,10 +32,12 @@ _END = "\n\n\n"
 
 
 def load(argument: str, validation_fraction: float) -> tuple[str, str]:
-    """Training and validation text, cut between two documents.
+    """Return training and validation text, cut between two documents.
 
-    The documents stand in the order of a hash of their text, so that either part is an unbiased sample.
-    Raises InputError if the running Python comes without its sources, or if an argument is given.
+    The documents are in the order of a hash of their text, so that both parts are unbiased samples.
+
+    Raises:
+      InputError: the running Python comes without its sources, or an argument is given.
     """
     if argument:
         raise InputError(f"cpython-docs takes no argument, so leave out {':' + argument!r}")
@@ -46,18 +48,18 @@ def load(argument: str, validation_fraction: float) -> tuple[str, str]:
 
 
 def documents() -> list[str]:
-    """The documents, each a topic or a docstring: only its paragraphs of prose, no paragraph found twice.
+    """Return the documents, each a topic or a docstring: only its paragraphs of prose, no long paragraph twice.
 
     Deterministic on a given CPython. Reading takes one to two seconds.
     """
     cleaned = {prose(raw) for raw in (*_topics(), *(text for _, text in docstrings()))}
     ordered = sorted(cleaned, key=lambda document: hashlib.sha256(document.encode()).digest())
-    # Topics quote each other and classes copy docstrings; a paragraph in both parts would leak the training
-    # text into validation. Short ones ("Changed in version 3.8:") are English that repeats itself by nature.
+    # Topics quote each other and classes copy docstrings; a paragraph in both parts would leak training text into
+    # validation. Short paragraphs ("Changed in version 3.8:") repeat themselves by nature.
     seen: set[str] = set()
     kept = []
     for document in ordered:
-        paragraphs = {p: " ".join(p.split()) for p in document.split("\n\n")}  # whatever its indentation and line ends
+        paragraphs = {p: " ".join(p.split()) for p in document.split("\n\n")}  # without indentation and line ends
         new = [p for p, words in paragraphs.items() if len(words) < 40 or words not in seen]
         seen.update(paragraphs.values())
         kept.append("\n\n".join(new))
@@ -65,16 +67,16 @@ def documents() -> list[str]:
 
 
 def prose(raw: str) -> str:
-    """The paragraphs of prose in `raw`: in ASCII, four words or more, seven tenths of them plain words.
+    """Return the paragraphs of prose in `raw`: in ASCII, with at least four words, 70 % of them plain words.
 
-    That drops doctests, grammar, tables, signatures and headings, which a language model would learn instead.
+    This drops doctests, grammar, tables, signatures and headings, which a language model would learn instead.
     """
     paragraphs = _BLANK_LINES.split(to_ascii(inspect.cleandoc(raw)))
     return "\n\n".join(paragraph for paragraph in paragraphs if _is_prose(paragraph))
 
 
 def to_ascii(text: str) -> str:
-    """Typographic quotes, dashes and the like as ASCII has them."""
+    """Replace typographic quotes, dashes and the like by ASCII."""
     return text.translate(_TO_ASCII)
 
 
@@ -88,22 +90,22 @@ def _is_prose(paragraph: str) -> bool:
 def _topics() -> Iterator[str]:
     try:
         from pydoc_data.topics import topics
-    except ImportError:  # some distributions package it apart
+    except ImportError:  # some distributions package it separately
         return
     yield from topics.values()
 
 
 def docstrings(skipped: Set[str] = SKIPPED) -> Iterator[tuple[str, str]]:
-    """The path of a source file and a docstring in it, as it stands there, one after the other, in no certain order.
+    """Yield the path of a source file and a docstring in it, uncleaned, one by one, in no particular order.
 
     Args:
-        skipped: names of folders that are not read.
+      skipped: names of folders that are not read.
     """
     collecting = gc.isenabled()
-    gc.disable()  # millions of small objects without a cycle among them: collecting costs a third of the time
+    gc.disable()  # millions of small objects without a cycle: collecting would take a third of the time
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # old escapes in old modules
+            warnings.simplefilter("ignore")  # invalid escapes in old modules
             for path in _sources(skipped):
                 with open(path, "rb") as file:
                     source = file.read()

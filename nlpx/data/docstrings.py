@@ -1,6 +1,6 @@
-"""`docstrings`: what a docstring says at length, and the sentence that sums it up, with nothing to download.
+"""`docstrings`: bodies of docstrings with the sentences that summarize them. Nothing to download.
 
-A docstring begins with a summary of one line, says PEP 257 (peps.python.org/pep-0257), then says more. So the standard
+By PEP 257 (peps.python.org/pep-0257) a docstring begins with a summary of one line and then elaborates. So the standard
 library of the running CPython holds about 3,900 bodies with their summaries. The sources are parsed, never imported.
 """
 
@@ -18,30 +18,30 @@ from nlpx.errors import InputError
 Pair = tuple[str, str]
 
 _HELD_OUT = 0.1
-"""Of all pairs, in validation and in test each."""
+"""The share of all pairs in validation, and in test."""
 _LARGEST = 0.02
-"""Of all pairs: a module with more trains, lest a part be of one package."""
+"""A module with more than this share of all pairs is training data, so that no part consists of one package."""
 _SHORTEST_BODY, _SHORTEST, _LONGEST = 4, 2, 30
-"""Words of a body at least, and of a summary at least and at most."""
+"""The fewest words of a body, and the fewest and most words of a summary."""
 _RUN = 4
-"""Words of a run, which two bodies share or do not."""
+"""The number of words in a run, the unit by which bodies are compared."""
 _NEARLY = 0.5
-"""Of the runs of the shorter of two bodies: from this share on, one is nearly a copy of the other."""
+"""If two bodies share at least this part of the runs of the shorter one, they are near copies."""
 _WORD = re.compile(r"\w+")
 _NEXT_SENTENCE = re.compile(r"""(?<=[.!?])\s+(?=["'`(*]*[A-Z_])""")
 
 
 def make(argument: str = "") -> tuple[list[Pair], list[Pair], list[Pair], dict[str, int]]:
-    """Pairs (body, summary): training, validation and test, and why and how many were left out.
+    """Make training, validation and test pairs (body, summary), and count those left out, by reason.
 
-    The summary is the first sentence, the body all prose after it. A part has modules of its own, a package with all
-    that is in it, in the order of a hash of their names, a tenth each for test and validation: a model is measured on
-    modules of which it has read nothing. The few large packages train. `_pyio` and the like belong to the module that
-    they are a version of. No body is in two modules, and no training body is nearly a copy of one that is held out.
-    Deterministic on a given CPython; reading takes three seconds.
+    The summary is the first sentence, the body all prose after it. A module (or a package, whole) belongs to one part,
+    so that a model is measured on modules it has read nothing of: in the order of a hash of their names, test and then
+    validation get modules with a tenth of the pairs each, training the rest. Large packages are always training data.
+    `_pyio` and the like count as the module that they are a version of. No body is in two modules, and no training body
+    is a near copy of one in validation or test. Deterministic on a given CPython; reading takes three seconds.
 
     Raises:
-        InputError: an argument is given, or the running Python comes without its sources.
+      InputError: an argument is given, or the running Python comes without its sources.
     """
     if argument:
         raise InputError(f"docstrings takes no argument, so leave out {':' + argument!r}")
@@ -72,8 +72,8 @@ def make(argument: str = "") -> tuple[list[Pair], list[Pair], list[Pair], dict[s
 
 
 def near_copies(texts: Sequence[str], others: Sequence[str]) -> set[int]:
-    """The numbers of those texts that are nearly a copy or a part of one of the others, or hold it: at least half of
-    the runs of four words in the shorter of the two are in both."""
+    """Return the indices of the texts that are nearly a copy or a part of one of the others, or contain one: at least
+    half of the runs of four words in the shorter of the two are in both."""
     runs, where = [_runs(other) for other in others], collections.defaultdict(list)
     for number, own in enumerate(runs):
         for run in own:
@@ -92,7 +92,7 @@ def _runs(text: str) -> set[tuple[str, ...]]:
 
 
 def summarized(docstring: str) -> Pair | None:
-    """Body and summary of a docstring, each on one line in ASCII; None where either is lacking or of another kind."""
+    """Return the body and the summary of a docstring, each on one line in ASCII; None if either is not usable."""
     first, _, rest = to_ascii(inspect.cleandoc(docstring)).partition("\n\n")
     summary, *more = _NEXT_SENTENCE.split(" ".join(first.split()), maxsplit=1)
     body = " ".join(" ".join([*more, prose(rest)]).split())

@@ -1,4 +1,4 @@
-"""Texts as columns of token ids."""
+"""Encoding texts as columns of token ids."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -17,10 +17,10 @@ class Encoded:
     """The token ids of texts.
 
     Attributes:
-        columns: name -> an int32 array of token ids for each row that is left.
-        kept: the numbers of these rows among those given, increasing.
-        dropped: what -> how many rows it was done to, such as {"longer than 100 tokens": 7}.
-        beyond: for each row that is left the words that its ids beyond the vocabulary stand for, in their order.
+      columns: name -> an int32 array of token ids for each row kept.
+      kept: the indices of these rows among those given, increasing.
+      dropped: reason -> how many rows were left out or cut, such as {"longer than 100 tokens": 7}.
+      beyond: for each row kept, the words that its ids beyond the vocabulary stand for, in order of the ids.
     """
 
     columns: dict[str, list[np.ndarray]]
@@ -37,23 +37,22 @@ def encode_texts(
     too_long: Literal["skip", "cut"] = "skip",
     beyond: int | None = None,
 ) -> Encoded:
-    """The token ids of every column, row by row; a row with a column of no tokens is left out and counted.
+    """Encode every column as token ids, row by row; a row with an empty column is left out and counted.
 
     Args:
-        texts: name -> texts, equally many in each column.
-        tokenizer: makes ids of a text, without special tokens.
-        max_length: most tokens of a column; None for any number.
-        too_long: what happens to a row with a longer column: it is left out ("skip") or each column is cut ("cut").
-            Both are counted.
-        beyond: where given, words that the vocabulary lacks get, row by row, the ids from this one on, in every column,
-            in the order in which the first column has them. Those that it has not, or that were cut off it, stay
-            unknown.
+      texts: name -> texts, equally many in each column.
+      tokenizer: turns a text into ids, without special tokens.
+      max_length: most tokens in a column of a row; None for any number.
+      too_long: what to do with a row that has a longer column: leave it out ("skip") or cut its columns ("cut"). Both
+        are counted.
+      beyond: if given, words that the vocabulary lacks get ids from this one on, for each row anew, in the order in
+        which the first column has them. Words that the first column lacks, or that were cut off it, stay unknown.
 
     Returns:
-        The columns of ids, and which rows they are.
+      The columns of ids, and which rows they come from.
 
     Raises:
-        InputError: for columns of different numbers of texts, a `max_length` below 1, or if no row is left.
+      InputError: columns have different numbers of texts, `max_length` is below 1, or no row is left.
     """
     if max_length is not None and max_length < 1:
         raise InputError(f"max_length is {max_length}; it must be at least 1, or None for any length")

@@ -1,13 +1,12 @@
 """`cldr-entities`: English sentences with dates, amounts of money, countries and languages. Nothing to download.
 
 The entities are true names and formats of Unicode's CLDR (through Babel), in the English of eight countries; the
-sentences around them are made of the phrases of `entity_patterns`. Cities, currencies without an amount, times of day,
-measures, numbers and people stand among them as what is no entity. One sentence in six is in lower case, as people
-type.
+sentences around them are made from the phrases of `entity_patterns`. Cities, currencies without an amount, times of
+day, measures, numbers and people also occur, and are no entities. One sentence in six is in lower case, as people type.
 
-Each country, language and currency belongs to training, to validation or to test alone, and so does each pattern, that
-is a lead, a clause and a tail together: a tagger cannot know the sentence or the name, but has to read the phrase it
-stands in, and its letters.
+Each country, language and currency belongs to training, validation or test alone, and so does each pattern, that is, a
+lead, a clause and a tail together. So a tagger cannot know the sentence or the name: it has to read the phrase around
+the name, and its letters.
 """
 
 import datetime
@@ -26,8 +25,8 @@ Fill = Callable[[random.Random], str]
 TYPES = ("COUNTRY", "DATE", "LANGUAGE", "MONEY")
 _LOWER = 1 / 6
 _SHARES = {"train": 0.75, "validation": 0.1, "test": 0.15}
-"""Of patterns, and of countries, languages and currencies."""
-_WITHOUT = 1 / 3  # of the sentences have no lead, and so many no tail
+"""Shares of the patterns, and of the countries, languages and currencies."""
+_WITHOUT = 1 / 3  # this share of the sentences has no lead, and this share no tail
 _ENGLISH = ("US", "GB", "AU", "CA", "IN", "ZA", "NZ", "IE")
 _NO_COUNTRIES = {"EU", "EZ", "QO", "UN", "XA", "XB", "ZZ"}
 _NO_LANGUAGES = {"mis", "mul", "und", "zxx", "root"}
@@ -38,16 +37,16 @@ _MEASURES = {
 
 
 def make(seed: int, *, train: int = 8000, validation: int = 500, test: int = 1000) -> tuple[list[Example], ...]:
-    """Training, validation and test sentences: words and tags in IOB2, each with single plain spaces between them.
+    """Make training, validation and test sentences: words and tags in IOB2, both separated by single plain spaces.
 
-    They are the same for the same arguments and version of Babel. No two sentences are the same, whatever the case.
+    Deterministic in the arguments and the version of Babel. All sentences of a part differ, even without their case.
 
     Args:
-        seed: any integer.
-        train, validation, test: how many sentences of each.
+      seed: any integer.
+      train, validation, test: number of sentences in each part.
 
     Raises:
-        InputError: Babel is missing, or more sentences are asked for than can be found.
+      InputError: Babel is missing, or more sentences are asked for than can be found.
     """
     with needs("cldr-entities"):
         import babel
@@ -98,7 +97,7 @@ def _fill(maker: random.Random, pattern: str, fills: dict[str, Fill]) -> Example
     for alternatives in pattern.split(" "):
         slot = maker.choice(alternatives.split("|"))
         kind = slot.strip("{}")
-        # The CLDR writes narrow and no-break spaces, which few type.
+        # The CLDR writes narrow and no-break spaces, which few people type.
         value = " ".join(fills[kind](maker).split()) if slot != kind else slot.replace("_", " ")
         parts = [value[start:end] for start, end in text.split_sentence(value)]
         named = kind.upper() in TYPES
@@ -108,7 +107,7 @@ def _fill(maker: random.Random, pattern: str, fills: dict[str, Fill]) -> Example
 
 
 def _fills(english: Any, names: dict[str, list[str]]) -> dict[str, Fill]:
-    """What stands in a slot, by the slot's name."""
+    """Return, by the name of a slot, the function that draws its content."""
     from babel.dates import format_date, format_skeleton, format_time
     from babel.numbers import format_currency, get_currency_name
     from babel.units import format_unit

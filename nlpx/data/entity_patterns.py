@@ -1,9 +1,9 @@
-"""The phrases of `cldr-entities`: `{kind}` is filled, of `one|other` one is drawn, "_" is a space.
+"""The phrases of `cldr-entities`: `{kind}` is a slot to fill, `one|other` a choice to draw from, "_" a space.
 
 A sentence is a lead (or none), a clause, and a tail (or none).
 """
 
-# Among them are months and countries.
+# Some are also names of months or countries.
 NAMES = (
     "Ada", "Amir", "Ana", "April", "August", "Ben", "Chen", "Chad", "Clara", "Daniel", "Elif", "Emma", "Eva", "Farid",
     "Georgia", "Hana", "Ines", "Ivan", "Jack", "Jordan", "June", "Karl", "Leo", "Lucia", "Maria", "May", "Mina", "Noah",

@@ -1,15 +1,14 @@
-"""How `cldr-facts` says what it knows and asks for it, kind by kind.
+"""The statements and questions of `cldr-facts`, for each kind of fact.
 
-`{x}` is what the fact is about, `{y}` what it is said of besides (a language, a month, a day), `{v}` the value. Of the
-questions the first group asks in training, the second in validation, the third in test: other sentences, of words that
-training has in others.
+`{x}` is the subject of the fact, `{y}` what else it is about (a language, a month, a day), `{v}` the value. Training,
+validation and test have different questions, made of words that training also has.
 """
 
 from typing import NamedTuple
 
 
 class Phrases(NamedTuple):
-    """A kind of fact in words."""
+    """The sentences of one kind of fact; `questions` are those of training."""
 
     statements: tuple[str, ...]
     questions: tuple[str, ...]

@@ -1,11 +1,11 @@
-"""`cldr-facts`: questions about what Unicode's CLDR knows, each with a context that answers it. Nothing to download.
+"""`cldr-facts`: questions about facts in Unicode's CLDR, each with a context that answers it. Nothing to download.
 
-Currencies, languages, time zones, codes and names of countries, and words, scripts and codes of languages, as Babel
-has them. A context is a few facts in sentences; the others are of the same kind about something else, or of another
-kind about the same, so that neither alone finds the answer.
+Currencies, languages, time zones, codes and names of countries, and words, scripts and codes of languages, from Babel.
+A context is a few facts, one sentence each. Besides the fact asked for, it has facts of the same kind about other
+subjects, and of other kinds about the same subject, so that neither kind nor subject alone finds the answer.
 
-Whatever a fact is about (a country, a language) is in training, in validation or in test alone, with all that is said
-of it, and so are the sentences in which questions are put.
+Each subject (a country, a language) belongs to training, validation or test alone, with all its facts, and so does each
+form of question.
 """
 
 import collections
@@ -20,11 +20,11 @@ from nlpx.data.languages import LANGUAGES
 from nlpx.errors import needs
 
 _PARTS = {"train": 0.8, "validation": 0.08, "test": 0.12}
-"""Of the countries and languages."""
+"""The shares of countries and languages in each part."""
 _SAME_KIND = (1, 3)
 _SAME_SUBJECT = (1, 2)
 _OTHERS = (0, 5)
-"""Sentences of a context besides the one that answers: fewest and most of each sort."""
+"""The fewest and the most sentences of each sort in a context, besides the one that answers."""
 _TRIES = 20
 _WITH_ARTICLE = re.compile(
     r"Islands$|^United|Republic$|Territor|^(Netherlands|Bahamas|Philippines|Maldives|Comoros|Isle of Man|Gambia)$"
@@ -32,7 +32,7 @@ _WITH_ARTICLE = re.compile(
 
 
 class Fact(NamedTuple):
-    """One fact: in the terms of `fact_phrases`, its `{x}`, `{y}` and `{v}`."""
+    """One fact; subject, other and value are the `{x}`, `{y}` and `{v}` of `fact_phrases`."""
 
     kind: str
     subject: str
@@ -41,8 +41,7 @@ class Fact(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A question about the country or language `subject` whose answer is `answer`, which stands in `context` from
-    character `start` on."""
+    """A question about the country or language `subject`; `answer` begins at character `start` of `context`."""
 
     context: str
     question: str
@@ -54,14 +53,14 @@ class Asked(NamedTuple):
 def make(
     seed: int, *, train: int = 16_000, validation: int = 500, test: int = 1000
 ) -> tuple[list[Asked], list[Asked], list[Asked]]:
-    """Training, validation and test questions; the same for the same arguments and version of Babel.
+    """Make training, validation and test questions. Deterministic in the arguments and the version of Babel.
 
     Args:
-        seed: any integer.
-        train, validation, test: how many questions of each.
+      seed: any integer.
+      train, validation, test: number of questions in each part.
 
     Raises:
-        InputError: Babel is missing.
+      InputError: Babel is missing.
     """
     facts = collections.defaultdict(list)
     for fact in _facts():
@@ -79,7 +78,7 @@ def make(
 
 def _questions(maker: random.Random, part: str, subjects: list[list[Fact]], count: int) -> Iterator[Asked]:
     by_kind, by_subject = collections.defaultdict(list), {of[0].subject: of for of in subjects}
-    alike = collections.defaultdict(list)  # of one kind about different subjects
+    alike = collections.defaultdict(list)  # facts of one kind about different subjects
     for fact in (fact for of in subjects for fact in of):
         by_kind[fact.kind].append(fact)
         alike[_likeness(fact)].append(fact)
@@ -106,8 +105,8 @@ def _questions(maker: random.Random, part: str, subjects: list[list[Fact]], coun
 
 
 def _sentences(maker: random.Random, fact: Fact, wanted: list[tuple[list[Fact], int]]) -> list[tuple[str, int | None]]:
-    """A fact and so many of each pool, each in a sentence, in random order; and where in its own the fact's value
-    begins. No other sentence has the value in it."""
+    """Return sentences in random order, one for the fact and up to the wanted number from each pool; with the fact's
+    sentence, where the value begins in it, with the others None. No other sentence contains the value."""
     sentences: list[tuple[str, int | None]] = [_say(fact, maker.choice(PHRASES[fact.kind].statements))]
     used = {fact[:3]}
     for pool, amount in wanted:
@@ -133,7 +132,7 @@ def _fill(phrase: str, fact: Fact) -> str:
 
 
 def _say(fact: Fact, phrase: str) -> tuple[str, int]:
-    """The sentence, and where in it the value begins."""
+    """Return the sentence, and where in it the value begins."""
     return _fill(phrase, fact), len(_fill(phrase.partition("{v}")[0], fact) if not phrase.startswith("{v}") else "")
 
 
@@ -151,7 +150,7 @@ def _of_countries(english: Any) -> Iterator[Fact]:
     from babel.numbers import get_currency_name
 
     names = [(english.languages[code], babel.Locale(code).territories) for code in LANGUAGES if code != "en"]
-    for code in filter(re.compile("[A-Z]{2}").fullmatch, sorted(get_global("territory_zones"))):  # no unions
+    for code in filter(re.compile("[A-Z]{2}").fullmatch, sorted(get_global("territory_zones"))):  # not unions
         name = english.territories[code]
 
         def fact(kind, value, other="", name=name):
@@ -215,7 +214,7 @@ def _of_languages(english: Any) -> Iterator[Fact]:
         for table, keys in (("months", range(1, 13)), ("days", range(7))):
             for key in keys:
                 word = _word(locale, table, key)
-                # Where the CLDR has no word of a language, Babel gives an English one.
+                # Where the CLDR has no word in a language, Babel gives an English one.
                 if word and _latin(word) and word not in english_words:
                     yield Fact("word", name, _word(english, table, key), word)
 
@@ -225,7 +224,8 @@ def _word(locale: Any, table: str, key: int) -> str | None:
 
 
 def _latin(text: str) -> bool:
-    """Whether all letters are Latin; in other scripts a tokenizer of English has a token or two for each."""
+    """Return whether all letters are Latin and there are no digits. In other scripts a tokenizer trained on English
+    needs one or two tokens for each letter."""
     return all(unicodedata.name(letter, "").startswith("LATIN") for letter in text if letter.isalpha()) and not any(
         letter.isdigit() for letter in text
     )

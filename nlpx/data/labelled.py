@@ -15,7 +15,7 @@ from nlpx.errors import InputError, unknown_source
 Example = tuple[str, str]
 
 _BRACKETS = 20_000
-_UNKNOWN = "-1"  # what TFDS writes for a label that is kept secret
+_UNKNOWN = "-1"  # the label of TFDS for examples without a published one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,11 +23,11 @@ class LabelledData:
     """Examples (text, label). No text of validation or test is in training.
 
     Attributes:
-        train, validation, test: the examples of each part.
-        labels: the labels of training, sorted; the other parts have no others.
-        name: the SPEC they came from; those of validation and test, if given, after it.
-        sha256: hexadecimal digest of all examples, to tell two runs on different data apart.
-        dropped: why -> how many were left out, such as {"in two languages": 3, "in test": 5}.
+      train, validation, test: the examples of each part.
+      labels: the labels of training, sorted; the other parts have no others.
+      name: the SPEC they came from; those of validation and test, if given, after it.
+      sha256: hexadecimal digest of all examples, to tell two runs on different data apart.
+      dropped: why -> how many were left out, such as {"in two languages": 3, "in test": 5}.
     """
 
     train: list[Example]
@@ -39,15 +39,15 @@ class LabelledData:
     dropped: dict[str, int]
 
     def joined(self, *parts: str) -> str:
-        """All texts of some parts, a line each."""
+        """Return all texts of these parts, one per line."""
         return "\n".join(text for part in parts for text, _ in getattr(self, part))
 
     def columns(self, part: str) -> dict[str, list[str]]:
-        """The texts of "train", "validation" or "test"."""
+        """Return the texts of "train", "validation" or "test"."""
         return {"text": [text for text, _ in getattr(self, part)]}
 
     def numbers(self, part: str, rows: np.ndarray) -> np.ndarray:
-        """The places in `labels` of some examples' labels (rows,), int32."""
+        """Return the indices in `labels` of these examples' labels (rows,), int32."""
         place, examples = {label: number for number, label in enumerate(self.labels)}, getattr(self, part)
         return np.array([place[examples[row][1]] for row in rows], np.int32)
 
@@ -60,30 +60,30 @@ def load_labelled(
     lowercase: bool = False,
     seed: int = 0,
 ) -> LabelledData:
-    """Reads or makes texts with a label each.
+    """Read or make texts with one label each.
 
-    White space of any kind becomes single plain spaces. Parts the source lacks are held out of its training examples:
-    5 % of them each, at most 2,000, chosen by a hash of the text, so that they stay the same whatever else changes; a
-    label's last text stays in training. Training examples whose text is in validation or test ("in validation", "in
-    test") are left out and counted: they would give the answer away. So are, in a TFDS set, blank texts ("empty text")
-    and examples whose label is kept secret ("no label"); a part in which all are is as if it were not there.
+    White space of any kind becomes single plain spaces. Parts that the source lacks are held out of its training
+    examples: 5 % of them each, at most 2,000, chosen by a hash of the text, so that they hardly change when texts are
+    added; a label's last text stays in training. Training examples whose text is in validation or test ("in
+    validation", "in test") are left out and counted: they would give the answer away. So are blank texts ("empty text")
+    and, in a TFDS set, examples without a published label ("no label"); a split with no published labels is ignored.
 
     Args:
-        spec: `cldr-languages` (made, nothing to download: which language is this phrase in?),
-            `brackets[:LENGTH]` (made: is this string of brackets balanced?), `file:PATH` or
-            `file:PATH:TEXT,LABEL` (a table or JSON lines, see `labelled_files.read`), or `tfds:NAME[/CONFIG]` (a set
-            with one text and a `ClassLabel`), with the set's own splits.
-        valid: `file:` as above; takes the place of the source's own validation part.
-        test: the same for the test part.
-        lowercase: texts in lower case; labels stay as they are.
-        seed: of the texts that are made; those that are read do not depend on it.
+      spec: `cldr-languages` (made, nothing to download: which language is this phrase in?), `brackets[:LENGTH]` (made:
+        is this string of brackets balanced?), `file:PATH` or `file:PATH:TEXT,LABEL` (a table or JSON lines, see
+        `labelled_files.read`), or `tfds:NAME[/CONFIG]` (a set with one text and a `ClassLabel`), with the set's own
+        splits.
+      valid: `file:` as above; takes the place of the source's own validation part.
+      test: the same for the test part.
+      lowercase: texts in lower case; labels stay as they are.
+      seed: for the texts that are made; those that are read do not depend on it.
 
     Returns:
-        the three parts, none of them empty, with two labels or more.
+      The three parts, none of them empty, with at least two labels.
 
     Raises:
-        InputError: the source is unknown, cannot be read or does not fit, a part would be empty, there is only one
-            label, or one that no training example has.
+      InputError: the source is unknown, cannot be read or does not fit, a part would be empty, there is only one label,
+        or a label that no training example has.
     """
     parts, dropped = _load(spec, seed)
     name = spec
@@ -97,7 +97,7 @@ def load_labelled(
         if not parts[part]:
             raise InputError(f"{name} holds no example for {part}: every text is empty; choose another source")
     count = held_out_count(parts["train"])
-    # First those that are there: what is held out for the other must not be in them.
+    # First the parts that are given: what is held out for the other must not be in them.
     for part in sorted(("test", "validation"), key=lambda part: part not in parts):
         dropped[f"in {part}"] += set_aside(parts, part, lambda examples: _hold_out(examples, count))
         if not parts["train"]:
@@ -114,10 +114,10 @@ def load_labelled(
 
 
 def read_labelled(spec: str, labels: Sequence[str], *, lowercase: bool = False) -> list[Example]:
-    """The examples of a `file:` SPEC, to measure a model of these labels on; without those of no text.
+    """Read the examples of a `file:` SPEC, without blank texts, to measure a model with these labels on.
 
     Raises:
-        InputError: as `load_labelled`, or a label that is not among them.
+      InputError: as in `load_labelled`, or a label that is not among `labels`.
     """
     examples = _clean(_read("test", spec), lowercase)
     if not examples:
@@ -134,7 +134,7 @@ def _read(part: str, spec: str) -> list[Example]:
 
 
 def _load(spec: str, seed: int) -> tuple[dict[str, list[Example]], collections.Counter[str]]:
-    """The parts a source has of its own, "train" always, and what was left out of them."""
+    """Load the source's own parts, always with "train", and count what was left out."""
     source, _, argument = spec.partition(":")
     if source == "cldr-languages":
         if argument:

@@ -1,4 +1,4 @@
-"""Labelled texts from one file: tab-separated, CSV, or a JSON object a line; each may be .gz."""
+"""Labelled texts from one file: tab-separated, CSV, or one JSON object per line; each may be .gz."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from nlpx.data import text_files
 from nlpx.errors import InputError
 
 Example = tuple[str, str]
-# Where it begins, counted from 1, and what stands in its columns.
+# The line where a row begins, counted from 1, and its cells.
 Row = tuple[int, list[str]]
 
 _COLUMNS = re.compile(r"(.+):([^:,/]+),([^:,/]+)")
@@ -21,26 +21,26 @@ _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 def read(argument: str) -> list[Example]:
-    """The examples (text, label) of one file, in its order.
+    """Read the examples (text, label) of one file, in order.
 
-    A file that ends in .csv is read as CSV, with quoting; one in .jsonl or .ndjson as a JSON object a line, whose label
-    may be a string, a number or true or false; any other as columns parted by tabs, without quoting. Each may end in
-    .gz besides. Blank lines are passed over; so are "\\r" at the end of a line and a byte order mark.
+    A name that ends in .csv means CSV, with quoting; .jsonl or .ndjson means one JSON object per line, with a string, a
+    number, true or false as its label; any other name means columns separated by tabs, without quoting. Any of them may
+    be followed by .gz. Blank lines, "\\r" at the end of a line and a byte order mark are ignored.
 
-    Without `:TEXT,LABEL`, objects give their keys `text` and `label`. A table whose first row names a column `text`
-    (or `sentence`, or `review`) and one `label` (or `sentiment`), in any case of letters, gives these; any other table
-    has no header, and gives its columns 1 and 2.
+    Without `:TEXT,LABEL`, the keys `text` and `label` of the objects are read. In a table whose first row names a
+    column `text` (or `sentence`, or `review`) and one `label` (or `sentiment`), in any case, these are read; any other
+    table has no header, and its columns 1 and 2 are read.
 
     Args:
-        argument: `PATH`, or `PATH:TEXT,LABEL` with the names of the two columns (a table then has a header), or with
-            their places, counted from 1 (a table then has no header).
+      argument: `PATH`, or `PATH:TEXT,LABEL` with the names of the two columns (a table then has a header), or with
+        their numbers, counted from 1 (a table then has no header).
 
     Returns:
-        texts and labels as they stand in the file; neither is blank.
+      Texts and labels as they stand in the file; neither is blank.
 
     Raises:
-        InputError: the file cannot be read, is empty, is not UTF-8, or holds no example; or a row has another number of
-            columns than the first, is damaged, or lacks a text or a label; or the columns are not there.
+      InputError: the file cannot be read, is empty, is not UTF-8, or holds no example; a row has not as many columns as
+        the first, is damaged, or lacks a text or a label; or the columns do not exist.
     """
     path, columns = _columns(argument)
     if "," in path:
@@ -123,7 +123,7 @@ def _is_csv(path: str) -> bool:
 
 
 def _places(path: str, first: list[str], columns: tuple[str, str] | None) -> tuple[int, int, bool]:
-    """Where text and label stand, counted from 0, and whether the first row is a header."""
+    """Return the columns of text and label, counted from 0, and whether the first row is a header."""
     if columns is None:
         names = [name.strip().lower() for name in first]
         text, label = (next((n for n in known if n in names), None) for known in (_TEXT_NAMES, _LABEL_NAMES))

@@ -1,11 +1,11 @@
 """`cldr-languages`: which of 20 languages is this phrase in? Nothing to download.
 
 Names of countries, languages, currencies, units, months and days, and dates, times, parts of the year, intervals, spans
-of time, amounts of money and measures, as Unicode's CLDR writes them (through Babel). Names are what is hard: the same
-root in twenty spellings. Labels are the languages' codes in ISO 639-1.
+of time, amounts of money and measures, as Unicode's CLDR writes them (through Babel). Names are hard: the same root in
+twenty spellings. Labels are the languages' ISO 639-1 codes.
 
-Whatever there is to say (a country, a date) is said in validation, in test or in training alone, in all languages and
-styles: a classifier must know the language, as it cannot know the thing.
+Each thing (a country, a date) belongs to training, validation or test alone, in all languages and styles: a classifier
+must know the language, as it cannot know the thing.
 """
 
 import collections
@@ -19,10 +19,10 @@ from nlpx.data import cldr
 from nlpx.errors import InputError, needs
 
 Example = tuple[str, str]
-# All phrases, each with its language, that say one thing.
+# All phrases for one thing, each with its language.
 Said = list[Example]
 
-# In Latin script but for two, so that script alone tells little; all of Europe's but Indonesian and Turkish.
+# All but two are in Latin script, so that script alone tells little; all but Indonesian and Turkish are European.
 LANGUAGES = (
     "cs", "da", "de", "en", "es", "et", "fi", "fr", "hu", "id", "it", "lt", "nl", "pl", "pt", "ro", "ru", "sv", "tr",
     "uk",
@@ -32,34 +32,34 @@ _DRAWS = (
     cldr.draw_measure,
 )  # fmt: skip
 _DRAWN = 250  # of each kind
-_SHORTEST = 6  # letters: of fewer, who knows both languages cannot tell either
+_SHORTEST = 6  # letters: with fewer, even a speaker of both languages may not be able to tell
 _LETTER = re.compile(r"[^\W\d_]")
 
 
 def make(
     seed: int, *, train: int = 1500, validation: int = 50, test: int = 100
 ) -> tuple[list[Example], list[Example], list[Example], dict[str, int]]:
-    """Training, validation and test phrases with the code of their language, and how many were left out why.
+    """Make training, validation and test phrases with their language's code, and count those left out, by reason.
 
-    They are the same for the same arguments and version of Babel. No two phrases are the same but for the case of their
-    letters. Those that two of the languages share are left out and counted ("in two languages"); those of
-    fewer than 6 letters are left out too. White space is single plain spaces.
+    Deterministic in the arguments and the version of Babel. All phrases differ, even without their case. Phrases that
+    two of the languages share are left out and counted ("in two languages"); those of fewer than 6 letters are left out
+    too. White space is single plain spaces.
 
     Args:
-        seed: any integer.
-        train, validation, test: how many phrases of each, in each language.
+      seed: any integer.
+      train, validation, test: number of phrases per language in each part.
 
     Returns:
-        three lists of (phrase, language), each in random order, and the counts.
+      Three lists of (phrase, language), each in random order, and the counts.
 
     Raises:
-        InputError: Babel is missing, or more phrases are asked for than there are.
+      InputError: Babel is missing, or more phrases are asked for than there are.
     """
     locales = _locales()
     maker = random.Random(seed)
     things = [*_names(locales), *(draw(maker) for draw in _DRAWS for _ in range(_DRAWN))]
     maker.shuffle(things)
-    # The CLDR writes narrow and no-break spaces, which few type.
+    # The CLDR writes narrow and no-break spaces, which few people type.
     said = [[(" ".join(say(it).split()), it.language) for it in locales for say in thing] for thing in things]
     said = [[each for each in thing if len(_LETTER.findall(each[0])) >= _SHORTEST] for thing in said]
     spoken = collections.defaultdict(set)
@@ -72,7 +72,7 @@ def make(
 
 
 def _names(locales: list[Any]) -> Iterator[list[cldr.Phrase]]:
-    """What is named, not made; where one of the languages lacks a name, none is asked for it."""
+    """Yield the things that have names, if all languages have a name for them."""
     from babel.units import get_unit_name
 
     for table in ("territories", "languages", "currencies"):
@@ -81,7 +81,7 @@ def _names(locales: list[Any]) -> Iterator[list[cldr.Phrase]]:
     for unit in sorted(set.intersection(*(set(locale.unit_display_names) for locale in locales))):
         if all(get_unit_name(unit, "long", locale) for locale in locales):
             yield [lambda locale, unit=unit: get_unit_name(unit, "long", locale)]
-    # By itself, and as it stands in a date: "leden" and "ledna".
+    # The word by itself, and its form in a date: "leden" and "ledna".
     for table, keys in (("months", range(1, 13)), ("days", range(7))):
         for key in keys:
             yield [
@@ -91,7 +91,7 @@ def _names(locales: list[Any]) -> Iterator[list[cldr.Phrase]]:
 
 
 def _part(maker: random.Random, things: Iterator[Said], used: set[str], count: int) -> list[Example]:
-    """Takes things until each language has `count` phrases; their lower case is in `used` from then on."""
+    """Take things until each language has `count` phrases; add their lower case to `used`."""
     found: dict[str, list[str]] = {language: [] for language in LANGUAGES}
     while any(len(texts) < count for texts in found.values()):
         thing = next(things, None)

@@ -1,4 +1,4 @@
-"""Pairs of texts from parallel files, from a table, and from the sets of TFDS for translation and summaries."""
+"""Pairs of texts from parallel files, from a table, and from TFDS sets for translation and summaries."""
 
 import os
 import re
@@ -13,12 +13,13 @@ _COLUMNS = re.compile(r"(.*):(\d+),(\d+)")
 
 
 def read_files(argument: str) -> list[Pair]:
-    """The pairs of `SOURCE,TARGET`, two files whose lines belong together, or of `TABLE`, whose columns a tab parts.
+    """Read the pairs of `SOURCE,TARGET`, two files with parallel lines, or of `TABLE`, with tab-separated columns.
 
-    Lines end at "\\n" alone. A line without anything gives ("", ""). `TABLE:2,1` takes the source from column 2 and the
-    target from column 1; other columns are left alone. `SOURCE,TARGET:2,1` turns round too. Files may be .gz.
+    Only "\\n" ends a line. An empty line gives ("", ""). `TABLE:2,1` takes the source from column 2 and the target from
+    column 1; other columns are ignored. `SOURCE,TARGET:2,1` swaps the two as well. Files may be .gz.
 
-    Raises InputError if a file cannot be read, the two differ in their number of lines, or a line lacks a column.
+    Raises:
+      InputError: a file cannot be read, the two differ in their number of lines, or a line lacks a column.
     """
     named, source, target = _columns(argument)
     paths = named.split(",")
@@ -38,13 +39,14 @@ def read_files(argument: str) -> list[Pair]:
 
 
 def read_tfds(argument: str) -> dict[str, list[Pair]]:
-    """The pairs of `NAME[/CONFIG]`, by split. A set with more than two strings to an example must name source and
-    target itself, as its `supervised_keys`: article and highlights of cnn_dailymail.
+    """Read the pairs of `NAME[/CONFIG]`, by split. A set with more than two strings per example must name source and
+    target itself in its `supervised_keys`, such as article and highlights in cnn_dailymail.
 
-    Two strings are in the order in which the configuration names them (`fr-en`), or the set lists them.
-    `NAME/CONFIG:2,1` turns them round.
+    Two strings are in the order in which the configuration names them (`fr-en`), or else the set lists them.
+    `NAME/CONFIG:2,1` swaps them.
 
-    Raises InputError as `tfds_text.load`, or if an example has not two such strings.
+    Raises:
+      InputError: as in `tfds_text.load`, or the set does not have two such strings.
     """
     named, source, target = _columns(argument)
     if max(source, target) > 2:

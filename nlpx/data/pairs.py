@@ -23,10 +23,10 @@ class PairData:
     """Pairs (source, target). No source of validation or test is in training.
 
     Attributes:
-        train, validation, test: the pairs of each part.
-        name: the SPEC they came from; those of validation and test, if given, after it.
-        sha256: hexadecimal digest of all pairs, to tell two runs on different data apart.
-        dropped: why -> how many pairs were left out, such as {"empty line": 3, "in test": 5}.
+      train, validation, test: the pairs of each part.
+      name: the SPEC they came from; those of validation and test, if given, after it.
+      sha256: hexadecimal digest of all pairs, to tell two runs on different data apart.
+      dropped: why -> how many pairs were left out, such as {"empty line": 3, "in test": 5}.
     """
 
     train: list[Pair]
@@ -37,11 +37,11 @@ class PairData:
     dropped: dict[str, int]
 
     def joined(self, *parts: str) -> str:
-        """All texts of some parts, a line each."""
+        """Return all texts of these parts, one per line."""
         return "\n".join(text for part in parts for pair in getattr(self, part) for text in pair)
 
     def columns(self, part: str) -> dict[str, list[str]]:
-        """The sources and targets of "train", "validation" or "test", apart."""
+        """Return the sources and the targets of "train", "validation" or "test" as two columns."""
         pairs = getattr(self, part)
         return {"source": [source for source, _ in pairs], "target": [target for _, target in pairs]}
 
@@ -55,23 +55,24 @@ def load_pairs(
     split: bool = False,
     seed: int = 0,
 ) -> PairData:
-    """Reads or makes pairs of sentences.
+    """Read or make pairs of sentences.
 
-    White space of any kind becomes single plain spaces. Pairs with an empty side are left out and counted. Parts the
-    source lacks are held out of its training pairs: 5 % of them each, at most 2,000, chosen by a hash of the pair, so
-    that they stay the same whatever else changes. Training pairs whose source is in validation or test ("in
-    validation", "in test") are left out and counted: with several translations of a sentence, one part would else
-    give the other away.
+    White space of any kind becomes single plain spaces. Pairs with an empty side are left out and counted. Parts that
+    the source lacks are held out of its training pairs: 5 % of them each, at most 2,000, chosen by a hash of the pair,
+    so that they hardly change when pairs are added. Training pairs whose source is in validation or test ("in
+    validation", "in test") are left out and counted: with several translations of one sentence, training would
+    otherwise give the answer away.
 
-    Arguments:
-        spec: `cldr[:fr-en]` and `docstrings` (built in, nothing to download), `file:SOURCE,TARGET` (parallel files,
-            .gz too), `file:TABLE` (tab-separated source and target; `file:TABLE:2,1` turns them round, or names other
-            columns), or `tfds:NAME[/CONFIG]` (turned round by `:2,1`), with the set's own splits.
-        valid, test: `file:` as above; takes the place of the source's own part.
-        lowercase, split: see `prepare_text`.
-        seed: of the pairs that are made; those that are read do not depend on it.
-    Raises InputError for an unknown source, one that cannot be read or does not fit together, or a part that would
-    be empty.
+    Args:
+      spec: `cldr[:fr-en]` and `docstrings` (built in, nothing to download), `file:SOURCE,TARGET` (parallel files, .gz
+        too), `file:TABLE` (tab-separated source and target; `file:TABLE:2,1` swaps them, or names other columns), or
+        `tfds:NAME[/CONFIG]` (swapped by `:2,1`), with the set's own splits.
+      valid, test: `file:` as above; takes the place of the source's own part.
+      lowercase, split: see `prepare_text`.
+      seed: for the pairs that are made; those that are read do not depend on it.
+
+    Raises:
+      InputError: the source is unknown, cannot be read or does not fit together, or a part would be empty.
     """
     parts, dropped = _load(spec, lowercase, seed)
     name = spec
@@ -94,10 +95,10 @@ def load_pairs(
 
 
 def read_pairs(spec: str, *, lowercase: bool = False, split: bool = False) -> list[Pair]:
-    """The pairs of a `file:` SPEC, to measure a model on; without those that have an empty side.
+    """Read the pairs of a `file:` SPEC, without those that have an empty side, to measure a model on.
 
     Raises:
-        InputError: as `load_pairs`.
+      InputError: as in `load_pairs`.
     """
     if pairs := _clean(_read("test", spec), lowercase, split):
         return pairs
@@ -111,7 +112,7 @@ def _read(part: str, spec: str) -> list[Pair]:
 
 
 def _load(spec: str, lowercase: bool, seed: int) -> tuple[dict[str, list[Pair]], collections.Counter[str]]:
-    """The parts a source has of its own, "train" always, and what was left out of them."""
+    """Load the source's own parts, always with "train", and count what was left out."""
     source, _, argument = spec.partition(":")
     if source == "cldr":
         *parts, dropped = cldr.make(argument, seed, lowercase=lowercase)
@@ -127,7 +128,8 @@ def _load(spec: str, lowercase: bool, seed: int) -> tuple[dict[str, list[Pair]],
 
 
 def own_parts(splits: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """The splits of a set by the names used here: "train" always, "validation" and "test" where the set has them."""
+    """Rename the splits of a set: "train" always (all splits if it has none of that name), "validation" and "test" if
+    the set has them."""
     if "train" not in splits:
         return {"train": [pair for pairs in splits.values() for pair in pairs]}
     validation = [splits[name] for name in _VALIDATION_SPLITS if name in splits][:1]
@@ -137,21 +139,21 @@ def own_parts(splits: dict[str, list[Any]]) -> dict[str, list[Any]]:
 
 
 def held_out_count(train: Sequence[Any]) -> int:
-    """How many are held out of `train` for a part that is lacking: 5 %, at least 1 and at most 2,000."""
+    """Return the number of examples to hold out of `train` for a missing part: 5 %, at least 1 and at most 2,000."""
     return min(_LARGEST_PART, max(1, len(set(train)) // 20))
 
 
 def set_aside(parts: Parts, part: str, hold_out: Callable[[list[Any]], list[Any]]) -> int:
-    """Leaves out of training what shares its first text, or its picture, with `part`, which is held out of training
-    where it is lacking.
+    """Remove from training all pairs whose first text, or picture, is in `part`; hold `part` out of training first if
+    it is missing.
 
     Args:
-        parts: the pairs by part, "train" always; changed.
-        part: "validation" or "test".
-        hold_out: chooses, of the training pairs, those of a lacking part.
+      parts: the pairs by part, always with "train"; modified.
+      part: "validation" or "test".
+      hold_out: takes the training pairs and returns those of a missing part.
 
     Returns:
-        how many training pairs were left out that are not in `part` themselves.
+      The number of pairs removed from training, besides those held out.
     """
     train, held_out = parts["train"], [] if part in parts else hold_out(parts["train"])
     texts = {text for text, _ in parts.setdefault(part, held_out)}
@@ -160,7 +162,7 @@ def set_aside(parts: Parts, part: str, hold_out: Callable[[list[Any]], list[Any]
 
 
 def digest(parts: Parts) -> str:
-    """Hexadecimal SHA-256 of the training, validation and test pairs."""
+    """Return the hexadecimal SHA-256 of the training, validation and test pairs."""
     found = hashlib.sha256()
     for part in ("train", "validation", "test"):
         found.update("".join([*(f"{source}\t{target}\n" for source, target in parts[part]), "\n"]).encode())
@@ -168,11 +170,11 @@ def digest(parts: Parts) -> str:
 
 
 def prepare_text(text: str, *, lowercase: bool, split: bool) -> str:
-    """A text as a model of pairs reads it, on one line, with single spaces.
+    """Bring a text into the form that models of pairs read: on one line, with single spaces.
 
-    Arguments:
-        lowercase: in lower case.
-        split: with spaces between words and punctuation, see `nlpx.text.split_sentence`.
+    Args:
+      lowercase: whether to convert to lower case.
+      split: whether to put spaces between words and punctuation, see `nlpx.text.split_sentence`.
     """
     words = (text[start:end] for start, end in split_sentence(text)) if split else text.split()
     return " ".join(words).lower() if lowercase else " ".join(words)

@@ -1,8 +1,8 @@
-"""Questions and their contexts as columns of token ids: a row is a question, a separator, and a window of the context.
+"""Questions and contexts as columns of token ids: a row is a question, a separator, and a window of the context.
 
-A row has the ragged columns `text` (token ids, the separator's own id between the two), `segment` (see `SEGMENTS`),
-`begins` and `ends` (1 where an answer may begin or end: at the first and last token of a word, and at the separator,
-which stands for "not in this window").
+The ragged columns are `text` (token ids; the separator has its own id), `segment` (an index into `SEGMENTS`), `begins`
+and `ends` (1 where an answer may begin or end: at the first or the last token of a word, and at the separator, which
+stands for "not in this window").
 """
 
 import collections
@@ -17,13 +17,13 @@ from nlpx.errors import InputError
 from nlpx.text import Tokenizer, lower, word_spans
 
 SEGMENTS = ("question", "context", "context, a word of the question")
-"""What a token belongs to. Whether a word occurs in the question is what a reader needs most (Chen 2017, arXiv
-1704.00051, section 3.2), and what it would have to find out for each word anew."""
+"""The kinds of tokens. Whether a word occurs in the question is the most useful feature of all (Chen 2017, arXiv
+1704.00051, section 3.2), and hard for a reader to compute for each word."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Words:
-    """A text as words: where each begins and ends in it, in characters, its lower case, and its token ids."""
+    """The words of a text: for each its span in characters, its lower case, and its token ids."""
 
     spans: list[tuple[int, int]]
     plain: list[str]
@@ -35,11 +35,11 @@ class Passages:
     """Windows of contexts, each beside its question.
 
     Attributes:
-        columns: `text`, `segment`, `begins`, `ends`, an int32 array (t,) a window.
-        question: the number of each window's question (windows,).
-        words: for each window the number of the context's word that a token is of, -1 before the context (t,).
-        spans: for each question where the words of its context begin and end, in characters.
-        dropped: what -> how many questions it was done to.
+      columns: `text`, `segment`, `begins`, `ends`, each with an int32 array (t,) per window.
+      question: (windows,), the index of each window's question.
+      words: for each window (t,), the index of each token's word in the context, -1 before the context.
+      spans: for each question, the spans of the words of its context, in characters.
+      dropped: what was done (left out, cut, read in windows) -> to how many questions.
     """
 
     columns: dict[str, list[np.ndarray]]
@@ -49,8 +49,8 @@ class Passages:
     dropped: dict[str, int]
 
     def targets(self, questions: Sequence[Question]) -> dict[str, np.ndarray]:
-        """The places `start` and `end` (windows,), int32, of the first and last token of each question's first answer;
-        both those of the separator in a window that does not have all of it."""
+        """Return the places `start` and `end` (windows,), int32, of the first and last token of each question's first
+        answer; in a window without the whole answer, both are the place of the separator."""
         found = {"start": [], "end": []}
         for number, words, begins, ends in zip(
             self.question, self.words, self.columns["begins"], self.columns["ends"], strict=True
@@ -69,19 +69,18 @@ class Passages:
 
 
 class PassageEncoder:
-    """Makes passages of questions. Each word is encoded by itself, as after a space, so that it has the same ids
-    wherever it stands.
+    """Makes passages from questions. Each word is encoded by itself, as after a space, so that its ids are the same
+    everywhere.
 
     Args:
-        tokenizer: makes ids of a word. The separator's id is the one after its last.
-        max_length: most tokens of a row.
-        question_length: most tokens of a question; the rest of it is cut.
-        stride: tokens from the beginning of one window of a context to that of the next, at most a window; None: half
-            a window.
-        lowercase: whether words are read in lower case. What is cut from the context is as it stands there.
+      tokenizer: turns a word into ids. The separator's id is the one after its last.
+      max_length: most tokens in a row.
+      question_length: most tokens in a question; the rest is cut.
+      stride: tokens from the start of one window to the start of the next, at most a window; None means half a window.
+      lowercase: whether words are read in lower case. Answers are still cut from the context as it stands.
 
     Raises:
-        InputError: a question may leave less than half of a row to its context.
+      InputError: questions could leave less than half of a row to their contexts.
     """
 
     def __init__(
@@ -105,10 +104,10 @@ class PassageEncoder:
         self._texts: dict[str, Words] = {}
 
     def words(self, text: str) -> Words:
-        """The words of a text.
+        """Split a text into words and encode them; results are cached.
 
         Raises:
-            InputError: characters that the tokenizer does not know.
+          InputError: characters that the tokenizer does not know.
         """
         if text not in self._texts:
             read, spans = lower(text) if self._lowercase else text, word_spans(text)
@@ -123,13 +122,13 @@ class PassageEncoder:
         return self._ids[word]
 
     def __call__(self, questions: Sequence[Question], *, windows: bool = True) -> Passages:
-        """The windows of each question's context, in order.
+        """Make the windows of each question's context, in order.
 
         Args:
-            windows: whether a context that is longer than a row is read in windows; if not, its question is left out.
+          windows: whether a context that does not fit into a row is read in windows; if not, its question is left out.
 
         Raises:
-            InputError: no question is left; one has no words, or its context has none; as `words`.
+          InputError: no question is left; a question or a context has no words; or as in `words`.
         """
         columns: dict[str, list[np.ndarray]] = {"text": [], "segment": [], "begins": [], "ends": []}
         numbers, words_of, spans, counts = [], [], [], collections.Counter()
@@ -170,7 +169,7 @@ class PassageEncoder:
 
 
 def _of_tokens(context: Words, asked: set[str]) -> dict[str, np.ndarray]:
-    """The columns of a whole context, and `word`, the number of each token's word."""
+    """Return the columns of a whole context, and `word`, the index of each token's word."""
     lengths = np.array([len(ids) for ids in context.ids])
     shared = np.array([word in asked for word in context.plain])
     ends = np.cumsum(lengths)

@@ -14,13 +14,13 @@ from nlpx.errors import InputError, needs
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 MOST_BAD = 0.1
-"""The share of a table's pictures that may fail to open; with more the table is refused."""
+"""The largest share of a table's pictures that may fail to open."""
 NAMED = 10
-"""How many of the pictures that do not open are named."""
+"""Most pictures named that do not open."""
 
 
 def is_picture(path: str) -> bool:
-    """Whether a path ends as a picture's does, or Pillow can open it."""
+    """Return whether a path has a picture's suffix, or Pillow can open it."""
     if path.lower().endswith(SUFFIXES):
         return True
     image = _pillow()
@@ -32,16 +32,16 @@ def is_picture(path: str) -> bool:
 
 
 def open_picture(path: str | Path, size: int, channels: int) -> UInt8[np.ndarray, "y x c"]:
-    """A picture as a square of `size` pixels, 0 (black) to 255.
+    """Read a picture as a square of `size` pixels per side, 0 (black) to 255.
 
-    Its proportions stay: a picture that is no square gets grey (128) borders. Transparent pixels become white; EXIF
-    orientation is applied; of several frames the first is read.
+    Proportions are kept: a picture that is not square gets grey (128) borders. Transparent pixels become white, EXIF
+    orientation is applied, and of several frames the first is read.
 
     Args:
-        channels: 1 for grey, 3 for RGB.
+      channels: 1 for grey, 3 for RGB.
 
     Raises:
-        InputError: the file is missing, no picture, or damaged.
+      InputError: the file is missing, not a picture, or damaged.
     """
     image = _pillow()
     if os.path.isdir(os.path.expanduser(path)):
@@ -56,27 +56,27 @@ def open_picture(path: str | Path, size: int, channels: int) -> UInt8[np.ndarray
 
 
 def square(pixels: UInt8[np.ndarray, "y x c"], size: int, channels: int) -> UInt8[np.ndarray, "height width channels"]:
-    """As `open_picture`, from pixels."""
+    """Convert pixels as `open_picture` does."""
     return _square(_pillow().fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels), size, channels)
 
 
 def read_table(path: str, size: int, channels: int) -> tuple[list[np.ndarray], list[tuple[int, str]], int]:
-    """The pictures and captions of a table: a picture's path, a tab, a caption on each line.
+    """Read the pictures and captions of a table: a picture's path, a tab and a caption on each line.
 
-    Paths are relative to the table's folder. A picture may have several lines, each with a caption. Pictures that do
-    not open are named on standard error and left out.
+    Paths are relative to the table's folder. A picture may have several lines, one per caption. Pictures that do not
+    open are named on standard error and left out.
 
     Args:
-        path: of the table, in UTF-8; a first line that names no picture is a header.
-        size, channels: see `open_picture`.
+      path: the table's path; the table is in UTF-8, and a first line that names no picture is a header.
+      size, channels: see `open_picture`.
 
     Returns:
-        The pictures, each once; examples (number of the picture, caption) in the order of the table; and how many
-        lines were left out because their picture does not open.
+      The pictures, each once; examples (index of the picture, caption) in the order of the table; and the number of
+        lines left out because their picture does not open.
 
     Raises:
-        InputError: the table cannot be read, a line lacks tab, path or caption, or more than a tenth of the pictures
-            do not open.
+      InputError: the table cannot be read, a line lacks tab, path or caption, or more than a tenth of the pictures do
+        not open.
     """
     folder = Path(os.path.expanduser(path)).parent
     if os.path.isdir(os.path.expanduser(path)):
@@ -107,7 +107,7 @@ def read_table(path: str, size: int, channels: int) -> tuple[list[np.ndarray], l
 
 
 def write_examples(folder: Path, pictures: UInt8[np.ndarray, "n y x c"], captions: Sequence[str]) -> None:
-    """Writes pictures as PNG files with a table of them, `captions.tsv`, that `read_table` reads."""
+    """Write pictures as PNG files, and `captions.tsv`, a table of them for `read_table`."""
     image = _pillow()
     folder.mkdir(parents=True, exist_ok=True)
     names = [f"{number:02}.png" for number in range(len(pictures))]
@@ -118,10 +118,10 @@ def write_examples(folder: Path, pictures: UInt8[np.ndarray, "n y x c"], caption
 
 
 def _check_bad(path: str, bad: list[str], count: int) -> None:
-    """Names pictures that do not open.
+    """Name pictures that do not open on standard error.
 
     Raises:
-        InputError: they are more than a tenth of `count`.
+      InputError: there are more of them than `MOST_BAD` of `count`.
     """
     if len(bad) > MOST_BAD * count:
         raise InputError(

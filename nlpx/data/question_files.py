@@ -1,4 +1,4 @@
-"""Questions from a file: SQuAD's JSON (Rajpurkar 2016, arXiv 1606.05250), or a JSON object a line; .gz too."""
+"""Questions from a file: SQuAD's JSON (Rajpurkar 2016, arXiv 1606.05250), or one JSON object per line; .gz too."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -14,25 +14,25 @@ class Question(NamedTuple):
     context: str
     question: str
     answers: tuple[tuple[str, int], ...]
-    """What people answered, each with the character of the context where it begins."""
+    """People's answers, each with the character of the context where it begins."""
     group: str
-    """What its context belongs to (an article); all questions of a group are in one part."""
+    """The article that the context belongs to, if known. Groups are held out as a whole."""
     id: str
 
 
 def read(argument: str) -> tuple[list[Question], dict[str, int]]:
-    """The questions of a file, and why and how many were left out.
+    """Read the questions of a file, and count those left out, by reason.
 
-    A name in .jsonl or .ndjson: an object a line, with `context`, `question` and `answers`, which is a text, a list of
-    texts, or {"text": [...], "answer_start": [...]}; `title` and `id` may be there. Any other: SQuAD's `data` of
-    articles, of `paragraphs`, of `qas`.
+    A name that ends in .jsonl or .ndjson means one object per line, with `context`, `question` and `answers`: a text, a
+    list of texts, or {"text": [...], "answer_start": [...]}; `title` and `id` are optional. Any other name means
+    SQuAD's JSON: `data`, a list of articles with `paragraphs` with `qas`.
 
-    An answer that does not stand where the file says is looked for: the place nearest to it counts, and the first where
-    the file says none. Questions without an answer ("no answer", as SQuAD 2.0 has them) or with none that is in the
-    context ("answer not in its context") are left out.
+    If an answer is not where the file says, the nearest place where it occurs counts; if the file does not say, the
+    first. Questions without an answer ("no answer", as in SQuAD 2.0) or without one in the context ("answer not in its
+    context") are left out.
 
     Raises:
-        InputError: the file cannot be read, is no such JSON, or holds no question that can be used.
+      InputError: the file cannot be read, has another form, or holds no usable question.
     """
     if "," in argument:
         raise InputError(f"file:{argument} names several files; give one, as file:PATH.json")
@@ -43,11 +43,11 @@ def read(argument: str) -> tuple[list[Question], dict[str, int]]:
 
 
 def read_tfds(argument: str) -> dict[str, list[Question]]:
-    """The questions of a set of TensorFlow Datasets, by split; it has the features `context`, `question` and `answers`
-    (of `text` and `answer_start`), as squad/v1.1 has.
+    """Read the questions of a TFDS set, by split. It must have the features `context`, `question` and `answers` (with
+    `text` and `answer_start`), like squad/v1.1.
 
     Raises:
-        InputError: as `tfds_text.read`; the set has other features.
+      InputError: as in `tfds_text.read`, or the set lacks one of these features.
     """
     names: list[str] = []
 
@@ -72,10 +72,13 @@ def read_tfds(argument: str) -> dict[str, list[Question]]:
 
 
 def usable(name: str, rows: Sequence[Question]) -> tuple[list[Question], dict[str, int]]:
-    """Those that have an answer in their context, with the place of each answer put right.
+    """Keep the questions with an answer in their context, and correct the place of each answer.
+
+    Returns:
+      The questions kept, with their most frequent answer first, and the counts of those left out, by reason.
 
     Raises:
-        InputError: there is none.
+      InputError: none is left.
     """
     found, dropped = [], {"no answer": 0, "answer not in its context": 0}
     for row in rows:
@@ -97,7 +100,7 @@ def usable(name: str, rows: Sequence[Question]) -> tuple[list[Question], dict[st
 
 
 def _place(context: str, answer: str, start: int) -> int:
-    """Where an answer stands, nearest to where it is said to; -1 where it does not."""
+    """Find the place of an answer in its context that is nearest to `start`; -1 if there is none."""
     if context.startswith(answer, max(start, 0)):
         return max(start, 0)
     places, at = [], context.find(answer)
@@ -162,10 +165,10 @@ def _question(
 
 
 def _get(about: Any, name: str, kind: Any, default: Any = None) -> Any:
-    """A value of a JSON object.
+    """Return a value of a JSON object.
 
     Raises:
-        ValueError: there is none and no default, or it is of another kind.
+      ValueError: the value is missing without a default, or is not of this kind.
     """
     if isinstance(about, dict) and name not in about and default is not None:
         return default

@@ -16,13 +16,13 @@ _HELD_OUT = 0.1
 
 @dataclasses.dataclass(frozen=True)
 class QuestionData:
-    """Questions whose answers stand in their contexts. No context of validation or test is in training.
+    """Questions whose answers are in their contexts. No context of validation or test is in training.
 
     Attributes:
-        train, validation, test: the questions of each part.
-        name: the SPEC they came from; those of validation and test, if given, after it.
-        sha256: hexadecimal digest of all questions, to tell two runs on different data apart.
-        dropped: why -> how many were left out, such as {"answer not in its context": 3}.
+      train, validation, test: the questions of each part.
+      name: the SPEC they came from; those of validation and test, if given, after it.
+      sha256: hexadecimal digest of all questions, to tell two runs on different data apart.
+      dropped: why -> how many were left out, such as {"answer not in its context": 3}.
     """
 
     train: list[Question]
@@ -33,7 +33,8 @@ class QuestionData:
     dropped: dict[str, int]
 
     def joined(self, *parts: str, lowercase: bool = False) -> str:
-        """All contexts, once each, and all questions of some parts, a line each; spaces part words and marks."""
+        """Return all contexts, once each, and all questions of these parts, one per line; spaces separate words and
+        punctuation marks."""
         asked = [each for part in parts for each in getattr(self, part)]
         texts = dict.fromkeys([*(each.context for each in asked), *(each.question for each in asked)])
         lines = (" ".join(text[a:b] for a, b in word_spans(text)) for text in texts)
@@ -41,20 +42,20 @@ class QuestionData:
 
 
 def load_questions(spec: str, *, valid: str | None = None, test: str | None = None, seed: int = 0) -> QuestionData:
-    """Reads or makes questions.
+    """Read or make questions.
 
-    Parts the source lacks are held out of its training questions: whole articles (whole contexts, where there is one
-    article), chosen by a hash of their names, until they hold 10 % of the questions. Training questions whose context
-    is in validation or test are left out and counted ("in validation", "in test").
+    Parts that the source lacks are held out of its training questions: whole articles (whole contexts, if there is only
+    one article), chosen by a hash of their names, until they hold 10 % of the questions. Training questions whose
+    context is in a given validation or test part are left out and counted ("in validation", "in test").
 
     Args:
-        spec: `cldr-facts` (made, nothing to download), `file:PATH` (see `question_files.read`), or `tfds:NAME[/CONFIG]`
-            with the set's own splits (see `question_files.read_tfds`).
-        valid, test: `file:` as above; takes the place of the source's own part.
-        seed: of the questions that are made; those that are read do not depend on it.
+      spec: `cldr-facts` (made, nothing to download), `file:PATH` (see `question_files.read`), or `tfds:NAME[/CONFIG]`
+        with the set's own splits (see `question_files.read_tfds`).
+      valid, test: `file:` as above; takes the place of the source's own part.
+      seed: for the questions that are made; those that are read do not depend on it.
 
     Raises:
-        InputError: the source is unknown or cannot be read, or a part would be empty.
+      InputError: the source is unknown or cannot be read, or a part would be empty.
     """
     parts, dropped = _load(spec, seed)
     name = spec
@@ -64,7 +65,7 @@ def load_questions(spec: str, *, valid: str | None = None, test: str | None = No
             dropped |= {f"{why}, {part}": count for why, count in reasons.items()}
             name += f", {part} {given}"
     wanted = max(1, round(_HELD_OUT * len(parts["train"])))
-    # First those that are there: what is held out for the other must not be in them.
+    # First the parts that are given: what is held out for the other must not be in them.
     for part in sorted(("test", "validation"), key=lambda part: part not in parts):
         train = parts["train"]
         if part in parts:
@@ -83,10 +84,10 @@ def load_questions(spec: str, *, valid: str | None = None, test: str | None = No
 
 
 def read_questions(spec: str) -> tuple[list[Question], dict[str, int]]:
-    """The questions of a `file:` SPEC, to measure a model on, and why and how many were left out.
+    """Read the questions of a `file:` SPEC, to measure a model on, and count those left out, by reason.
 
     Raises:
-        InputError: as `load_questions`.
+      InputError: as in `load_questions`.
     """
     return _read("test", spec)
 

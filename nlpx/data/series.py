@@ -1,4 +1,4 @@
-"""Series of numbers at regular dates, read from a SPEC and split in time into training, validation and test parts.
+"""Series of numbers at regular dates, read from a SPEC and split in time into training, validation and test.
 
 Shape letters: n steps of the series, v variables, c calendar features, w windows, t steps of the history, h steps of
 the horizon. Series are float64, windows float32.
@@ -27,15 +27,15 @@ class Series:
     """Variables at regular dates.
 
     Attributes:
-        names: names of the variables.
-        dates: datetime64[s], one step apart.
-        values: in the data's units, all finite.
-        known: False where a value is missing and the one before it is repeated.
-        step: distance between dates.
-        unit: unit of all variables; "" if unknown.
-        name: the SPEC it was read from.
-        sha256: hexadecimal digest of dates, names and values; tells runs on different data apart.
-        dropped: what was left out or filled in -> how many.
+      names: the names of the variables.
+      dates: datetime64[s], one step apart.
+      values: the values in the data's units, all finite.
+      known: False where a value is missing and the one before it is repeated.
+      step: the distance between dates.
+      unit: the unit of all variables; "" if unknown.
+      name: the SPEC it was read from.
+      sha256: hexadecimal digest of dates, names and values, to tell two runs on different data apart.
+      dropped: what was left out or filled in -> how many.
     """
 
     names: tuple[str, ...]
@@ -57,13 +57,13 @@ class Scaling:
     """Turns a series into model inputs. Everything is fitted on the training part alone.
 
     Attributes:
-        names: names of the variables.
-        step: distance between dates.
-        season: (1 + c, v), least-squares fit of each variable to a constant and the calendar: its seasonal mean.
-        scale: (v,), standard deviation of each variable around its seasonal mean.
-        autocorrelation: (v,), lag-1 autocorrelation of that deviation, clipped to 0 to 0.999.
-        climatology: slot of the season -> (v,), the mean in that slot.
-        unit: as in `Series`.
+      names: the names of the variables.
+      step: the distance between dates.
+      season: (1 + c, v), the seasonal mean: weights of a constant and the calendar, fitted by least squares.
+      scale: (v,), standard deviation of each variable around its seasonal mean.
+      autocorrelation: (v,), lag-1 autocorrelation of that deviation, clipped to 0 to 0.999.
+      climatology: slot of the season -> (v,), the mean in that slot.
+      unit: as in `Series`.
     """
 
     names: tuple[str, ...]
@@ -76,17 +76,17 @@ class Scaling:
 
     @property
     def features(self) -> int:
-        """Number of calendar features, c."""
+        """The number of calendar features, c."""
         return len(self.season) - 1
 
     def to_json(self) -> dict[str, Any]:
-        """All attributes, as JSON values."""
+        """Return all attributes as JSON values."""
         climatology = {str(slot): means for slot, means in self.climatology.items()}
         return {**dataclasses.asdict(self), "climatology": climatology}
 
     @staticmethod
     def from_json(about: Mapping[str, Any]) -> "Scaling":
-        """The inverse of `to_json`, also after a round trip through a file."""
+        """Make a scaling from the result of `to_json`, also after a round trip through a file."""
         climatology = {int(slot): tuple(means) for slot, means in about["climatology"].items()}
         season = tuple(tuple(row) for row in about["season"])
         sequences = {name: tuple(about[name]) for name in ("names", "scale", "autocorrelation")}
@@ -95,32 +95,33 @@ class Scaling:
         )
 
     def calendar(self, dates: np.ndarray) -> Float[np.ndarray, "n c"]:
-        """The calendar features of dates."""
+        """Return the calendar features of dates."""
         return calendar_features(dates, self.step.cycles)
 
     def season_mean(self, dates: np.ndarray) -> Float[np.ndarray, "n v"]:
-        """The seasonal mean, in the data's units."""
+        """Return the seasonal mean, in the data's units."""
         calendar = self.calendar(dates)
         return np.concatenate([np.ones((len(dates), 1)), calendar], axis=1) @ np.array(self.season)
 
     def slot_mean(self, dates: np.ndarray) -> Float[np.ndarray, "n v"]:
-        """Climatology: the training mean of each date's slot, or the seasonal mean where training has no such slot."""
+        """Return the climatology: the training mean of each date's slot, or the seasonal mean if it has none."""
         found = self.season_mean(dates)
         for row, slot in enumerate(season_slots(dates, self.step)):
             found[row] = self.climatology.get(int(slot), found[row])
         return found
 
     def inputs(self, series: Series) -> Float[np.ndarray, "n f"]:
-        """float32 (n, v + c): each variable's deviation from its seasonal mean over its scale, then the calendar."""
+        """Return the model's inputs, float32 (n, v + c): each variable's deviation from its seasonal mean, divided by
+        its scale, then the calendar."""
         scaled = (series.values - self.season_mean(series.dates)) / self.scale
         return np.concatenate([scaled, self.calendar(series.dates)], axis=1).astype(np.float32)
 
     def windows(self, series: Series, history: int, horizon: int, start: int, stop: int) -> dict[str, np.ndarray]:
-        """Every window whose horizon lies within steps `start` to `stop`, as views: no copy of overlapping steps.
+        """Make all windows whose horizon lies within steps `start` to `stop`, as views that copy no overlapping steps.
 
         Returns:
-            `history` (w, t, v + c): rows of `inputs`. `future` (w, h, v): the scaled variables of the horizon.
-            `known` (w, h, v): as in `Series`.
+          `history` (w, t, v + c): rows of `inputs`. `future` (w, h, v): the scaled variables of the horizon.
+          `known` (w, h, v): as in `Series`.
         """
         inputs = self.inputs(series)
         first = max(0, start - history)
@@ -133,18 +134,18 @@ class Scaling:
 
 
 def load_series(spec: str, *, missing: Missing = "refuse", scaling: Scaling | None = None) -> Series:
-    """Reads a series.
+    """Read a series.
 
     Args:
-        spec: `elnino` (built in: monthly sea-surface temperature off Peru, 1950 to 2010), `file:PATH` or
-            `file:PATH:DATE,VALUE[,VALUE...]` (see `series_files.read`).
-        missing: "refuse" raises on missing steps and empty cells; "carry" repeats the value before, which uses no later
-            value. Repeated values are inputs but never targets.
-        scaling: the scaling of a trained model; only its variables are read.
+      spec: `elnino` (built in: monthly sea-surface temperature off Peru, 1950 to 2010), `file:PATH` or
+        `file:PATH:DATE,VALUE[,VALUE...]` (see `series_files.read`).
+      missing: "refuse" raises an error for missing steps and empty cells; "carry" repeats the value before, so that no
+        later value is used. Repeated values are inputs but never targets.
+      scaling: the scaling of a trained model; only its variables are read.
 
     Raises:
-        InputError: the source is unknown or unreadable; dates are out of order, repeated or irregular; values are
-            missing under "refuse", or in the first row; the series does not fit the scaling.
+      InputError: the source is unknown or unreadable; dates are out of order, repeated or irregular; values are missing
+        with "refuse", or in the first row; the series does not fit the scaling.
     """
     source, _, argument = spec.partition(":")
     if spec == "elnino":
@@ -158,12 +159,12 @@ def load_series(spec: str, *, missing: Missing = "refuse", scaling: Scaling | No
 
 
 def read_series(path: str, content: str, scaling: Scaling, *, missing: Missing = "refuse") -> Series:
-    """Like `load_series`, from CSV text for a trained model. Errors call it `path`."""
+    """Read a series from CSV text for a trained model, as `load_series` does from a file; errors call it `path`."""
     return _fitting(regular(series_files.parse(path, content, names=scaling.names), path, missing), scaling)
 
 
 def _fitting(series: Series, scaling: Scaling | None) -> Series:
-    """The series with the variables of the scaling, in the same order."""
+    """Return the series with only the variables of the scaling, in its order."""
     if scaling is None:
         return series
     if lacking := [name for name in scaling.names if name not in series.names]:
@@ -181,14 +182,14 @@ def _fitting(series: Series, scaling: Scaling | None) -> Series:
 def cut_in_time(
     series: Series, *, history: int, horizon: int, validation_fraction: float, test_fraction: float
 ) -> dict[str, tuple[int, int]]:
-    """Splits a series in time: training, then validation, then test.
+    """Split a series in time: training, then validation, then test.
 
     Returns:
-        "train", "validation" and "test" -> the first step and one past the last.
+      "train", "validation" and "test" -> the first step and one past the last.
 
     Raises:
-        InputError: fractions outside (0, 1) or that leave nothing to train on; a training part shorter than a history
-            and a horizon; another part shorter than a horizon (its first histories lie in the part before).
+      InputError: fractions are outside (0, 1) or leave nothing to train on; the training part is shorter than a history
+        and a horizon, or another part shorter than a horizon (its first histories lie in the part before).
     """
     check_fraction(validation_fraction)
     if not 0 < test_fraction < 1 or validation_fraction + test_fraction >= 1:
@@ -212,10 +213,10 @@ def cut_in_time(
 
 
 def fit_scaling(series: Series, steps: int) -> Scaling:
-    """Fits the scaling on the first `steps` steps.
+    """Fit the scaling to the first `steps` steps.
 
     Raises:
-        InputError: a variable is constant there, or all missing.
+      InputError: a variable is constant or entirely missing there.
     """
     dates, values, known = series.dates[:steps], series.values[:steps], series.known[:steps]
     design = np.concatenate([np.ones((steps, 1)), calendar_features(dates, series.step.cycles)], axis=1)
@@ -228,7 +229,7 @@ def fit_scaling(series: Series, steps: int) -> Scaling:
                 f"{series.name}, column {name!r} is constant in the training part: leave it out (file:PATH:DATE,VALUE)"
             )
         season.append(weights)
-        # A floor: where the calendar explains everything, only rounding is left.
+        # A floor: if the calendar explains everything, only rounding errors are left.
         scale.append(max(float(np.std(left[there])), 1e-3 * float(np.std(column[there]))))
         pairs = left[1:] * left[:-1] * (there[1:] & there[:-1])
         autocorrelation.append(float(np.clip(pairs.sum() / np.square(left[:-1]).sum(), 0, 0.999)))
@@ -255,7 +256,7 @@ def _elnino() -> Table:
 
 
 def regular(table: Table, name: str, missing: Missing = "refuse", *, unit: str = "") -> Series:
-    """A table as a series at regular dates. Missing values are refused or carried; errors as in `load_series`."""
+    """Make a series at regular dates from a table; refuse or carry missing values. Errors as in `load_series`."""
     if len(table.dates) < 3:
         raise InputError(f"{table.path} has {len(table.dates)} rows of data; a series needs at least 3")
     step, places = _places(table, missing)
@@ -285,7 +286,7 @@ def _cell(table: Table, row: Any, column: Any) -> str:
 
 
 def _places(table: Table, missing: Missing) -> tuple[Step, Int[np.ndarray, "n"]]:
-    """The step of a table's dates, and the index of each row in the regular series."""
+    """Return the step of a table's dates, and the index of each row in the regular series."""
 
     def pair(row: Any) -> tuple[str, str, str]:
         return f"{table.path}, line {table.lines[row + 1]}", *written_dates(table.dates[row : row + 2])
@@ -321,7 +322,7 @@ def _places(table: Table, missing: Missing) -> tuple[Step, Int[np.ndarray, "n"]]
 
 
 def written_dates(dates: np.ndarray) -> list[str]:
-    """ISO 8601: days if all dates are at midnight, else with minutes or seconds."""
+    """Format dates in ISO 8601: days if all are at midnight, else with minutes or, if needed, seconds."""
     for unit in ("D", "m"):
         if (dates.astype(f"M8[{unit}]").astype("M8[s]") == dates).all():
             return np.datetime_as_string(dates, unit=unit).tolist()

@@ -16,7 +16,7 @@ from nlpx.data import text_files
 from nlpx.errors import InputError
 
 Row = tuple[int, list[str]]
-"""The line it starts on, counted from 1, and its cells."""
+"""The line where a row starts, counted from 1, and its cells."""
 
 FORMATS = ("ISO 8601", "%Y-%m", "%Y/%m/%d", "%Y/%m/%d %H:%M", "%Y/%m/%d %H:%M:%S")
 FORMATS += tuple(day + time for day in ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y") for time in ("", " %H:%M", " %H:%M:%S"))
@@ -28,12 +28,12 @@ class Table:
     """The columns of a file as written. The order and spacing of the dates are not checked yet.
 
     Attributes:
-        path: what errors call the file.
-        names: names of the columns of numbers.
-        dates: datetime64[s]; dates with a time zone are converted to UTC.
-        values: one row per date; NaN where a cell is empty.
-        lines: the line each row starts on, counted from 1.
-        left_out: columns that hold neither dates nor numbers.
+      path: the file's name in errors.
+      names: the names of the columns of numbers.
+      dates: datetime64[s]; dates with a time zone are converted to UTC.
+      values: one row per date; NaN where a cell is empty.
+      lines: the line where each row starts, counted from 1.
+      left_out: columns that hold neither dates nor numbers.
     """
 
     path: str
@@ -45,16 +45,16 @@ class Table:
 
 
 def read(argument: str, names: Sequence[str] | None = None) -> Table:
-    """Reads the columns of a file.
+    """Read the columns of a file.
 
     Args:
-        argument: `PATH`, or `PATH:DATE,VALUE[,VALUE...]` with columns by name, or by position counted from 1. By
-            default the first date column and every named column of numbers.
-        names: the columns of numbers to read, if the argument names none.
+      argument: `PATH`, or `PATH:DATE,VALUE[,VALUE...]` with columns by name, or by position counted from 1. The default
+        is the first date column and every named column of numbers.
+      names: the columns of numbers to read, if the argument names none.
 
     Raises:
-        InputError: the file is unreadable or empty, or lacks such columns; a row has another length than the first; a
-            cell is not a date or not a number.
+      InputError: the file is unreadable or empty, or lacks such columns; rows differ in length; a cell is not a date or
+        not a number.
     """
     path, columns = _columns(argument)
     if os.path.isdir(os.path.expanduser(path)) or ("," in path and not os.path.exists(os.path.expanduser(path))):
@@ -63,7 +63,7 @@ def read(argument: str, names: Sequence[str] | None = None) -> Table:
 
 
 def _columns(argument: str) -> tuple[str, list[str] | None]:
-    """Splits the path from the columns. Both may contain colons, so the path is the part that exists."""
+    """Split the path from the columns. Both may contain colons, so the path is the part that exists."""
     cuts = [at for at, letter in enumerate(argument) if letter == ":"]
     for cut in [len(argument), *cuts, *cuts[-1:]]:
         if os.path.exists(os.path.expanduser(argument[:cut])) or cut == (cuts or [-1])[-1]:
@@ -77,16 +77,16 @@ def _columns(argument: str) -> tuple[str, list[str] | None]:
 
 
 def parse(path: str, content: str, columns: Sequence[str] | None = None, names: Sequence[str] | None = None) -> Table:
-    """Reads the columns of CSV text. Commas, semicolons or tabs delimit, whichever the first line has most of. Any line
-    ending, a byte order mark and blank lines are accepted.
+    """Read the columns of CSV text. The delimiter is whichever of comma, semicolon and tab is most frequent in the
+    first line. Any line ending, a byte order mark and blank lines are accepted.
 
     Args:
-        path: what errors call the text.
-        columns: the date column, then those of numbers; None as in `read`.
-        names: as in `read`.
+      path: the text's name in errors.
+      columns: the date column, then those of numbers; None as in `read`.
+      names: as in `read`.
 
     Raises:
-        InputError: as in `read`.
+      InputError: as in `read`.
     """
     rows = _rows(path, content.removeprefix("\ufeff"))
     if not rows:
@@ -127,7 +127,7 @@ def _rows(path: str, content: str) -> list[Row]:
 def _places(
     path: str, names: list[str], body: list[Row], columns: Sequence[str | None] | None
 ) -> tuple[int, list[int], list[int]]:
-    """The indices of the date column, the columns of numbers and those left out. A date column of None is found."""
+    """Return the indices of the date column, the columns of numbers and those left out; find a date column of None."""
     if columns is not None and columns[0] is not None:
         places = [_place(path, column, names) for column in columns]
         return places[0], places[1:], []
@@ -193,12 +193,12 @@ def _date(cell: str, form: str) -> datetime.datetime | None:
 
 
 def _is_date(cell: str) -> bool:
-    # Eight digits could be either, and count as a number.
+    # Eight digits could be a date or a number; they count as a number.
     return not _is_number(cell) and any(_date(cell, form) for form in FORMATS)
 
 
 def _dates(path: str, name: str, cells: list[Row] | list[tuple[int, str]]) -> np.ndarray:
-    """All dates in one format: the format that reads the most of them before it fails."""
+    """Parse all dates in one format: the one that reads the most of them before it fails."""
     read: dict[str, list[datetime.datetime]] = {}
     for form in FORMATS + (("%Y",) if len(cells[0][1]) == 4 else ()):
         dates = []

@@ -9,7 +9,7 @@ from nlpx.data import cpython_docs, text_files, tfds_text
 from nlpx.data.splits import check_fraction
 from nlpx.errors import InputError, unknown_source
 
-# Each gives a training and a validation text which, run together, are the whole source.
+# Each returns a training and a validation text, which together are the whole source.
 _SOURCES: dict[str, Callable[[str, float], tuple[str, str]]] = {
     "cpython-docs": cpython_docs.load,
     "file": text_files.load,
@@ -22,10 +22,10 @@ class TextData:
     """A text to train on and one to validate on, which do not overlap.
 
     Attributes:
-        train: the training text.
-        validation: the validation text.
-        name: the SPEC it came from; both, as "SPEC, validation SPEC", if there were two.
-        sha256: hexadecimal digest of train + validation in UTF-8, to tell two runs on different data apart.
+      train: the training text.
+      validation: the validation text.
+      name: the SPEC it came from; "SPEC, validation SPEC" if there were two.
+      sha256: hexadecimal digest of train + validation in UTF-8, to tell two runs on different data apart.
     """
 
     train: str
@@ -35,19 +35,20 @@ class TextData:
 
     @property
     def dropped(self) -> dict[str, int]:
-        """Nothing: a text is taken whole."""
+        """Always empty: a text is used whole."""
         return {}
 
 
 def load_text(spec: str, *, valid: str | None = None, validation_fraction: float = 0.1) -> TextData:
-    """Reads a text and sets a part of it, or another text, aside for validation.
+    """Read a text, and set a part of it, or another text, aside for validation.
 
-    Arguments:
-        spec: `cpython-docs`, `file:PATH[,PATH...]` or `tfds:NAME[/CONFIG]`.
-        valid: validate on the whole of this source and train on the whole of the first.
-        validation_fraction: the share of characters that validates, where the source has no split of its own.
-    Raises InputError for an unknown source, one that cannot be read, a part that would be empty, or two
-    sources that share their text.
+    Args:
+      spec: `cpython-docs`, `file:PATH[,PATH...]` or `tfds:NAME[/CONFIG]`.
+      valid: a second source: validate on the whole of it and train on the whole of the first.
+      validation_fraction: the share of characters for validation, if the source has no split of its own.
+
+    Raises:
+      InputError: a source is unknown or cannot be read, a part would be empty, or the two sources share text.
     """
     check_fraction(validation_fraction)
     train, validation = _load(spec, validation_fraction)
@@ -67,10 +68,10 @@ def load_text(spec: str, *, valid: str | None = None, validation_fraction: float
 
 
 def read_text(spec: str) -> str:
-    """The whole text of a SPEC, to measure a model on.
+    """Read the whole text of a SPEC, to measure a model on.
 
     Raises:
-        InputError: as `load_text`.
+      InputError: as in `load_text`.
     """
     if text := "".join(_load(spec, 0.5)):
         return text

@@ -6,15 +6,15 @@ from nlpx.errors import InputError
 
 
 def split_characters(text: str, validation_fraction: float) -> tuple[str, str]:
-    """The first int(n * (1 - validation_fraction)) of n characters, and the rest."""
+    """Return the first int(n * (1 - validation_fraction)) of n characters, and the rest."""
     cut = int(len(text) * (1 - validation_fraction))
     return text[:cut], text[cut:]
 
 
 def split_documents(documents: Sequence[str], validation_fraction: float) -> tuple[str, str]:
-    """The documents run together, cut at the boundary nearest to that fraction of characters from the end.
+    """Concatenate documents, and cut at the boundary nearest to this fraction of characters from the end.
 
-    A single document is cut by characters: better a cut in mid-sentence than no validation.
+    A single document is cut by characters: a cut in mid-sentence is better than no validation.
     """
     if len(documents) == 1:
         return split_characters(documents[0], validation_fraction)
@@ -28,6 +28,6 @@ def split_documents(documents: Sequence[str], validation_fraction: float) -> tup
 
 
 def check_fraction(validation_fraction: float) -> None:
-    """InputError unless 0 < validation_fraction < 1."""
+    """Raise an InputError unless 0 < validation_fraction < 1."""
     if not 0 < validation_fraction < 1:
         raise InputError(f"validation_fraction is {validation_fraction}; it must lie between 0 and 1, both excluded")

@@ -1,4 +1,4 @@
-"""Tables from one file, a row a line, their columns parted by commas, semicolons or tabs; it may be .gz."""
+"""Tables from one file, one row per line, with columns separated by commas, semicolons or tabs; it may be .gz."""
 
 import csv
 import io
@@ -19,11 +19,11 @@ class Sheet:
     """The cells of a file as text.
 
     Attributes:
-        path: of the file.
-        names: of the columns; those of a file without a header are "column 1" and so on.
-        header: whether the names stand in the file.
-        target: the place of the target, counted from 0.
-        rows: (line, its cells), without the header and blank lines; lines are counted from 1.
+      path: the path of the file.
+      names: the names of the columns; without a header they are "column 1" and so on.
+      header: whether the names come from the file.
+      target: the index of the target's column, counted from 0.
+      rows: (line, its cells), without the header and blank lines; lines are counted from 1.
     """
 
     path: str
@@ -34,7 +34,7 @@ class Sheet:
 
 
 def number(cell: str) -> float | None:
-    """The finite number that a cell holds, or None."""
+    """Return the finite number in a cell, or None."""
     try:
         value = float(cell)
     except ValueError:
@@ -43,18 +43,19 @@ def number(cell: str) -> float | None:
 
 
 def read(argument: str, default: str | None = None) -> Sheet:
-    """The cells of one file. "\\r" at the end of a line, a byte order mark and a missing last line end do not matter.
+    """Read the cells of one file. "\\r" at the end of a line, a byte order mark and a missing last line end are fine.
 
-    Columns are parted by whatever the first line has most of: commas, semicolons or tabs; quotation marks as in CSV.
-    The first row is a header if no cell of it besides the target's is a number.
+    The separator is whichever of comma, semicolon and tab is most frequent in the first line; quotation marks work as
+    in CSV. The first row is a header if none of its cells, apart from the target's, is a number.
 
     Args:
-        argument: `PATH`, or `PATH:TARGET` with the target's name in the header or its place, counted from 1.
-        default: the target's name where the argument says none and the header has it; else the last column.
+      argument: `PATH`, or `PATH:TARGET` with the target's name in the header or its column, counted from 1.
+      default: the target's name, if the argument gives none and the header has it. Otherwise the last column is the
+        target.
 
     Raises:
-        InputError: the file cannot be read, is damaged or has no rows; rows of other numbers of columns than the first;
-            a first row of which one cannot say whether it is a header; names twice; a target that is not there.
+      InputError: the file cannot be read, is damaged or has no rows; rows differ in length; it is unclear whether the
+        first row is a header; a name occurs twice; the target does not exist.
     """
     path, target = _path_and_target(argument)
     content = text_files.read(path)
@@ -92,10 +93,10 @@ def read(argument: str, default: str | None = None) -> Sheet:
 
 
 def numbers(sheet: Sheet, columns: list[int]) -> list[list[float]]:
-    """The numbers in some columns, counted from 0, row by row.
+    """Return the numbers in these columns, counted from 0, row by row.
 
     Raises:
-        InputError: a cell that holds none, or NaN or an infinity: names its line and column.
+      InputError: a cell is not a finite number; names its line and column.
     """
     found = []
     for line, row in sheet.rows:
@@ -137,7 +138,7 @@ def _rows(path: str, content: str, separator: str) -> list[tuple[int, list[str]]
 
 
 def _place(path: str, target: str | None, names: list[str], default: str | None) -> int:
-    """The column of the target, counted from 0."""
+    """Return the column of the target, counted from 0."""
     if target is None:
         return names.index(default) if default in names else len(names) - 1
     if target.isdecimal():

@@ -1,4 +1,4 @@
-"""Rows of numbers with a target each, from one SPEC, in three parts; the target is a label or a number."""
+"""Rows of numbers, each with a label or a number as its target, from one SPEC, in three parts."""
 
 import collections
 import dataclasses
@@ -15,7 +15,7 @@ from nlpx.errors import InputError, needs, unknown_source
 PARTS = ("train", "validation", "test")
 BUILT_IN = ("iris", "digits", "diabetes")
 FEWEST = 10
-"""Rows that a table must have."""
+"""Fewest rows of a table."""
 _FEWEST_OF_LABEL = 3  # one for each part
 _MOST_LABELS = 20
 _ROWS_A_LABEL = 5
@@ -26,8 +26,8 @@ class Rows:
     """Some rows of a table.
 
     Attributes:
-        features: as they stand in the table.
-        target: places in the labels, int32; or numbers, float64.
+      features: the values in the table, not standardised.
+      target: indices of labels, int32; or numbers, float64.
     """
 
     features: Float64[np.ndarray, "rows features"]
@@ -39,11 +39,11 @@ class Rows:
 
 @dataclasses.dataclass(frozen=True)
 class Scales:
-    """Means and standard deviations over the training rows; 1 in place of a deviation that is 0.
+    """Means and standard deviations over the training rows; 1 in place of a deviation of 0.
 
     Attributes:
-        center, spread: of each feature.
-        target_center, target_spread: of the target, one number each; empty where it is a label.
+      center, spread: mean and deviation of each feature.
+      target_center, target_spread: mean and deviation of the target, one number each; empty if it is a label.
     """
 
     center: tuple[float, ...]
@@ -52,7 +52,7 @@ class Scales:
     target_spread: tuple[float, ...] = ()
 
     def standardize(self, features: Float64[np.ndarray, "rows features"]) -> Float32[np.ndarray, "rows features"]:
-        """Features as a network reads them. Subtracted in float64: a year less its mean keeps its digits."""
+        """Standardise features. Computed in float64, so that a large value minus its mean keeps its digits."""
         return ((features - np.array(self.center)) / np.array(self.spread)).astype(np.float32)
 
 
@@ -61,15 +61,15 @@ class TableData:
     """A table in three parts.
 
     Attributes:
-        train, validation, test: the rows of each part.
-        features: their names.
-        target: its name.
-        labels: what the target may be; empty where it is a number.
-        scales: of the training rows.
-        plane: the places of two features that a picture can be drawn over; None where there are no such two.
-        name: the SPEC it came from, and that of the test, if given.
-        sha256: hexadecimal digest of all parts, to tell two runs on different data apart.
-        dropped: nothing; a row that cannot be used is an error.
+      train, validation, test: the rows of each part.
+      features: the names of the features.
+      target: the name of the target.
+      labels: the names of the labels; empty if the target is a number.
+      scales: means and deviations of the training rows.
+      plane: the indices of two features for a plot of the plane; None if no two stand out.
+      name: the SPEC it came from, and that of the test part, if given.
+      sha256: hexadecimal digest of all parts, to tell two runs on different data apart.
+      dropped: always empty: a row that cannot be used is an error.
     """
 
     train: Rows
@@ -85,12 +85,12 @@ class TableData:
     dropped: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def joined(self, *parts: str) -> Rows:
-        """The rows of some parts, one after the other."""
+        """Return the rows of these parts, one part after the other."""
         rows = [getattr(self, part) for part in parts]
         return Rows(np.concatenate([each.features for each in rows]), np.concatenate([each.target for each in rows]))
 
     def columns(self, part: str) -> dict[str, np.ndarray]:
-        """`features` and `target` of "train", "validation" or "test" as a network reads them, standardised."""
+        """Return `features` and `target` of "train", "validation" or "test", standardised (labels as indices)."""
         rows: Rows = getattr(self, part)
         target = rows.target
         if not self.labels:
@@ -100,7 +100,7 @@ class TableData:
 
 @dataclasses.dataclass(frozen=True)
 class _Table:
-    """A whole table; the target is text where it is a label."""
+    """A whole table; the target is text if it is a label."""
 
     features: Float64[np.ndarray, "rows features"]
     target: list[str] | Float64[np.ndarray, "rows"]
@@ -119,24 +119,24 @@ def load_table(
     test_fraction: float = 0.2,
     seed: int = 0,
 ) -> TableData:
-    """Reads or makes a table, and draws validation and test rows from it, of each label their share, at least one.
+    """Read or make a table, and draw validation and test rows from it: of each label its share, at least one.
 
     Args:
-        spec: `iris`, `digits`, `diabetes` (with scikit-learn, nothing to download), `brackets[:LENGTH]` (made, see
-            `nlpx.data.brackets`; the parts are those of `load_labelled`), or `file:PATH[:TARGET]` (see
-            `nlpx.data.table_files`; the target is the last column if not given).
-        test: `file:` as above, with the same columns: takes the place of the test rows drawn.
-        target: "labels", "number", or "auto": labels where the target is text, or at most 20 different whole numbers
-            that occur five times each on average.
-        skip: names of columns that are left out, with commas between them.
-        scale: "each" divides each feature by its own standard deviation, "all" all of them by one: a pixel that is
-            nearly always white does not become the largest. If not given, "all" for digits, else "each".
-        validation_fraction, test_fraction: in (0, 0.5).
-        seed: of the draw.
+      spec: `iris`, `digits`, `diabetes` (with scikit-learn, nothing to download), `brackets[:LENGTH]` (made, see
+        `nlpx.data.brackets`; the parts are those of `load_labelled`), or `file:PATH[:TARGET]` (see
+        `nlpx.data.table_files`; the target is the last column if not given).
+      test: `file:` as above, with the same columns; takes the place of the test rows drawn.
+      target: "labels", "number", or "auto": labels if the target is text, or at most 20 different whole numbers (at
+        most a fifth of the number of rows, but two are always allowed).
+      skip: names of columns to leave out, separated by commas.
+      scale: "each" divides each feature by its own standard deviation, "all" all features by one, so that a pixel that
+        is nearly always white does not become the largest. If not given, "all" for digits, else "each".
+      validation_fraction, test_fraction: in (0, 0.5).
+      seed: for drawing the rows.
 
     Raises:
-        InputError: the source is unknown or cannot be read; a feature is no finite number; the target is the same in
-            all rows; there are fewer than 10 rows, or fewer than 3 of a label.
+      InputError: the source is unknown or cannot be read; a feature is not a finite number; the target is the same in
+        all rows; there are fewer than 10 rows, or fewer than 3 of a label.
     """
     skipped = [name.strip() for name in (skip or "").split(",") if name.strip()]
     if spec.partition(":")[0] == "brackets":
@@ -174,11 +174,11 @@ def load_table(
 
 
 def read_rows(spec: str, features: Sequence[str], target: str, labels: Sequence[str]) -> Rows:
-    """The rows of a SPEC, to measure a model of these features and labels on. Columns are found by their names where
-    the file has a header, and others passed over; without one they must be as many, in the same order.
+    """Read the rows of a SPEC, to measure a model with these features and labels on. If the file has a header, columns
+    are found by name and others are ignored; without one they must be the same number, in the same order.
 
     Raises:
-        InputError: as `load_table`; a feature that is not there, or a label that the model has not.
+      InputError: as in `load_table`; a feature is missing, or a label is unknown to the model.
     """
     if spec.partition(":")[0] == "brackets":
         length = brackets.length_of(spec.partition(":")[2])
@@ -192,7 +192,7 @@ def read_rows(spec: str, features: Sequence[str], target: str, labels: Sequence[
 
 
 def bracket_rows(examples: Sequence[tuple[str, str]], length: int) -> Rows:
-    """Strings of brackets with their labels, padded or cut to a length, as rows."""
+    """Convert strings of brackets with their labels to rows; strings are padded or cut to the length."""
     target = np.array([brackets.LABELS.index(label) for _, label in examples], np.int32)
     return Rows(brackets.bracket_features([text for text, _ in examples], length), target)
 
@@ -222,12 +222,12 @@ def _mean_and_deviation(columns: np.ndarray, together: bool = False) -> tuple[tu
     if together:
         spread = float(np.sqrt(np.mean((columns - mean) ** 2))) or 1.0
         return tuple(mean.tolist()), (spread,) * len(mean)
-    constant = (columns == columns[:1]).all(axis=0)  # its deviation may be a rounding error instead of 0
+    constant = (columns == columns[:1]).all(axis=0)  # a constant's deviation may be a rounding error instead of 0
     return tuple(mean.tolist()), tuple(np.where(constant, 1.0, columns.std(axis=0)).tolist())
 
 
 def _draw(groups: np.ndarray, fractions: dict[str, float], seed: int) -> dict[str, Int64[np.ndarray, "rows"]]:
-    """The places of each part's rows, increasing: of each group its share, at least one."""
+    """Draw the indices of each part's rows, increasing: of each group its share, at least one."""
     rng, places = np.random.default_rng(seed % 2**64), collections.defaultdict(list)
     for group in np.unique(groups):
         rows = rng.permutation(np.flatnonzero(groups == group))
@@ -273,7 +273,7 @@ def _load(
 
 
 def _names(where: str, names: Sequence[str], skip: list[str], features: Sequence[str] | None) -> tuple[str, ...]:
-    """The names of the features to read: all but those left out, or those a model reads."""
+    """Return the names of the features to read: those a model reads, or all but those to skip."""
     for name in features or skip:
         if name not in names:
             raise InputError(f"{where} has no feature {name!r}; it has {_listing(names)}")
@@ -284,7 +284,7 @@ def _names(where: str, names: Sequence[str], skip: list[str], features: Sequence
 
 
 def _chosen(spec: str, table: _Table, kind: str, skip: list[str], features: Sequence[str] | None) -> _Table:
-    """The features that are asked for; and the target as text or numbers, as is asked for."""
+    """Return the table with the features asked for, and the target as text or numbers, according to its kind."""
     names = _names(spec, table.names, skip, features)
     values = table.features[:, [table.names.index(name) for name in names]]
     numbers = [table_files.number(cell) for cell in table.target]
@@ -294,7 +294,7 @@ def _chosen(spec: str, table: _Table, kind: str, skip: list[str], features: Sequ
         if None in numbers:
             raise InputError(f"the target {table.target_name!r} of {spec} is text, no number; leave target out")
         return _Table(values, np.array(numbers, np.float64), names, table.target_name)
-    # "1" and "1.0" are one label.
+    # "1" and "1.0" are the same label.
     labels = [
         str(int(value)) if value is not None and value.is_integer() else cell
         for cell, value in zip(table.target, numbers, strict=True)
@@ -311,7 +311,7 @@ def _are_labels(numbers: list[float | None]) -> bool:
 
 
 def _labels(table: _Table) -> tuple[str, ...]:
-    """The labels in order, numbers by their size; none where the target is a number."""
+    """Return the labels in order, numbers by their value; none if the target is a number."""
     if isinstance(table.target, np.ndarray):
         return ()
     return tuple(sorted(set(table.target), key=lambda label: (table_files.number(label) or 0, label)))

@@ -21,11 +21,11 @@ class TaggedData:
     """Sentences (words, tags) with tags in IOB2. No sentence of validation or test is in training.
 
     Attributes:
-        train, validation, test: the sentences of each part.
-        types: the types of entities in training, sorted; the other parts have no others.
-        name: the SPEC they came from; those of validation and test, if given, after it.
-        sha256: hexadecimal digest of all sentences, to tell two runs on different data apart.
-        dropped: why -> how many were left out or cut, such as {"in test": 5}.
+      train, validation, test: the sentences of each part.
+      types: the types of entities in training, sorted; the other parts have no others.
+      name: the SPEC they came from; those of validation and test, if given, after it.
+      sha256: hexadecimal digest of all sentences, to tell two runs on different data apart.
+      dropped: why -> how many were left out or cut, such as {"in test": 5}.
     """
 
     train: list[Example]
@@ -37,7 +37,7 @@ class TaggedData:
     dropped: dict[str, int]
 
     def joined(self, *parts: str) -> str:
-        """The words of some parts, a line a sentence."""
+        """Return the words of these parts, one sentence per line."""
         return "\n".join(words for part in parts for words, _ in getattr(self, part))
 
 
@@ -50,24 +50,24 @@ def load_tagged(
     max_length: int | None = None,
     seed: int = 0,
 ) -> TaggedData:
-    """Reads or makes sentences with a tag for each word.
+    """Read or make sentences with a tag for each word.
 
-    Parts the source lacks are held out of its training sentences: 5 % of them each, at most 2,000, chosen by a hash of
-    the words, so that they stay the same whatever else changes. Training sentences whose words are those of one in
-    validation or test ("in validation", "in test") are left out and counted: they would give the answer away.
+    Parts that the source lacks are held out of its training sentences: 5 % of them each, at most 2,000, chosen by a
+    hash of the words, so that they hardly change when sentences are added. Training sentences with the same words as
+    one in validation or test ("in validation", "in test") are left out and counted: they would give the answer away.
 
     Args:
-        spec: `cldr-entities` (made, nothing to download), `file:PATH` or `file:PATH:WORD,TAG` (columns, see
-            `conll.read`), or `tfds:NAME[/CONFIG]` (a set of tokens and tags, such as conll2003), with its own splits.
-        valid: `file:` as above; takes the place of the source's own validation part.
-        test: the same for the test part.
-        scheme: of the tags: "iob1", "iob2", "iobes", or "auto", which recognises it file by file.
-        max_length: most words of a training sentence; the rest is cut off, and counted. None for any number.
-        seed: of the sentences that are made; those that are read do not depend on it.
+      spec: `cldr-entities` (made, nothing to download), `file:PATH` or `file:PATH:WORD,TAG` (columns, see
+        `conll.read`), or `tfds:NAME[/CONFIG]` (a set of tokens and tags, such as conll2003), with its own splits.
+      valid: `file:` as above; takes the place of the source's own validation part.
+      test: the same for the test part.
+      scheme: the scheme of the tags: "iob1", "iob2", "iobes", or "auto", which recognises it file by file.
+      max_length: most words in a training sentence; longer ones are cut, and counted. None for any number.
+      seed: for the sentences that are made; those that are read do not depend on it.
 
     Raises:
-        InputError: the source is unknown, cannot be read or does not fit, a part would be empty, training has no
-            entity, or another part a type of entities that training lacks.
+      InputError: the source is unknown, cannot be read or does not fit, a part would be empty, training has no entity,
+        or another part has a type of entities that training lacks.
     """
     parts, name = _load(spec, scheme, seed), spec
     dropped: collections.Counter[str] = collections.Counter()
@@ -76,7 +76,7 @@ def load_tagged(
             parts[part] = _read(part, given, scheme)
             name += f", {part} {given}"
     count = held_out_count(parts["train"])
-    # First those that are there: what is held out for the other must not be in them.
+    # First the parts that are given: what is held out for the other must not be in them.
     for part in sorted(("test", "validation"), key=lambda part: part not in parts):
         dropped[f"in {part}"] += set_aside(parts, part, lambda sentences: _hold_out(sentences, count))
         if not parts["train"]:
@@ -98,10 +98,10 @@ def load_tagged(
 
 
 def read_tagged(spec: str, types: Sequence[str], *, scheme: str = "auto") -> list[Example]:
-    """The sentences of a `file:` SPEC, to measure a model of these types of entities on.
+    """Read the sentences of a `file:` SPEC, to measure a model with these types of entities on.
 
     Raises:
-        InputError: as `load_tagged`, or a type that is not among them.
+      InputError: as in `load_tagged`, or a type that is not among `types`.
     """
     sentences = _read("test", spec, scheme)
     if foreign := sorted(set(types_of(sentences)) - set(types)):
@@ -110,7 +110,7 @@ def read_tagged(spec: str, types: Sequence[str], *, scheme: str = "auto") -> lis
 
 
 def types_of(sentences: Sequence[Example]) -> tuple[str, ...]:
-    """The types of entities in sentences, sorted."""
+    """Return the types of entities in sentences, sorted."""
     return tuple(sorted({text.split_tag(tag)[1] for _, tags in sentences for tag in tags.split(" ")} - {""}))
 
 
@@ -120,11 +120,11 @@ def tagged_columns(
     types: Sequence[str],
     longest: int | None = None,
 ) -> Columns:
-    """What batches are cut from: `words` (t,), `spelling` (t, c) and `tags` (t,) of each sentence.
+    """Encode sentences as columns for batches: `words` (t,), `spelling` (t, c) and `tags` (t,) of each sentence.
 
     Args:
-        types: of entities; tags are numbered as `nlpx.text.tags_of` lists them.
-        longest: words beyond this number are left out.
+      types: the types of entities; `nlpx.text.tags_of` gives the order of their tags.
+      longest: words beyond this number are left out.
     """
     number = {tag: index for index, tag in enumerate(text.tags_of(types))}
     return {
@@ -141,7 +141,7 @@ def _read(part: str, spec: str, scheme: str) -> list[Example]:
 
 
 def _load(spec: str, scheme: str, seed: int) -> dict[str, list[Example]]:
-    """The parts a source has of its own, "train" always."""
+    """Load the source's own parts, always with "train"."""
     source, _, argument = spec.partition(":")
     if source == "cldr-entities":
         if argument:

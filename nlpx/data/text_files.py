@@ -12,18 +12,19 @@ _ENDINGS = (".txt", ".md", ".rst", ".tokens", ".text")
 
 
 def load(argument: str, validation_fraction: float) -> tuple[str, str]:
-    """The files run together, cut at a character: the first part trains, the rest validates."""
+    """Read the files as one text, and cut it at a character into training and validation text."""
     return split_characters(read(argument), validation_fraction)
 
 
 def read(argument: str) -> str:
-    """The text of all files of a comma-separated list of paths, in order.
+    """Read the text of all files in a comma-separated list of paths, in order.
 
-    A folder gives the files within it, at any depth and sorted, that end in .txt, .md, .rst, .tokens or .text,
-    or in one of these and .gz. Line ends stay as they are; a byte order mark is left out; a file that does not
-    end its last line is given a line end if another follows, so that two words do not run into one.
+    A folder stands for the files in it, at any depth and sorted, that end in .txt, .md, .rst, .tokens or .text, or in
+    one of these and .gz. Line ends stay as they are, and a byte order mark is dropped. If a file does not end its last
+    line and another file follows, a line end is added, so that two words do not merge.
 
-    Raises InputError if a file is missing, empty, unreadable, not UTF-8 or a damaged gzip, or a folder holds none.
+    Raises:
+      InputError: a file is missing, empty, unreadable, not UTF-8 or a damaged gzip, or a folder holds no such file.
     """
     texts = [_read_file(path) for path in paths(argument)]
     texts = [text for text in texts if text]
@@ -34,7 +35,11 @@ def read(argument: str) -> str:
 
 
 def paths(argument: str) -> list[str]:
-    """The files a comma-separated list of files and folders names. Raises InputError if there are none."""
+    """Return the files that a comma-separated list of files and folders names.
+
+    Raises:
+      InputError: a path is empty, missing or an empty file, or a folder holds no text file.
+    """
     found: list[str] = []
     for path in map(os.path.expanduser, argument.split(",")):
         if not path:
@@ -60,7 +65,7 @@ def _folder(folder: str) -> list[str]:
 
     found, seen = [], set()
     for inner, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        if (place := os.path.realpath(inner)) in seen:  # a link back to where we came from
+        if (place := os.path.realpath(inner)) in seen:  # a link to a folder visited already
             folders.clear()
             continue
         seen.add(place)

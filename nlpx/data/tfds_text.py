@@ -1,4 +1,4 @@
-"""`tfds:NAME[/CONFIG]`: the text sets of TensorFlow Datasets, read without TensorFlow."""
+"""`tfds:NAME[/CONFIG]`: text sets of TensorFlow Datasets, read without TensorFlow."""
 
 import contextlib
 import difflib
@@ -21,15 +21,15 @@ _END = "\n\n"
 
 
 def load(argument: str, validation_fraction: float) -> tuple[str, str]:
-    """Training and validation text of a set, its documents each ended by a blank line.
+    """Read the training and validation text of a set, with a blank line after each document.
 
-    The set's own `train` and `validation` (else `test`) are taken where it has both; else all its documents
-    are cut into two parts. The documents are the values of the feature `text`, else of its only string feature.
-    Bytes that are no UTF-8 become U+FFFD. Sets are kept where TFDS keeps them: TFDS_DATA_DIR, else
-    ~/tensorflow_datasets; one that is not there is downloaded.
+    If the set has its own `train` and `validation` (or `test`), these are the parts; otherwise all its documents are
+    cut into two parts. The documents are the values of the feature `text`, or of the only string feature. Bytes that
+    are not UTF-8 become U+FFFD. Sets lie where TFDS keeps them: in TFDS_DATA_DIR, or else in ~/tensorflow_datasets; a
+    set that is not there is downloaded.
 
-    Raises InputError if there is no such set or configuration, it cannot be downloaded or prepared, or it
-    has no such feature.
+    Raises:
+      InputError: there is no such set or configuration, it cannot be downloaded or prepared, or it has no such feature.
     """
     splits = {
         name: [value + _END for (value,) in rows]
@@ -44,13 +44,15 @@ def load(argument: str, validation_fraction: float) -> tuple[str, str]:
 def read(
     argument: str, choose: Callable[[Any], tuple[str, ...]], convert: Callable[[Any], Any] | None = None
 ) -> dict[str, list[tuple[Any, ...]]]:
-    """The strings of every example, by split; splits without examples are left out.
+    """Read features of every example, by split; splits without examples are left out.
 
-    Arguments:
-        argument: NAME[/CONFIG][:VERSION].
-        choose: the names of the features to read, given the builder; asked before anything is downloaded.
-        convert: what to make of a feature's value; None makes `as_text` of it.
-    Raises InputError as `load`.
+    Args:
+      argument: NAME[/CONFIG][:VERSION].
+      choose: takes the builder and returns the names of the features to read; called before anything is downloaded.
+      convert: converts a feature's value; None means `as_text`.
+
+    Raises:
+      InputError: as in `load`.
     """
     match = _NAME.fullmatch(argument)
     if not match:
@@ -73,8 +75,8 @@ def read(
 def _library() -> Any:
     with needs("tfds:"):
         import tensorflow_datasets as tfds
-    # Sets register when their module is imported, and the library's own sweep stops at the first module that
-    # misses a package, before it reaches those with text.
+    # Sets register when their module is imported. The library's own import of all modules stops at the first one with
+    # a missing package, before it reaches those with text.
     for module in ("text", "translate", "summarization", "structured", "question_answering", "object_detection"):
         with contextlib.suppress(ImportError):
             importlib.import_module(f"tensorflow_datasets.{module}")
@@ -89,7 +91,7 @@ def _builder(tfds: Any, argument: str, name: str) -> Any:
         close = difflib.get_close_matches(name, tfds.core.registered.list_imported_builders(), n=1, cutoff=0.5)
         hint = f"did you mean {close[0]!r}?" if close else "see www.tensorflow.org/datasets for the names"
         raise InputError(f"unknown data set tfds:{argument}; {hint}") from error
-    except Exception as error:  # a builder may raise anything; to the user it is the set that cannot be had
+    except Exception as error:  # a builder may raise anything; the user only needs to know that the set is unavailable
         raise InputError(f"tfds:{argument} cannot be opened: {_line(error)}") from error
 
 
@@ -97,7 +99,7 @@ def _prepare(tfds: Any, argument: str, builder: Any) -> None:
     from tensorflow_datasets.core.download import downloader
 
     retries = downloader.MAX_RETRIES
-    downloader.MAX_RETRIES = 0  # ten retries with growing pauses keep a machine without network waiting 200 s
+    downloader.MAX_RETRIES = 0  # without network, ten retries with growing pauses take 200 s
     try:
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
     except Exception as error:
@@ -110,7 +112,11 @@ def _prepare(tfds: Any, argument: str, builder: Any) -> None:
 
 
 def text_feature(argument: str, features: Any) -> str:
-    """The name of the feature `text`, else of the only one that is a string. Raises InputError if there is neither."""
+    """Return the name of the feature `text`, or else of the only string feature.
+
+    Raises:
+      InputError: there is neither.
+    """
     strings = string_features(argument, features)
     if "text" in strings:
         return "text"
@@ -123,15 +129,19 @@ def text_feature(argument: str, features: Any) -> str:
 
 
 def string_features(argument: str, features: Any) -> list[str]:
-    """The names of the features that are one string. Raises InputError if the features have no names."""
-    if not hasattr(features, "items"):  # a FeaturesDict is no Mapping
+    """Return the names of the features that are a single string.
+
+    Raises:
+      InputError: the features have no names.
+    """
+    if not hasattr(features, "items"):  # a FeaturesDict is not a Mapping
         raise InputError(f"tfds:{argument} has no named features; it cannot be used as text")
     return [name for name, feature in features.items() if _is_string(feature)]
 
 
 def _is_string(feature: Any) -> bool:
     info = feature.get_tensor_info()
-    # A nested feature has a dict of these. Their `dtype` would ask for TensorFlow; `np_dtype` does not.
+    # A nested feature has a dict of these. `dtype` would need TensorFlow; `np_dtype` does not.
     dtype = getattr(info, "np_dtype", None)
     return dtype is not None and info.shape == () and np.dtype(dtype).kind in "OSU"
 
@@ -148,7 +158,7 @@ def _rows(
 
 
 def as_text(value: Any) -> str:
-    """A string feature's value, which TFDS gives in bytes; those that are no UTF-8 become U+FFFD."""
+    """Convert a string feature's value, which TFDS gives as bytes; bytes that are not UTF-8 become U+FFFD."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
@@ -159,7 +169,7 @@ def _line(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Holds back what the library prints and logs; a terminal still sees the bars of a long download."""
+    """Silence what the library prints and logs; a terminal still shows the progress bars of a long download."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,9 +1,9 @@
 """Batches of consecutive tokens for language modelling.
 
-Letters of the shapes: n tokens in the text, b rows in a batch, t tokens in a row (`seq_len`).
-A batch is a dict of numpy arrays of shape (b, t): `inputs` int32; `targets` int32, the token after each input;
-`mask` bool, True where the target counts. Streams add `start`, bool of shape (b,), True where a row begins its
-stretch of text anew, so that the state carried from the batch before must be reset.
+Shape letters: n tokens in the text, b rows in a batch, t tokens in a row (`seq_len`).
+A batch is a dict of numpy arrays of shape (b, t): `inputs` int32; `targets` int32, the token after each input; `mask`
+bool, True where the target counts. Streams add `start`, bool of shape (b,), True where a row begins a new stretch of
+text, so that the state carried from the batch before must be reset.
 """
 
 import sys
@@ -19,36 +19,38 @@ Batch = dict[str, np.ndarray]
 
 
 def random_windows(tokens: Integer[np.ndarray, "n"], *, seq_len: int, batch_size: int, seed: int) -> Any:
-    """Shuffled windows of the text, without end, as a `grain.IterDataset` of whole batches.
+    """Make an endless `grain.IterDataset` of batches of shuffled windows of the text.
 
-    Each epoch cuts the text anew, from a random phase on, into windows that do not overlap, and shuffles them:
-    every token is a target once an epoch, except fewer than 2t at the two ends, which the phase moves about.
-    Row r of step s is window s * b + r of the endless sequence of epochs, so a batch depends on nothing but
-    (tokens, seq_len, batch_size, seed, s): not on devices, nor on what was read before.
+    Each epoch cuts the text anew, from a random phase on, into windows that do not overlap, and shuffles them. Every
+    token is a target once per epoch, except fewer than 2t at the two ends, which vary with the phase. Row r of step s
+    is window s * b + r of the endless sequence of epochs, so a batch depends only on (tokens, seq_len, batch_size,
+    seed, s), not on devices or on what was read before.
 
-    `iter()` of it has `get_state()` and `set_state()`, exact and JSON: the number of the next step.
-    Reading takes no thread and no process.
+    Its iterator has `get_state()` and `set_state()`, exact and in JSON: the number of the next step. Reading uses no
+    thread and no process.
 
-    Arguments:
-        tokens: integers of shape (n,).
-        seq_len: t.
-        batch_size: b.
-        seed: fixes phases and order; any integer.
-    Raises InputError if n < t + 1, or a size is not positive.
+    Args:
+      tokens: integers of shape (n,).
+      seq_len: t.
+      batch_size: b.
+      seed: fixes phases and order; any integer.
+
+    Raises:
+      InputError: n < t + 1, or a size is not positive.
     """
     return _endless(_RandomWindows(_checked(tokens, seq_len, batch_size), seq_len, batch_size, seed))
 
 
 def streams(tokens: Integer[np.ndarray, "n"], *, seq_len: int, batch_size: int, seed: int) -> Any:
-    """The text as b equal streams side by side, for a state carried from batch to batch, without end.
+    """Make an endless dataset of the text as b equal streams side by side, for a state carried from batch to batch.
 
-    Step s gives each row the next t tokens of its stream; `start` is True for all rows in the first step of an
-    epoch. Each epoch begins at a random phase: at fixed cuts the same tokens would always be read without what
-    stands before them, and gradients would always be truncated at the same places. A batch depends only on
-    the arguments and the step, as in `random_windows`, whose dataset and state this has.
+    Step s gives each row the next t tokens of its stream; `start` is True for all rows in the first step of an epoch.
+    Each epoch begins at a random phase. With fixed cuts the same tokens would always be read without what precedes
+    them, and gradients would always be truncated at the same places. A batch depends only on the arguments and the
+    step; the dataset, its state and the arguments are as in `random_windows`.
 
-    Arguments: as `random_windows`.
-    Raises InputError if n < b * t + 1, or a size is not positive.
+    Raises:
+      InputError: n < b * t + 1, or a size is not positive.
     """
     array = _checked(tokens, seq_len, batch_size)
     if len(array) < batch_size * seq_len + 1:
@@ -60,37 +62,37 @@ def streams(tokens: Integer[np.ndarray, "n"], *, seq_len: int, batch_size: int, 
 
 
 def evaluation_windows(tokens: Integer[np.ndarray, "n"], *, seq_len: int, batch_size: int) -> Sequence[Batch]:
-    """The text in order, cut into windows that do not overlap: each token but the first is a target exactly once.
+    """Cut the text in order into windows that do not overlap: each token but the first is a target exactly once.
 
     The last window and the last batch are padded with zeros where `mask` is False, so all have one shape. A text
-    shorter than a window is one padded window.
+    shorter than a window gives one padded window. The arguments are as in `random_windows`.
 
-    Arguments: as `random_windows`.
-    Raises InputError if n < 2, or a size is not positive.
+    Raises:
+      InputError: n < 2, or a size is not positive.
     """
     return _EvaluationWindows(_checked(tokens, seq_len, batch_size, needed=2), seq_len, batch_size)
 
 
 def evaluation_streams(tokens: Integer[np.ndarray, "n"], *, seq_len: int, batch_size: int) -> Sequence[Batch]:
-    """The text as b stretches side by side, read in order with a carried state: each target exactly once.
+    """Cut the text into b stretches side by side, read in order with a carried state: each target exactly once.
 
-    A row sees nothing before its stretch, so the score of the text read as one has `batch_size=1`. Rows are
-    padded as in `evaluation_windows`; `start` is True in the first batch.
+    A row sees nothing before its stretch, so use `batch_size=1` to score the text as one. Rows are padded as in
+    `evaluation_windows`; `start` is True in the first batch. The arguments are as in `random_windows`.
 
-    Arguments: as `random_windows`.
-    Raises InputError if n < 2, or a size is not positive.
+    Raises:
+      InputError: n < 2, or a size is not positive.
     """
     return _EvaluationStreams(_checked(tokens, seq_len, batch_size, needed=2), seq_len, batch_size)
 
 
 class _RandomWindows:
-    """The batch of each step, in constant time: a source of random access for grain."""
+    """A random-access source for grain: the batch of any step, in constant time."""
 
     def __init__(self, tokens: np.ndarray, seq_len: int, batch_size: int, seed: int):
         self._seq_len, self._batch_size, self._seed = seq_len, batch_size, seed
         self._windows = np.lib.stride_tricks.sliding_window_view(tokens, seq_len + 1)
-        # One window fewer than would fit, if there are two: then any phase below t leaves as many windows,
-        # and with the epochs all of one length a step is found without walking through those before it.
+        # One window fewer than would fit, if there are two: then every phase below t leaves this many windows, all
+        # epochs have the same length, and a step is found without walking through those before it.
         self._per_epoch = max(1, (len(tokens) - seq_len) // seq_len)
         self._slack = len(tokens) - 1 - self._per_epoch * seq_len
         self._recent: dict[int, np.ndarray] = {}
@@ -118,7 +120,7 @@ class _RandomWindows:
 
 
 class _Streams:
-    """The batch of each step, in constant time: a source of random access for grain."""
+    """A random-access source for grain: the batch of any step, in constant time."""
 
     def __init__(self, tokens: np.ndarray, seq_len: int, batch_size: int, seed: int):
         self._seq_len, self._batch_size, self._seed = seq_len, batch_size, seed
@@ -137,7 +139,7 @@ class _Streams:
 
 
 class _Evaluation(Sequence[Batch]):
-    """Batches cut from a padded copy of the text when asked for: row r of batch i from `_starts(i)[r]` on."""
+    """Batches cut from a padded copy of the text when they are read."""
 
     def __init__(self, tokens: np.ndarray, seq_len: int, batch_size: int):
         self._targets = len(tokens) - 1
@@ -197,7 +199,7 @@ def _batch(windows: np.ndarray) -> Batch:
 
 
 def _generator(seed: int, epoch: int) -> np.random.Generator:
-    # Counter-based: each (seed, epoch) is a key of its own, and no epoch needs those before it.
+    # Counter-based: each (seed, epoch) is its own key, and no epoch needs those before it.
     return np.random.Generator(np.random.Philox(key=np.array([seed % 2**64, epoch], np.uint64)))
 
 
@@ -220,7 +222,7 @@ def _checked(
 def _endless(source: Any) -> Any:
     with needs("a stream of batches"):
         import grain
-    # A batch takes some 20 microseconds to cut: threads that read ahead would cost more, and hold batches that
-    # a checkpoint must account for.
+    # Cutting a batch takes some 20 microseconds: threads that read ahead would cost more, and hold batches that a
+    # checkpoint must account for.
     options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
     return grain.MapDataset.source(source).to_iter_dataset(options)

@@ -1,4 +1,4 @@
-"""Figures that say how good texts and labels are, and these figures in words: of strings and numbers alone, no JAX."""
+"""Metrics of texts, labels and numbers, and tables of them to print. Works on strings and numbers, without JAX."""
 
 from nlpx.metrics.answers import answer_metrics, answer_scores, exact_match, normalize_answer, word_f1
 from nlpx.metrics.baselines import baselines, iris_rule

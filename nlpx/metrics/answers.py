@@ -1,4 +1,4 @@
-"""How near answers come to the true ones, by SQuAD's own rules (Rajpurkar 2016, arXiv 1606.05250, section 6.1)."""
+"""Scores of answers against the true ones, by SQuAD's own rules (Rajpurkar 2016, arXiv 1606.05250, section 6.1)."""
 
 import collections
 import re
@@ -14,19 +14,19 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalize_answer(text: str) -> str:
-    """Lower case, without ASCII punctuation and the articles a, an and the, words parted by single spaces."""
+    """Convert to lower case, drop ASCII punctuation and the articles a, an, the; separate words by single spaces."""
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
 def exact_match(answer: str, truth: str) -> bool:
-    """Whether two answers are the same once normalized."""
+    """Return whether two answers are the same once normalized."""
     return normalize_answer(answer) == normalize_answer(truth)
 
 
 def word_f1(answer: str, truth: str) -> float:
-    """0 to 1: the harmonic mean of precision and recall of the answer's words, each as often as it stands there.
+    """Return the F1 of the answer's words, 0 to 1: the harmonic mean of precision and recall, repeated words counted.
 
-    Where one of them has no words, 1 if both have none, else 0 (as version 2 of SQuAD's script has it).
+    If either answer has no words, return 1 if both have none, else 0 (as in version 2 of SQuAD's script).
     """
     ours, theirs = (collections.Counter(normalize_answer(text).split()) for text in (answer, truth))
     if not ours or not theirs:
@@ -35,10 +35,10 @@ def word_f1(answer: str, truth: str) -> float:
 
 
 def answer_scores(answers: Sequence[str], truths: Sequence[Sequence[str]]) -> list[tuple[bool, float]]:
-    """`exact_match` and `word_f1` of each answer with the true answer that gives it the most.
+    """Return `exact_match` and `word_f1` of each answer, each with the true answer that scores highest.
 
     Raises:
-      InputError: unequal counts, or none; a question without a true answer.
+      InputError: unequal counts, or no answers; a question without a true answer.
     """
     if len(answers) != len(truths):
         raise InputError(f"{len(answers)} answers for {len(truths)} questions: give one each")
@@ -55,18 +55,18 @@ def answer_scores(answers: Sequence[str], truths: Sequence[Sequence[str]]) -> li
 def answer_metrics(
     answers: Sequence[str], truths: Sequence[Sequence[str]], lengths: Sequence[int] | None = None
 ) -> dict[str, Any]:
-    """The figures of a whole set of answers.
+    """Compute the metrics of a whole set of answers.
 
     Args:
-      truths: for each question, all that people answered.
-      lengths: the words of each context.
+      truths: for each question, all answers that people gave.
+      lengths: the number of words of each context.
 
     Returns:
-      `exact_match` and `f1`, 0 to 1, means over the questions; `count` of these; and, with lengths, `by_length`: the
-      same in groups of short to long contexts, with `from`, `to` and `mean`.
+      `exact_match` and `f1`, 0 to 1, means over the questions; `count` of questions; and, with lengths, `by_length`:
+      the same for groups of short to long contexts, with `from`, `to` and `mean` of their lengths.
 
     Raises:
-      InputError: as `answer_scores`.
+      InputError: as in `answer_scores`.
     """
     scores = answer_scores(answers, truths)
 

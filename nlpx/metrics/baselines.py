@@ -1,4 +1,4 @@
-"""What simple methods predict of the same rows: what a network has to be better than."""
+"""Baselines: simple methods on the same rows, which a network has to beat."""
 
 from collections.abc import Callable
 
@@ -8,20 +8,20 @@ from jaxtyping import Float64, Num
 from nlpx.errors import needs
 
 Predict = Callable[[np.ndarray], np.ndarray]
-"""From features (rows, features) to a target a row."""
+"""Takes features (rows, features) and returns one target per row."""
 
 
 def baselines(
     features: Float64[np.ndarray, "rows features"], target: Num[np.ndarray, "rows"], *, labels: bool
 ) -> dict[str, Predict]:
-    """Methods of scikit-learn, fitted to these rows, by name.
+    """Fit methods of scikit-learn to these rows; return their predictions as functions, by name.
 
     Args:
-      labels: whether the target is the number of a label. Then these are the most frequent label and logistic
-        regression; else the mean and ridge regression, whose penalty is chosen by leaving out each row once.
+      labels: whether the target is a label's index. If so, the methods are the most frequent label and logistic
+        regression; else the mean and ridge regression, with its penalty chosen by leave-one-out.
 
     Raises:
-      InputError: scikit-learn is missing.
+      InputError: scikit-learn is not installed.
     """
     with needs("a baseline"):
         from sklearn import dummy, linear_model
@@ -42,8 +42,10 @@ def baselines(
 
 
 def iris_rule(features: Float64[np.ndarray, "rows 4"]) -> np.ndarray:
-    """A botanist's rule on petals, for the four columns of Fisher's irises (1936, doi
-    10.1111/j.1469-1809.1936.tb02137.x): short ones are a setosa's (0); of the others, those less than 4.9 cm long and
-    1.7 cm wide are a versicolor's (1), the larger a virginica's (2)."""
+    """Classify Fisher's irises (1936, doi 10.1111/j.1469-1809.1936.tb02137.x), four columns, by a rule on their petals.
+
+    Petals shorter than 2.5 cm are setosa (0); of the others, those shorter than 4.9 cm and narrower than 1.7 cm are
+    versicolor (1), the rest virginica (2).
+    """
     length, width = features[:, 2], features[:, 3]
     return np.where(length < 2.5, 0, np.where((length < 4.9) & (width < 1.7), 1, 2))

@@ -1,4 +1,4 @@
-"""How well pictures are described, beside baselines that do not look at them."""
+"""Metrics of captions, beside baselines that do not look at the pictures."""
 
 import collections
 import random
@@ -13,18 +13,18 @@ def captioning_metrics(
     references: Sequence[str],
     guesses: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
-    """The figures of a whole set of captions, each with one reference.
+    """Compute the metrics of a whole set of captions, each with one reference.
 
     Args:
       guesses: further baselines, name -> captions. Two are always there: "always the most frequent", the most frequent
-        reference, so that no constant caption is right more often; and "caption of another picture", the references
-        shuffled.
+        reference for every picture (no other constant caption is right more often); and "caption of another picture",
+        the references shuffled.
 
     Returns:
-      What `translation_metrics` gives, and `baselines`: `exact_match` (0 to 1) and `bleu` (0 to 100) of each.
+      The figures of `translation_metrics`, and `baselines`: `exact_match` (0 to 1) and `bleu` (0 to 100) of each.
 
     Raises:
-      InputError: see `translation_metrics`.
+      InputError: as in `translation_metrics`.
     """
     figures = translation_metrics(captions, references)
     (common, _), *_ = collections.Counter(references).most_common(1)

@@ -1,4 +1,4 @@
-"""How well labels are predicted: in all, and label by label."""
+"""Metrics of predicted labels: overall, and label by label."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,22 +9,22 @@ from nlpx.errors import InputError
 
 
 def classification_metrics(targets: Sequence[int], predictions: Sequence[int], labels: Sequence[str]) -> dict[str, Any]:
-    """The figures of a whole set of predictions.
+    """Compute the metrics of a whole set of predictions.
 
     Args:
-      targets: the number of each example's true label.
-      predictions: the number of the label predicted for it.
-      labels: the name of each number, from 0.
+      targets: the index of each example's true label.
+      predictions: the index of each example's predicted label.
+      labels: the names of the labels.
 
     Returns:
-      `accuracy`: 0 to 1, the share predicted right.
-      `macro_f1`: 0 to 1, the mean of F1 over all labels, rare or frequent. A label that is neither a target nor
-        predicted counts as 0, as with scikit-learn's zero_division=0.
-      `per_class`: a dict a label, in their order: `label`; `precision`, `recall` and `f1`, 0 to 1; `count` of targets.
-      `confusion`: counts, a row a true label and a column a predicted one.
+      `accuracy`: 0 to 1, the share of correct predictions.
+      `macro_f1`: 0 to 1, the unweighted mean of F1 over all labels. A label that is neither a target nor predicted
+        counts as 0, as with scikit-learn's zero_division=0.
+      `per_class`: one dict per label, in order: `label`; `precision`, `recall` and `f1`, 0 to 1; `count` of targets.
+      `confusion`: counts, one row per true label and one column per predicted label.
 
     Raises:
-      InputError: unequal counts, or none; a number outside the labels.
+      InputError: unequal counts, or no predictions; an index outside the labels.
     """
     if len(targets) != len(predictions):
         raise InputError(f"{len(predictions)} predictions for {len(targets)} targets: give one each")

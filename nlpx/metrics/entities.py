@@ -1,4 +1,4 @@
-"""How well entities are found: right are those of the right type and extent, as CoNLL scores them."""
+"""Metrics of entities as CoNLL scores them: an entity is correct if its type and its extent are."""
 
 import collections
 from collections.abc import Sequence
@@ -15,24 +15,24 @@ NONE = "none"
 def entity_metrics(
     targets: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], types: Sequence[str]
 ) -> dict[str, Any]:
-    """The figures of a whole set of sentences, tagged in IOB2; the same as seqeval's and conlleval's.
+    """Compute the metrics of a whole set of sentences tagged in IOB2; the same figures as seqeval's and conlleval's.
 
     Args:
-      targets: of each sentence the true tags of its words.
-      predictions: the tags predicted. An I that goes on with nothing begins an entity.
-      types: of entities, in the order of what is returned.
+      targets: the true tags of each sentence's words.
+      predictions: the predicted tags. An I that continues no entity begins one.
+      types: the types of entities, in the order of the figures.
 
     Returns:
-      `f1`, `precision`, `recall`: 0 to 1, over all entities; `macro_f1`: the mean of the types' F1. Without anything to
-        divide by they are 0.
+      `f1`, `precision`, `recall`: 0 to 1, over all entities; `macro_f1`: the mean of the types' F1. With a denominator
+        of 0 they are 0.
       `accuracy`: 0 to 1, the share of words with the right tag.
-      `entities`: how many true ones there are.
-      `per_type`: a dict a type: `type`; `precision`, `recall` and `f1`, 0 to 1; `count` of true ones.
-      `confusion`: counts, a row a true type and a column a predicted one of the same extent. The last row and column
-        are no entity: what was found where there is none, or of another extent, and what was not found.
+      `entities`: the number of true entities.
+      `per_type`: one dict per type: `type`; `precision`, `recall` and `f1`, 0 to 1; `count` of true entities.
+      `confusion`: counts, one row per true type and one column per predicted type of the same extent. The last row is
+        for predictions with no true entity of that extent, the last column for true entities that were not found.
 
     Raises:
-      InputError: other numbers of sentences or words; no sentence; a type that is not among `types`.
+      InputError: the numbers of sentences or words differ; no sentences; a type that is not among `types`.
     """
     if not len(targets) or [*map(len, targets)] != [*map(len, predictions)]:
         raise InputError("targets and predictions have to be as many sentences and words, at least one: give one each")
@@ -65,6 +65,6 @@ def entity_metrics(
 
 
 def _scores(right: Any, true: Any, found: Any) -> list[Any]:
-    """Precision, recall and F1 of counts."""
+    """Compute precision, recall and F1 from counts."""
     pairs = ((right, found), (right, true), (2 * right, true + found))
     return [(part / np.maximum(whole, 1)).tolist() for part, whole in pairs]

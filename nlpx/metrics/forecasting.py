@@ -11,7 +11,7 @@ from nlpx.errors import InputError
 def forecast_metrics(
     forecasts: Float[np.ndarray, "w h"], truth: Float[np.ndarray, "w h"], known: Bool[np.ndarray, "w h"]
 ) -> dict[str, Any]:
-    """The errors of one variable's forecasts from w origins, in its units.
+    """Compute the errors of one variable's forecasts from w origins, in its units.
 
     Args:
       known: True where the truth counts.
@@ -46,7 +46,7 @@ def quantile_metrics(
     truth: Float[np.ndarray, "w h"],
     known: Bool[np.ndarray, "w h"],
 ) -> dict[str, float]:
-    """The quality of one variable's quantiles.
+    """Compute the quality of one variable's quantiles.
 
     Args:
       levels: the levels of the quantiles, rising.
@@ -55,7 +55,7 @@ def quantile_metrics(
     Returns:
       `pinball`: the mean pinball loss over targets and levels (Koenker and Bassett 1978), in the variable's units.
       `coverage`: the share of the truth between the lowest and the highest quantile, 0 to 1, and `nominal`, the share
-        it should be. Only with two levels or more.
+        expected. Only with two or more levels.
     """
     above = truth[..., None] - quantiles
     level = np.asarray(levels)

@@ -1,4 +1,4 @@
-"""Examples in groups of short to long ones."""
+"""Grouping examples from short to long."""
 
 import itertools
 import math
@@ -8,17 +8,17 @@ from typing import Any
 from nlpx.errors import InputError
 
 GROUPS = 6
-"""Most groups that lengths are divided into."""
+"""Most groups by default."""
 
 
 def groups_by_length(
     lengths: Sequence[int], borders: Sequence[int] | None = None
 ) -> Iterator[tuple[list[int], dict[str, Any]]]:
-    """The numbers of each group's examples, and `count`, `from`, `to` and `mean` of their lengths.
+    """Yield, for each group, the indices of its examples, and `count`, `from`, `to` and `mean` of their lengths.
 
     Args:
-      borders: the longest length of every group but the last, rising; None makes at most `GROUPS` groups of about as
-        many examples. Groups without any are left out.
+      borders: the greatest length of every group but the last, rising; None makes at most `GROUPS` groups of about
+        equal size. Empty groups are left out.
 
     Raises:
       InputError: borders that do not rise.

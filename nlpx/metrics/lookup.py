@@ -1,4 +1,4 @@
-"""The baseline of entity recognition: names looked up in a list."""
+"""The baseline of entity recognition: looking up the names seen in training."""
 
 import collections
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from nlpx.text import OUTSIDE, entities
 def lookup_tags(
     train: Sequence[tuple[Sequence[str], Sequence[str]]], sentences: Sequence[Sequence[str]]
 ) -> list[list[str]]:
-    """Tags, in IOB2, as CoNLL-2003's baseline gives them (Tjong Kim Sang and De Meulder 2003, arXiv cs/0306050): what
-    is an entity in training is one of the same type elsewhere.
+    """Tag sentences in IOB2 by CoNLL-2003's baseline (Tjong Kim Sang and De Meulder 2003, arXiv cs/0306050): a phrase
+    that is an entity in training is one of the same type everywhere.
 
-    Phrases with entities of several types are left out. Sentences are read from left to right, and the longest phrase
-    is taken.
+    Phrases that are entities of several types in training are left out. Sentences are read from left to right, and the
+    longest matching phrase wins.
 
     Args:
       train: the words and the tags of each training sentence.

@@ -1,4 +1,4 @@
-"""How well numbers are predicted."""
+"""Metrics of predicted numbers."""
 
 import math
 from collections.abc import Sequence
@@ -11,16 +11,16 @@ from nlpx.errors import InputError
 def regression_metrics(
     targets: Sequence[float] | np.ndarray, predictions: Sequence[float] | np.ndarray
 ) -> dict[str, float]:
-    """The figures of a whole set of predictions.
+    """Compute the metrics of a whole set of predictions.
 
     Returns:
       `rmse`: the root of the mean squared error, in the unit of the target.
       `mean_absolute_error`: in the same unit.
-      `r2`: the share of the targets' variance that is explained: 1 is perfect, 0 what their mean would give, below 0
-        worse; NaN of targets that are all the same.
+      `r2`: the share of the targets' variance that is explained: 1 is perfect, 0 is as good as predicting their mean,
+        below 0 is worse; NaN if all targets are the same.
 
     Raises:
-      InputError: unequal counts, or none.
+      InputError: unequal counts, or no predictions.
     """
     if len(targets) != len(predictions):
         raise InputError(f"{len(predictions)} predictions for {len(targets)} targets: give one each")

@@ -1,5 +1,5 @@
-"""What can be answered without learning: the sliding window (Richardson 2013, doi 10.18653/v1/D13-1020, algorithm 1),
-in sentences that have words of the question (Rajpurkar 2016, arXiv 1606.05250, section 5.1)."""
+"""A baseline that answers without learning: the sliding window (Richardson 2013, doi 10.18653/v1/D13-1020, algorithm 1)
+over sentences that share words with the question (Rajpurkar 2016, arXiv 1606.05250, section 5.1)."""
 
 import collections
 import itertools
@@ -21,23 +21,23 @@ FUNCTION_WORDS = frozenset([
     "was", "we", "were", "what", "when", "where", "which", "while", "who", "whom", "whose", "why", "will",
     "with", "would", "you", "your",
 ])  # fmt: skip
-"""Of English; no candidate has any."""
+"""English function words; no candidate contains any."""
 
 
 def sliding_window_answer(context: str, question: str, *, longest: int = 20) -> str:
-    """The answer that the context's words alone suggest.
+    """Answer a question by comparing words.
 
-    Candidates are runs of words of a sentence, as long as they go, between function words, words of the question and
-    punctuation: they stand in for the constituents of a parser. Of these, those whose sentence shares the most words
-    and pairs of neighbours with the question; of these, the one for which a window over the context, as wide as
-    question and candidate have words, finds the most of their words, each weighing log(1 + 1 / its count in the
-    context), less the mean distance from the candidate to the question's words.
+    Candidates are the longest runs of words in a sentence without function words, words of the question and
+    punctuation; they replace the constituents of a parser. Those compete whose sentence shares the most words and pairs
+    of neighbours with the question. The highest score wins: slide a window over the context, as wide as question and
+    candidate have distinct words; sum the weights log(1 + 1 / count in the context) of their words in it; take the
+    largest sum, minus the mean distance from the candidate to the question's words.
 
     Args:
-      longest: most words of an answer; longer candidates are cut.
+      longest: most words in an answer; longer candidates are cut.
 
     Returns:
-      The answer as it stands in the context; "" where nothing can be one.
+      The answer as it stands in the context; "" if there is no candidate.
     """
     spans = word_spans(context)
     words, asked = [context[a:b].lower() for a, b in spans], [question[a:b].lower() for a, b in word_spans(question)]
@@ -76,7 +76,8 @@ def _window(words: list[str], weight: dict[str, float], content: set[str], run: 
 
 
 def _distance(words: list[str], content: set[str], run: list[int]) -> float:
-    """The mean over the question's words in the context of how far the nearest of each is, over the context's words."""
+    """Return the mean distance from a candidate to the nearest occurrence of each word of the question, divided by the
+    length of the context; 1 if the context has none of them."""
     places = collections.defaultdict(list)
     for i, word in enumerate(words):
         if word in content and word not in FUNCTION_WORDS:

@@ -1,6 +1,6 @@
-"""How near summaries come to their references, beside the first words of what they sum up.
+"""Metrics of summaries: ROUGE (Lin 2004, aclanthology.org/W04-1013), and copied words.
 
-ROUGE (Lin 2004, aclanthology.org/W04-1013), scored by rouge-score, Google's own port of the Perl script.
+Scored by rouge-score, Google's own port of the Perl script. The baseline is the first sentence of the text.
 """
 
 import collections
@@ -20,7 +20,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
 class Words:
-    """What rouge-score takes for a tokenizer. On ASCII the same words as its own, which knows no others."""
+    """A tokenizer for rouge-score. On ASCII it gives the same words as rouge-score's own, which drops all others."""
 
     def tokenize(self, text: str) -> list[str]:
         return _WORD.findall(text.lower())
@@ -29,21 +29,21 @@ class Words:
 def summary_metrics(
     hypotheses: Sequence[str], references: Sequence[str], lengths: Sequence[int] | None = None
 ) -> dict[str, Any]:
-    """The figures of a whole set of summaries, each with one reference.
+    """Compute the metrics of a whole set of summaries, each with one reference.
 
     Args:
-      lengths: of what they sum up, in tokens; with them there are figures by length too.
+      lengths: the lengths of the source texts, in tokens; with them there are figures by length too.
 
     Returns:
       `rouge1`, `rouge2`, `rougeL`: 0 to 100, the mean over all pairs of the F-measure of words, of pairs of words, and
         of the longest common subsequence. The whole summary counts as one sentence; the ROUGE-L published for CNN/Daily
         Mail is by sentence and higher.
       `by_length`, with lengths: for at most six groups, short to long, `count`, `from`, `to`, `mean` and `rougeL`.
-      `words`: mean words of a hypothesis.
+      `words`: mean number of words in a hypothesis.
       `signature`: how it was scored.
 
     Raises:
-      InputError: unequal counts, or none; rouge-score is not installed.
+      InputError: unequal counts, or no summaries; rouge-score is not installed.
     """
     if len(hypotheses) != len(references):
         raise InputError(f"{len(hypotheses)} summaries for {len(references)} references: give one each")
@@ -65,22 +65,22 @@ def summary_metrics(
 
 
 def lead(source: str, words: int) -> str:
-    """The first sentence of a text, cut to so many words: what a summary has to beat."""
+    """Return the first sentence of a text, cut to this many words: the baseline of summaries."""
     return " ".join(_SENTENCE_END.split(source, maxsplit=1)[0].split()[:words])
 
 
 def unknown_word_metrics(
     unknown: Sequence[Sequence[str]], sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str]
 ) -> dict[str, Any]:
-    """What becomes of the words of references that a vocabulary lacks: words between white space, each as often as it
-    is there.
+    """Count the references' words that the vocabulary lacks, and how many of them the summaries have. Words are
+    separated by white space; repeated words count.
 
     Args:
       unknown: the words of each reference that are not in the vocabulary.
 
     Returns:
-      `words`, how many words the references have, and of these `unknown`, `in_source` (unknown, and there to be copied)
-      and `written` (unknown, and in the summary too).
+      `words`, the number of words in the references, and of these `unknown`, `in_source` (unknown, but in the source,
+      so that they can be copied) and `written` (unknown, but in the summary).
     """
     counts = dict.fromkeys(("words", "unknown", "in_source", "written"), 0)
     for lacking, source, text, reference in zip(unknown, sources, hypotheses, references, strict=True):

@@ -1,16 +1,16 @@
-"""Figures as lines to print."""
+"""Metrics as lines to print."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def metrics_line(test: Mapping[str, float]) -> str:
-    """Names and figures on one line."""
+    """Format names and figures as one line."""
     return "test  " + "  ".join(f"{name} {value:.4f}" for name, value in test.items())
 
 
 def classification_table(test: Mapping[str, Any]) -> str:
-    """What `classification_metrics` gives: the whole, then a line a label."""
+    """Format the result of `classification_metrics`: overall figures, then one line per label."""
     lines = [
         f"test, {sum(each['count'] for each in test['per_class']):,} texts: accuracy {100 * test['accuracy']:.1f} %  "
         f"macro F1 {100 * test['macro_f1']:.1f} %"
@@ -25,8 +25,8 @@ def classification_table(test: Mapping[str, Any]) -> str:
 
 
 def entity_table(test: Mapping[str, Any]) -> str:
-    """What `entity_metrics` gives, with `count` of sentences: the whole, the `baseline` if there is one, then a line a
-    type."""
+    """Format the result of `entity_metrics`, with `count` of sentences: overall figures, the `baseline` if there is
+    one, then one line per type."""
 
     def scores(of: Mapping[str, Any]) -> str:
         return "  ".join(f"{name} {100 * of[name.lower()]:6.2f}" for name in ("F1", "precision", "recall"))
@@ -43,8 +43,8 @@ def entity_table(test: Mapping[str, Any]) -> str:
 
 
 def translation_table(test: Mapping[str, Any]) -> str:
-    """What `translation_metrics` gives, with `count` and `seconds`: the whole, how it was scored, then a line for each
-    group of lengths."""
+    """Format the result of `translation_metrics`, with `count`, `seconds` and `by_length`: overall figures, how they
+    were scored, then one line per group of lengths."""
     lines = [
         f"test, {test['count']:,} pairs in {test['seconds']:.0f} s: exact {100 * test['exact_match']:.1f} %  "
         f"BLEU {test['bleu']:.1f}  chrF {test['chrf']:.1f}  tokenised BLEU {test['tokenized_bleu']:.1f}",
@@ -57,7 +57,7 @@ def translation_table(test: Mapping[str, Any]) -> str:
 
 
 def methods_table(test: Mapping[str, Any]) -> str:
-    """The figures of several methods on the same rows: `count`, and a mapping a method; a line each."""
+    """Format the figures of several methods on the same rows: `count`, then one line per method."""
     methods = {name: each for name, each in test.items() if isinstance(each, Mapping)}
     lines = [f"test, {test['count']:,} rows"]
     for name, each in methods.items():
@@ -72,8 +72,8 @@ def methods_table(test: Mapping[str, Any]) -> str:
 
 
 def forecast_table(test: Mapping[str, Any]) -> str:
-    """What `nlpx.predict.measure_forecasts` gives: for each variable the errors of the model and of the baselines, by
-    steps ahead. Of a long horizon some steps are shown."""
+    """Format the result of `nlpx.predict.measure_forecasts`: for each variable the errors of the model and of the
+    baselines, by steps ahead. Of a long horizon, only some steps are shown."""
     steps = [1]
     while steps[-1] < test["horizon"]:
         steps.append(steps[-1] + max(1, (test["horizon"] - 1) // 11))
@@ -96,8 +96,8 @@ def forecast_table(test: Mapping[str, Any]) -> str:
 
 
 def answer_table(test: Mapping[str, Any]) -> str:
-    """What `answer_metrics` gives, with `seconds` and the same of a `baseline`, and why and how many questions were
-    `dropped`, if any: these, the whole, the baseline, then a line for each group of lengths."""
+    """Format the result of `answer_metrics`, with `seconds`, the `baseline`, and the questions `dropped`, if any (why
+    -> how many): those dropped, overall figures, the baseline, then one line per group of lengths."""
     lines = [
         *(f"test: {count:,} left out: {why}" for why, count in test.get("dropped", {}).items()),
         f"test, {test['count']:,} questions in {test['seconds']:.0f} s: exact {100 * test['exact_match']:.1f} %  "
@@ -113,8 +113,8 @@ def answer_table(test: Mapping[str, Any]) -> str:
 
 
 def captioning_table(test: Mapping[str, Any]) -> str:
-    """What `captioning_metrics` gives, with `count` and `seconds`: the whole, how it was scored, then a line for each
-    baseline."""
+    """Format the result of `captioning_metrics`, with `count` and `seconds`: overall figures, how they were scored,
+    then one line per baseline."""
     lines = [
         f"test, {test['count']:,} pictures in {test['seconds']:.0f} s: exact {100 * test['exact_match']:.1f} %  "
         f"BLEU {test['bleu']:.1f}  chrF {test['chrf']:.1f}",
@@ -126,8 +126,8 @@ def captioning_table(test: Mapping[str, Any]) -> str:
 
 
 def summary_table(test: Mapping[str, Any]) -> str:
-    """What `predict.test_summaries` gives: summaries beside their texts' first words, how they were scored, the words
-    that the vocabulary lacks, then a line for each group of lengths."""
+    """Format the result of `predict.test_summaries`: summaries beside the baseline, how they were scored, the words
+    that the vocabulary lacks, then one line per group of lengths."""
 
     def scores(name: str, of: Mapping[str, Any]) -> str:
         rouge = "  ".join(f"ROUGE-{key[5:]} {of[key]:5.2f}" for key in ("rouge1", "rouge2", "rougeL"))

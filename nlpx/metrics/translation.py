@@ -1,7 +1,7 @@
-"""How near translations come to their references.
+"""Metrics of translations against their references.
 
 BLEU (Papineni 2002, doi 10.3115/1073083.1073135) and chrF (Popovic 2015, doi 10.18653/v1/W15-3049), scored by sacrebleu
-(Post 2018, arXiv 1804.08771), and how many are the reference itself.
+(Post 2018, arXiv 1804.08771), and exact matches.
 """
 
 import functools
@@ -18,21 +18,21 @@ from nlpx.metrics.lengths import groups_by_length
 def translation_metrics(
     hypotheses: Sequence[str], references: Sequence[str], *, lowercase: bool = False
 ) -> dict[str, Any]:
-    """The figures of a whole set of translations, each with one reference.
+    """Compute the metrics of a whole set of translations, each with one reference.
 
     Args:
       lowercase: whether upper and lower case count as the same, in all figures.
 
     Returns:
-      `bleu`: 0 to 100, over sacrebleu's own tokens (13a), so comparable with what others publish.
+      `bleu`: 0 to 100, over sacrebleu's own tokens (13a), so comparable with published figures.
       `chrf`: 0 to 100, over characters.
       `tokenized_bleu`: 0 to 100, over words and single punctuation marks and without smoothing, as toolkits print in
-        training; comparable only where tokens are the same.
-      `exact_match`: 0 to 1, the share that is its reference, white space at the ends apart.
+        training; comparable only where the tokens are the same.
+      `exact_match`: 0 to 1, the share equal to their reference, apart from white space at the ends.
       `signatures`: sacrebleu's exact description of the first three.
 
     Raises:
-      InputError: unequal counts, or none; sacrebleu is not installed.
+      InputError: unequal counts, or no translations; sacrebleu is not installed.
     """
     _check(hypotheses, references)
     sacrebleu = _sacrebleu()
@@ -41,7 +41,7 @@ def translation_metrics(
     # Without `force`, sacrebleu warns that its input is tokenized.
     tokenized = sacrebleu.BLEU(lowercase=lowercase, tokenize="none", smooth_method="none", force=True)
     words = [[" ".join(_words().findall(text)) for text in texts] for texts in (hypotheses, references)]
-    # Scored first: a signature holds the number of references, which the scorer learns from them.
+    # Score first: a signature holds the number of references, which the scorer only knows after scoring.
     scores = {
         "bleu": bleu.corpus_score(list(hypotheses), [list(references)]).score,
         "chrf": chrf.corpus_score(list(hypotheses), [list(references)]).score,
@@ -59,20 +59,20 @@ def metrics_by_length(
     references: Sequence[str],
     borders: Sequence[int] | None = None,
 ) -> list[dict[str, Any]]:
-    """The same set in groups of short to long sources.
+    """Compute metrics for groups of short to long sources.
 
     Args:
-      source_lengths: tokens of each source.
-      borders: the longest length of every group but the last, rising; None makes at most six groups of about as
-        many translations. Groups without any are left out.
+      source_lengths: number of tokens of each source.
+      borders: the greatest length of every group but the last, rising; None makes at most six groups of about equal
+        size. Empty groups are left out.
 
     Returns:
-      A dict a group: `count`; `from`, `to` and `mean`: shortest, longest and mean source in tokens; `bleu` (13a; where
-      no translation of the group has four tokens, over the n-grams there are) and `exact_match`, as
-      `translation_metrics` has them.
+      One dict per group: `count`; `from`, `to` and `mean`: shortest, longest and mean source in tokens; `bleu` (13a; if
+      no translation of the group has four tokens, over the n-grams there are) and `exact_match`, as in
+      `translation_metrics`.
 
     Raises:
-      InputError: unequal counts, or none; borders that do not rise; sacrebleu is not installed.
+      InputError: unequal counts, or no translations; borders that do not rise; sacrebleu is not installed.
     """
     _check(hypotheses, references)
     if len(source_lengths) != len(hypotheses):
@@ -102,7 +102,8 @@ def _exact_match(hypotheses: Sequence[str], references: Sequence[str], lowercase
 
 @functools.cache
 def _words() -> re.Pattern[str]:
-    """Words, with the marks on or behind their letters (Hindi, Thai, decomposed accents), and other characters."""
+    """Make the pattern of words, with the marks on or behind their letters (Hindi, Thai, decomposed accents), and of
+    other single characters."""
     marks = "".join(chr(n) for n in range(sys.maxunicode) if unicodedata.category(chr(n)).startswith("M"))
     return re.compile(rf"[\w{re.escape(marks)}]+|[^\w\s]")
 

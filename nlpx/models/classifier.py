@@ -1,4 +1,4 @@
-"""The classifier: many tokens, one label."""
+"""The classifier: many tokens in, one label out."""
 
 from typing import Any
 
@@ -17,14 +17,14 @@ POOLINGS = ("first", "last", "mean", "max", "attention")
 
 
 class Pooling(nn.Module):
-    """One vector per row out of the features of its real tokens; zeros for a row without any.
+    """Pools the features of each row's real tokens into one vector; zeros for a row without any.
 
     Attributes:
-      kind: "first", tanh of a dense layer over the features of the first token (Devlin 2019, arXiv 1810.04805);
-        "last", the features at the end: of the last token, and, of what was read backwards, of the first; "mean";
-        "max", the largest of each; or "attention", a mean weighted by v . tanh(W y) (Yang 2016, doi
+      kind: "first", tanh of a dense layer over the first token's features (Devlin 2019, arXiv 1810.04805); "last", the
+        last token's features (of those read backwards, the first token's); "mean"; "max", the largest value of each
+        feature; or "attention", a mean with weights softmax(v . tanh(W y)) (Yang 2016, doi
         10.18653/v1/N16-1174).
-      backward: how many of the features, at the end of the vector, were read backwards.
+      backward: how many features, at the end of the vector, were read backwards.
     """
 
     kind: str
@@ -34,7 +34,7 @@ class Pooling(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t d"], mask: Mask | None = None) -> Float[Array, "b d"]:
-        """The vector of each row.
+        """Return one vector per row.
 
         Raises:
           ValueError: an unknown kind; x without three axes or without a step; a mask that does not fit it.
@@ -57,28 +57,28 @@ class Pooling(nn.Module):
             cut = x.shape[-1] - self.backward
             return ops.keep_real(some, jnp.concatenate([there[:, :cut], back[:, cut:]], axis=-1))
         if self.kind == "max":
-            # By place. XLA may compute x twice, not bit for bit alike, and the gradient of jnp.max finds its maximum by
-            # its value: it was zero or infinite then.
+            # By place, not by value. XLA may compute x twice, with different last bits. The gradient of jnp.max looks
+            # for the value of the maximum, and came out zero or infinite then.
             largest = jnp.where(mask[..., None], x, -jnp.inf).argmax(axis=1)
             return ops.keep_real(some, jnp.take_along_axis(x, largest[:, None], axis=1)[:, 0])
         scores = jnp.zeros(mask.shape, jnp.float32)
         if self.kind == "attention":
             hidden = jnp.tanh(nn.Dense(x.shape[-1], name="hidden", **types)(ops.keep_real(mask, x)))
             scores = nn.Dense(1, use_bias=False, name="score", **types)(hidden)[..., 0].astype(jnp.float32)
-        # A row without tokens has all weights on nothing.
+        # A row without tokens needs a softmax over something: all its places, which are then set to zero.
         weights = jax.nn.softmax(scores, axis=1, where=mask | ~some[:, None])
         return jnp.einsum("bt,btd->bd", ops.keep_real(mask, weights).astype(x.dtype), ops.keep_real(mask, x))
 
 
 class Classifier(nn.Module):
-    """Embeds tokens, runs a backbone over them, pools its features, and gives the logits of the classes.
+    """Embeds tokens, runs a backbone over them, pools its features, and returns the logits of the classes.
 
     Attributes:
-      vocab_size: of the tokenizer.
+      vocab_size: the size of the tokenizer's vocabulary.
       config: see `ClassifierConfig`, whose `build` makes this module.
       labels: the names of the classes.
-      max_length: learned positions there are.
-      segment_kinds: segments told apart by a vector each, such as the two sentences of a pair; 0: none.
+      max_length: the number of learned positions.
+      segment_kinds: the number of segments told apart by a vector each, such as the two sentences of a pair; 0: none.
     """
 
     vocab_size: int
@@ -94,7 +94,7 @@ class Classifier(nn.Module):
         return self.max_length if self.config.position_kind == "learned" else None
 
     def example_inputs(self) -> tuple[Array, ...]:
-        """What `init` can be called with."""
+        """Return inputs that `init` can be called with."""
         return (jnp.zeros((1, 1), jnp.int32),)
 
     def setup(self):
@@ -120,10 +120,10 @@ class Classifier(nn.Module):
         mask: Mask | None = None,
         dropout_keys: RowKeys | None = None,
     ) -> Float[Array, "b c"]:
-        """The logits of the classes of each text.
+        """Return the logits of each text's classes.
 
         Args:
-          segments: what each token belongs to, with `segment_kinds` only; None: all to the first.
+          segments: the segment of each token, with `segment_kinds` only; None: all are of the first.
           mask: True where a token is real. Masked tokens change nothing.
           dropout_keys: one key per row; None switches dropout off.
         """

@@ -1,6 +1,6 @@
-"""Sequence to sequence: a recurrent encoder and decoder, the same with attention, and the Transformer. One class.
+"""Sequence to sequence in one class: a recurrent encoder and decoder, the same with attention, and the Transformer.
 
-Another kind of source needs another `make_encoder` and `read` alone; see `Captioner`.
+For another kind of source, override `make_encoder` and `read` only; see `Captioner`.
 """
 
 import functools
@@ -31,42 +31,42 @@ Source = Int[Array, "b s"] | UInt8[Array, "b y x c"]
 """Tokens, or the pictures (rows, columns, channels) that a `Captioner` reads."""
 
 UNKNOWN = 0
-"""The token that words outside a vocabulary are read as: see `nlpx.text.word`."""
+"""The token that stands for words outside the vocabulary: see `nlpx.text.word`."""
 
 
 class Encoded(NamedTuple):
-    """A source sequence as the decoder has it; every leaf has the batch on its leading axis."""
+    """A source as the decoder needs it; the batch is the leading axis of every leaf."""
 
     memory: Any
-    """What attention looks back at, its keys made once; () without attention."""
+    """What attention looks back at, with its keys made once; () without attention."""
     start: Any
-    """The state that a recurrent decoder begins with; () for a Transformer."""
+    """The initial state of a recurrent decoder; () for a Transformer."""
     tokens: Any = ()
-    """The source itself, `UNKNOWN` where the mask is False, if the decoder copies from it; otherwise ()."""
+    """The source tokens, `UNKNOWN` where the mask is False, if the decoder copies from them; otherwise ()."""
 
 
 class EncoderDecoder(nn.Module):
     """Reads a sequence of tokens and writes another. Source and target share one vocabulary.
 
-    A recurrent encoder hands its last state to the decoder, and with `config.attention` "none" nothing else (Sutskever
-    2014, arXiv 1409.3215). With "bahdanau" the decoder looks back before each step (arXiv 1409.0473), with "luong"
-    after it (arXiv 1508.04025, global attention without input feeding, so that the decoder's recurrence needs no
-    attention inside). A Transformer is attention alone (arXiv 1706.03762).
+    A recurrent encoder passes its last state to the decoder; with `config.attention` "none", nothing else (Sutskever
+    2014, arXiv 1409.3215). With "bahdanau" the decoder attends to the source before each step (arXiv 1409.0473), with
+    "luong" after it (arXiv 1508.04025, global attention without input feeding, so that the decoder's recurrence
+    contains no attention). The Transformer is that of arXiv 1706.03762.
 
-    With `config.copy` each step decides how probable it is that the next token is written from the vocabulary, or else
-    copied from where the source is attended to (See 2017, arXiv 1704.04368); a Transformer attends once more for it.
-    The logits are then log-probabilities, over the vocabulary and as many ids after it as the source has places: ids
-    from `copied_from` on, in source or target, stand for words of this source that the vocabulary lacks. They are read
-    as the token `UNKNOWN`, and written as themselves.
+    With `config.copy` each step computes the probability that the next token is written from the vocabulary rather than
+    copied from the source, at the places attended to (See 2017, arXiv 1704.04368); a Transformer has one more attention
+    for this. The logits are then log-probabilities over the vocabulary and as many further ids as the source has
+    places. Ids from `copied_from` on, in source or target, stand for words of the source that the vocabulary lacks.
+    The model reads them as the token `UNKNOWN`, but can write them.
 
         encoded = model.apply(variables, source, source_mask, method="encode")
         state = model.apply(variables, encoded, capacity, method="initial_state")
         logits, state = model.apply(variables, tokens, encoded, state=state, method="decode")
 
     Attributes:
-      vocab_size: tokens, the last two of which begin and end a sequence.
+      vocab_size: the number of tokens, the last two of which begin and end a sequence.
       config: see `EncoderDecoderConfig`, whose `build` makes this module.
-      max_length: learned positions there are.
+      max_length: the number of learned positions.
     """
 
     vocab_size: int
@@ -86,12 +86,12 @@ class EncoderDecoder(nn.Module):
 
     @property
     def copied_from(self) -> int | None:
-        """The first of the ids for words of a source that are not in the vocabulary; None where nothing is copied."""
+        """The first id for a source word outside the vocabulary; None where nothing is copied."""
         return self.vocab_size if self.config.copy else None
 
     @property
     def attends(self) -> bool:
-        """Whether the decoder looks back at the source."""
+        """Whether the decoder attends to the source."""
         return not self.config.recurrent or self.config.attention != "none"
 
     @property
@@ -100,7 +100,7 @@ class EncoderDecoder(nn.Module):
         return self.max_length if self.config.position_kind == "learned" else None
 
     def example_inputs(self) -> tuple[Array, ...]:
-        """What `init` can be called with."""
+        """Return inputs that `init` can be called with."""
         return 2 * (jnp.zeros((1, 1), jnp.int32),)
 
     def setup(self):
@@ -126,13 +126,13 @@ class EncoderDecoder(nn.Module):
             self.attention = RecurrentAttention(config.width, config.score, **types)
         if self.attends:
             self.readout = nn.Dense(config.width, **types)
-        if config.bidirectional:  # two directions' last states make one
+        if config.bidirectional:  # the last states of both directions make one
             parts = len(jax.tree.leaves(CELLS[config.arch](config.width, parent=None).initial_state(1)))
             self.bridge = [nn.Dense(config.width, **types) for _ in range(config.layers * parts)]
         self.output_dropout = Dropout(config.dropout)
 
     def make_encoder(self, types: dict[str, Any]) -> None:
-        """The modules that `read` needs, made in `setup`."""
+        """Make the modules that `read` needs; called in `setup`."""
         config = self.config
         if not config.tied:
             vectors = {"scaled": config.scale_embedding, **types}
@@ -144,7 +144,7 @@ class EncoderDecoder(nn.Module):
     def read(
         self, source: Source, mask: Bool[Array, "b s"] | None, dropout_keys: RowKeys | None
     ) -> tuple[Float[Array, "b s e"], Any]:
-        """The features of the source, and the states that the layers of a recurrent decoder begin with (else ())."""
+        """Return the features of the source and the initial states of a recurrent decoder's layers, or ()."""
         check_mask(mask, source.shape)
         config = self.config
         backwards = config.recurrent and config.reverse_source
@@ -158,10 +158,10 @@ class EncoderDecoder(nn.Module):
     def encode(
         self, source: Source, mask: Bool[Array, "b s"] | None = None, dropout_keys: RowKeys | None = None
     ) -> Encoded:
-        """Reads the source; where the mask is False, there is nothing.
+        """Read the source. Masked tokens change nothing.
 
         Returns:
-          What the decoder looks back at and begins with, for any number of calls of `decode`.
+          What `decode` needs of the source, for any number of calls.
 
         Raises:
           ValueError: a source that is not whole numbers (b, s), or a mask or keys that do not fit it.
@@ -173,17 +173,17 @@ class EncoderDecoder(nn.Module):
             pointed = (self.pointer.remember(x, mask),) if config.copy else ()
             return Encoded((self.decoder.remember(x, mask), *pointed), (), *copied)
         if config.attention == "bahdanau":
-            top = jax.tree.leaves(stack[-1])[0].astype(x.dtype)  # the hidden state: the first question
+            top = jax.tree.leaves(stack[-1])[0].astype(x.dtype)  # the hidden state is the first query
             return Encoded(self.decoder.remember(x, mask), AttentiveState(stack, top), *copied)
         start = BackboneState(jnp.zeros(len(x), jnp.int32), stack)
         return Encoded(self.attention.remember(x, mask) if self.attends else (), start, *copied)
 
     def _known(self, tokens):
-        """The tokens as the embedding has them."""
+        """Replace ids that the embedding does not have by `UNKNOWN`."""
         return jnp.where(tokens < self.vocab_size, tokens, UNKNOWN) if self.config.copy else tokens
 
     def _ended(self, state):
-        """The decoder's states out of those that the encoder ended in."""
+        """Make the decoder's initial states from the encoder's last ones."""
         if not self.config.recurrent:
             return ()
         if not self.config.bidirectional:
@@ -192,13 +192,13 @@ class EncoderDecoder(nn.Module):
         return self.bridged(jax.tree.map(lambda *pair: jnp.concatenate(pair, axis=-1), *ways))
 
     def bridged(self, states: Any) -> Any:
-        """Each leaf (b, e) of the layers' states through a dense layer of its own, as wide as the decoder's."""
+        """Pass each leaf (b, e) of the layers' states through its own dense layer, of the decoder's width, and tanh."""
         leaves, tree = jax.tree.flatten(states)
         bridged = [jnp.tanh(bridge(leaf)).astype(leaf.dtype) for bridge, leaf in zip(self.bridge, leaves, strict=True)]
         return jax.tree.unflatten(tree, bridged)
 
     def initial_state(self, encoded: Encoded, capacity: int = 0) -> Any:
-        """The decoder's state before its first token.
+        """Return the decoder's state before its first token.
 
         Args:
           capacity: tokens per row that a Transformer's cache has room for; recurrent decoders need none.
@@ -216,10 +216,10 @@ class EncoderDecoder(nn.Module):
         mask: Mask | None = None,
         dropout_keys: RowKeys | None = None,
     ) -> tuple[Float[Array, "b t v"], Any]:
-        """The logits of the token after each, for a whole target (state None) or the next part of one.
+        """Return the logits of each next token, for a whole target (state None) or the next part of one.
 
-        A Transformer given no state keeps no cache, and what it returns cannot be continued. The weights of attention
-        (b, t, s) are given where somebody asks for the collection "intermediates"; see `attention_weights`.
+        Without a state a Transformer keeps no cache, and the state it returns cannot be continued. The attention
+        weights go to the collection "intermediates", if it is mutable; see `attention_weights`.
 
         Returns:
           The logits and the state.
@@ -257,11 +257,11 @@ class EncoderDecoder(nn.Module):
         return self._mixed(logits, known, weights, encoded.tokens) if config.copy else logits, state
 
     def _mixed(self, logits, known, weights, source):
-        """Log-probabilities (b, t, v + s) of words written and copied: equations 8 and 9 of arXiv 1704.04368.
+        """Mix writing and copying into log-probabilities (b, t, v + s): equations 8 and 9 of arXiv 1704.04368.
 
         Args:
-          known: what decides between the two: decoder state, context and input (b, t, d).
-          weights: of each source token (b, t, s).
+          known: input of the gate between the two: decoder state, context and embedded token, side by side (b, t, d).
+          weights: attention weights of the source tokens (b, t, s).
         """
         types = jnp.promote_types(logits.dtype, jnp.float32)
         gate = self.copy_gate(known).astype(types)
@@ -280,7 +280,7 @@ class EncoderDecoder(nn.Module):
         mask: Mask | None = None,
         dropout_keys: RowKeys | None = None,
     ) -> Float[Array, "b t v"]:
-        """The logits of each next target token when all before it are given (teacher forcing).
+        """Return the logits of each next target token, given all tokens before it (teacher forcing).
 
         Raises:
           ValueError: tokens that are not whole numbers (b, t); masks or keys that do not fit them.
@@ -300,7 +300,8 @@ def attention_weights(
     source_mask: Bool[Array, "b s"] | None = None,
     mask: Mask | None = None,
 ) -> Float[Array, "b t s"]:
-    """How much of each source token each target step looked at; a Transformer's, the mean over all heads of all blocks.
+    """Return the attention weight of each source token at each target step; in a Transformer, the mean over all heads
+    of all blocks.
 
     Raises:
       ValueError: a model without attention.

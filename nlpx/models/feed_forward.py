@@ -1,4 +1,4 @@
-"""The plain network: a fixed number of features in, one label or number out."""
+"""The feed-forward network: a fixed number of features in, one label or number out."""
 
 from typing import Any
 
@@ -15,15 +15,15 @@ ACTIVATIONS = {"relu": jax.nn.relu, "gelu": jax.nn.gelu, "tanh": jnp.tanh, "sigm
 
 class FeedForwardNetwork(nn.Module):
     """Dense layers with a nonlinearity after each but the last (Rumelhart, Hinton and Williams 1986, doi
-    10.1038/323533a0). It reads all features at once, each through a weight of its own, and has no notion of time.
+    10.1038/323533a0). It reads all features at once, each through its own weights, and has no notion of time.
 
     Attributes:
       config: see `FeedForwardConfig`, whose `build` makes this module.
-      features: the names of what it reads.
-      labels: the names of the classes; none where the target is a number.
-      target: its name.
-      scales: the fields of `nlpx.data.Scales` with their values: how features are standardised before they come here,
-        and how the number that it gives is read.
+      features: the names of the features.
+      labels: the names of the classes; empty where the target is a number.
+      target: the name of the target.
+      scales: the fields of `nlpx.data.Scales` with their values, kept so that a finished run can standardise features
+        and turn the output into the target's unit. Unused by the module.
     """
 
     config: FeedForwardConfig
@@ -34,12 +34,13 @@ class FeedForwardNetwork(nn.Module):
     param_dtype: Any = jnp.float32
 
     def example_inputs(self) -> tuple[Array, ...]:
-        """What `init` can be called with."""
+        """Return inputs that `init` can be called with."""
         return (jnp.zeros((1, len(self.features))),)
 
     @nn.compact
     def __call__(self, x: Float[Array, "b f"], *, dropout_keys: RowKeys | None = None) -> Float[Array, "b c"]:
-        """The logits of the classes of each row; of a number, itself, in standard deviations from its mean: c is 1.
+        """Return the logits of each row's classes; for a number, c = 1 and the output is in standard deviations from
+        the target's mean.
 
         Args:
           x: features, standardised.

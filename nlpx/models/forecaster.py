@@ -43,7 +43,7 @@ class Forecaster(nn.Module):
     param_dtype: Any = jnp.float32
 
     def example_inputs(self) -> tuple[Array, ...]:
-        """Inputs for `init`."""
+        """Return inputs that `init` can be called with."""
         return (jnp.zeros((1, 1, self.features), jnp.float32),)
 
     def setup(self):
@@ -61,25 +61,25 @@ class Forecaster(nn.Module):
         return jnp.asarray(self.autocorrelation) ** jnp.arange(1, self.horizon + 1)[:, None]
 
     def _first_kernel(self, key: Any, shape: tuple[int, ...], dtype: Any) -> Array:
-        """Zero for the backbone; for the last step, each variable's own value, decayed."""
+        """Initialize to zero for the backbone's features; for the last step, to each variable's own decay."""
         own = jnp.eye(self.targets)[:, None, :, None] * self._decay[..., None]
         around = jnp.broadcast_to(own, (*own.shape[:3], len(self.config.levels))).reshape(self.targets, -1)
         return jnp.zeros(shape, dtype).at[self.config.width : self.config.width + self.targets].set(around)
 
     def _first_bias(self, key: Any, shape: tuple[int, ...], dtype: Any) -> Array:
-        """Normal quantiles, wider the more the deviation has decayed."""
+        """Initialize to normal quantiles, wider the more the deviation has decayed."""
         normal = jax.scipy.special.ndtri(jnp.asarray(self.config.levels))
         return (jnp.sqrt(1 - self._decay**2)[..., None] * normal).reshape(shape).astype(dtype)
 
     def __call__(self, x: Float[Array, "b t f"], *, dropout_keys: RowKeys | None = None) -> Float[Array, "b h v q"]:
-        """Quantiles of each variable at each step of the horizon, in rising order.
+        """Return the quantiles of each variable at each step of the horizon, in rising order.
 
         Args:
           x: the variables of each step, then its other features.
-          dropout_keys: one key per row; None turns dropout off.
+          dropout_keys: one key per row; None switches dropout off.
 
         Raises:
-          ValueError: x does not have three axes, has no step, or another number of features.
+          ValueError: x without three axes or without a step, or with the wrong number of features.
         """
         check_sequence(x)
         if x.shape[-1] != self.features:

@@ -1,4 +1,4 @@
-"""The language model: what comes next, given all before."""
+"""The language model: predicts each next token from those before it."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 
 
 class LanguageModel(nn.Module):
-    """Embeds tokens, runs a causal backbone over them, and gives the logits of the token after each.
+    """Embeds tokens, runs a causal backbone over them, and returns the logits of each next token.
 
     Attributes:
-      vocab_size: of the tokenizer.
+      vocab_size: the size of the tokenizer's vocabulary.
       config: see `LanguageModelConfig`, whose `build` makes this module.
-      max_length: learned positions there are.
+      max_length: the number of learned positions.
     """
 
     vocab_size: int
@@ -30,7 +30,7 @@ class LanguageModel(nn.Module):
         return self.max_length if self.config.position_kind == "learned" else None
 
     def example_inputs(self) -> tuple[Array, ...]:
-        """What `init` can be called with."""
+        """Return inputs that `init` can be called with."""
         return (jnp.zeros((1, 1), jnp.int32),)
 
     def setup(self):
@@ -42,7 +42,9 @@ class LanguageModel(nn.Module):
         self.output_dropout = Dropout(config.dropout if config.recurrent else 0.0)
 
     def initial_state(self, batch_size: int, capacity: int = 0) -> BackboneState:
-        """The state before the first token: `model.apply(variables, batch_size, capacity, method="initial_state")`.
+        """Return the state before the first token.
+
+        Call it as `model.apply(variables, batch_size, capacity, method="initial_state")`.
 
         Args:
           capacity: tokens per row that a Transformer's cache has room for; recurrent backbones need none.
@@ -57,9 +59,9 @@ class LanguageModel(nn.Module):
         mask: Mask | None = None,
         dropout_keys: RowKeys | None = None,
     ) -> tuple[Float[Array, "b t v"], BackboneState]:
-        """The logits of the token after each, for a whole sequence (state None) or the next part of one.
+        """Return the logits of each next token, for a whole sequence (state None) or the next part of one.
 
-        Args and errors: as `Backbone`'s, of tokens instead of vectors.
+        Arguments and errors are those of `Backbone`, with tokens instead of vectors.
 
         Returns:
           The logits and the state.

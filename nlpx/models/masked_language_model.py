@@ -12,16 +12,16 @@ from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 
 
 class MaskedLanguageModel(nn.Module):
-    """Embeds tokens, runs a backbone that sees both sides of each, and gives the logits of the token at each place
+    """Embeds tokens, runs a backbone that reads in both directions, and returns the logits of the token at each place
     (Devlin 2019, arXiv 1810.04805).
 
     Between backbone and logits, whose table is the embedding's, stand a dense layer, its nonlinearity and a layer norm.
 
     Attributes:
-      vocab_size: of the tokenizer, with the token that marks a gap.
+      vocab_size: the size of the tokenizer's vocabulary, with the token that marks a gap.
       config: see `MaskedLanguageModelConfig`, whose `build` makes this module.
-      max_length: learned positions there are.
-      segment_kinds: segments told apart by a vector each, such as the two sentences of a pair; 0: none.
+      max_length: the number of learned positions.
+      segment_kinds: the number of segments told apart by a vector each, such as the two sentences of a pair; 0: none.
     """
 
     vocab_size: int
@@ -36,7 +36,7 @@ class MaskedLanguageModel(nn.Module):
         return self.max_length if self.config.position_kind == "learned" else None
 
     def example_inputs(self) -> tuple[Array, ...]:
-        """What `init` can be called with."""
+        """Return inputs that `init` can be called with."""
         return (jnp.zeros((1, 1), jnp.int32),)
 
     def setup(self):
@@ -63,10 +63,10 @@ class MaskedLanguageModel(nn.Module):
         mask: Mask | None = None,
         dropout_keys: RowKeys | None = None,
     ) -> Float[Array, "b t v"]:
-        """The logits of the token at each place.
+        """Return the logits of the token at each place.
 
         Args:
-          segments: what each token belongs to, with `segment_kinds` only; None: all to the first.
+          segments: the segment of each token, with `segment_kinds` only; None: all are of the first.
           mask: True where a token is real. Masked tokens change nothing.
           dropout_keys: one key per row; None switches dropout off.
         """

@@ -1,4 +1,4 @@
-"""The reader: a question and a context, and where in the context the answer begins and ends."""
+"""The reader: a question and a context in, the begin and the end of the answer in the context out."""
 
 from typing import Any
 
@@ -13,19 +13,20 @@ from nlpx.ops.masks import check_mask
 
 
 class Reader(nn.Module):
-    """Reads question, separator and context as one sequence, each token's vector summed with one of its segment, and
-    gives each token a logit that the answer begins there and one that it ends there.
+    """Reads question, separator and context as one sequence, and gives each token two logits: that the answer begins
+    there, and that it ends there. Each token's vector is the sum of its own embedding and its segment's.
 
-    A Transformer compares everything with everything (Devlin 2019, arXiv 1810.04805, section 4.2). A recurrent stack
-    reads it in both directions; then every token looks at the question (Luong's general score), and another layer of
-    the kind reads what it found beside what it was, and their product (Seo 2017, arXiv 1611.01603).
+    In a Transformer every token attends to all others (Devlin 2019, arXiv 1810.04805, section 4.2). A recurrent stack
+    reads in both directions (unless configured otherwise). Then every token attends to the question (Luong's general
+    score), and one more recurrent layer reads its features, what attention found, and their product (Seo 2017, arXiv
+    1611.01603).
 
     Attributes:
-      vocab_size: tokens, the last of which stands between question and context.
+      vocab_size: the number of tokens, the last of which stands between question and context.
       config: see `ReaderConfig`, whose `build` makes this module.
-      max_length: learned positions there are.
-      segment_kinds: segments told apart: the question (0), the context (1), and the words of the context that are in
-        the question (2).
+      max_length: the number of learned positions.
+      segment_kinds: the number of segments told apart: question (0), context (1), and words of the context that are
+        also in the question (2).
     """
 
     vocab_size: int
@@ -40,7 +41,7 @@ class Reader(nn.Module):
         return self.max_length if self.config.position_kind == "learned" else None
 
     def example_inputs(self) -> tuple[Array, ...]:
-        """What `init` can be called with."""
+        """Return inputs that `init` can be called with."""
         return 2 * (jnp.zeros((1, 1), jnp.int32),)
 
     def setup(self):
@@ -76,10 +77,10 @@ class Reader(nn.Module):
         mask: Mask | None = None,
         dropout_keys: RowKeys | None = None,
     ) -> tuple[Float[Array, "b t"], Float[Array, "b t"]]:
-        """The logits that the answer begins, and that it ends, at each token.
+        """Return each token's logit that the answer begins there, and its logit that the answer ends there.
 
         Args:
-          segments: what each token belongs to, see `segment_kinds`.
+          segments: the segment of each token, see `segment_kinds`.
           mask: True where a token is real. Masked tokens change nothing.
           dropout_keys: one key per row; None switches dropout off.
 

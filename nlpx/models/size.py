@@ -1,4 +1,4 @@
-"""How many numbers a model learns, and the width at which it learns as many as another."""
+"""The number of parameters of a model, and the width that gives it a wanted number."""
 
 import dataclasses
 import math
@@ -11,18 +11,18 @@ from nlpx.config import LanguageModelConfig
 
 
 def count_parameters(model: nn.Module) -> int:
-    """How many numbers a model learns, without making them."""
+    """Count the parameters of a model without making them."""
     shapes = jax.eval_shape(model.init, jax.random.key(0), *model.example_inputs())
     return sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
 
 
 def matching_width(config: LanguageModelConfig, vocab_size: int, parameters: int) -> int:
-    """The width at which a recurrent language model comes nearest to a number of parameters."""
+    """Return the width at which a recurrent language model comes nearest to a number of parameters."""
 
     def count(width: int) -> int:
         return count_parameters(dataclasses.replace(config, width=width).build(vocab_size))
 
-    # Weights have one or two sides of the width, so that their number is a quadratic, which three points fix.
+    # Every array has at most two axes that grow with the width, so the count is a quadratic, which three points fix.
     points = (8, 16, 24)
     quadratic = np.poly1d(np.polyfit(points, [count(width) for width in points], 2).round(6))
     root = max((quadratic - parameters).roots.real)

@@ -1,4 +1,4 @@
-"""The tagger: a tag for each word, from its embedding, its letters and its neighbours."""
+"""The tagger: one tag per word, from its embedding, its letters and its neighbours."""
 
 from typing import Any, NamedTuple
 
@@ -16,19 +16,19 @@ from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 from nlpx.text import split_tag, tags_of
 
 NEVER = -1e4
-"""The score of what IOB2 does not allow: exp of it is 0."""
+"""The score of a first tag or a transition that IOB2 forbids; its exp is 0."""
 
 
 class TagScores(NamedTuple):
-    """What a tagger says of sentences, for every sequence of tags."""
+    """The scores that a tagger gives to all sequences of tags."""
 
     emissions: Float[Array, "b t c"]
     """Logits of each word's tags."""
     crf: ops.CRF | None
-    """How tags follow each other; None where words are tagged by themselves."""
+    """The scores of one tag after another; None where each word is tagged by itself."""
 
     def log_likelihood(self, tags: Int[Array, "b t"], mask: Mask) -> Float[Array, " b"]:
-        """Of the tags of each sentence, in nats."""
+        """Return the log-likelihood of each sentence's tags, in nats."""
         if self.crf is None:
             log_p = jax.nn.log_softmax(self.emissions.astype(jnp.promote_types(self.emissions.dtype, jnp.float32)))
             return jnp.where(mask, jnp.take_along_axis(log_p, tags[..., None], axis=-1)[..., 0], 0).sum(axis=1)
@@ -36,20 +36,20 @@ class TagScores(NamedTuple):
         return ops.crf_score(self.emissions, tags, self.crf, mask) - partition
 
     def best(self, mask: Mask) -> Int[Array, "b t"]:
-        """The likeliest tags."""
+        """Return the likeliest tags."""
         if self.crf is None:
             return self.emissions.argmax(axis=-1).astype(jnp.int32)
         return ops.crf_viterbi(self.emissions, self.crf, mask)[0].astype(jnp.int32)
 
 
 class Spelling(nn.Module):
-    """A vector a word from its characters: of each feature the largest over the word.
+    """One vector per word, from its characters: the largest value of each feature over the word, then a dense layer.
 
     Attributes:
       kind: "cnn", a convolution over each character and its two neighbours (Ma and Hovy 2016, arXiv 1603.01354), or
         "lstm", in both directions (after Lample 2016, arXiv 1603.01360, who take the last states).
-      characters: distinct ids; 0 is no character.
-      width: features of a character, and of the network over them.
+      characters: the number of character ids; 0 is padding.
+      width: features of a character, and of the network over them (of each direction of the LSTM).
       outputs: features of a word.
     """
 
@@ -62,7 +62,7 @@ class Spelling(nn.Module):
 
     @nn.compact
     def __call__(self, spelling: Int[Array, "b t s"]) -> Float[Array, "b t d"]:
-        """The words' vectors."""
+        """Return the words' vectors."""
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         batch, length, size = spelling.shape
         ids = spelling.reshape(batch * length, size)
@@ -80,18 +80,18 @@ class Spelling(nn.Module):
 
 
 class Tagger(nn.Module):
-    """Embeds words, adds what their letters say, runs a backbone over the sentence, and scores its tags.
+    """Embeds words, adds the vectors of their spelling, runs a backbone over the sentence, and scores its tags.
 
-    The sum of an embedding and of a dense layer over the letters' features is a dense layer over both side by side.
+    The sum of an embedding and of a dense layer over the letters' features equals a dense layer over both side by side.
 
     Attributes:
-      vocab_size: distinct words; 0 is the unknown one.
+      vocab_size: the number of word ids; 0 is the unknown word.
       config: see `TaggerConfig`, whose `build` makes this module.
-      types: of entities. Tags are numbered as `nlpx.text.tags_of` lists them, unless `names` are given.
-      characters: distinct ids of characters.
-      max_length: learned positions there are.
-      names: of the tags in the order of their scores, where it is another one, or where they are no tags of entities.
-      segment_kinds: segments told apart by a vector each, such as the two sentences of a pair; 0: none.
+      types: the types of entities; `nlpx.text.tags_of` gives the order of their tags, unless `names` does.
+      characters: the number of character ids.
+      max_length: the number of learned positions.
+      names: the tags in the order of their scores, if it is another order, or if they are not tags of entities.
+      segment_kinds: the number of segments told apart by a vector each, such as the two sentences of a pair; 0: none.
     """
 
     vocab_size: int
@@ -113,7 +113,7 @@ class Tagger(nn.Module):
         return tags_of(self.types) if self.names is None else self.names
 
     def example_inputs(self) -> tuple[Array, ...]:
-        """What `init` can be called with."""
+        """Return inputs that `init` can be called with."""
         return jnp.zeros((1, 1), jnp.int32), jnp.zeros((1, 1, 3), jnp.int32)
 
     def setup(self):
@@ -146,16 +146,16 @@ class Tagger(nn.Module):
         mask: Mask | None = None,
         dropout_keys: RowKeys | None = None,
     ) -> TagScores:
-        """The scores of the tags of each sentence.
+        """Score the tags of each sentence.
 
         Args:
-          spelling: the characters of each word, 0 behind them; not read where the config leaves characters out.
-          segments: what each word belongs to, with `segment_kinds` only; None: all to the first.
+          spelling: the characters of each word, padded with 0; not read where `config.characters` is "none".
+          segments: the segment of each word, with `segment_kinds` only; None: all are of the first.
           mask: True where a word is real. Masked words change nothing.
           dropout_keys: one key per row; None switches dropout off.
 
         Raises:
-          ValueError: no spelling where it is read, or one of another number of words.
+          ValueError: spelling is missing where it is read, or does not fit the words.
         """
         if spelling is None:
             if self.config.characters != "none":
@@ -179,7 +179,7 @@ class Tagger(nn.Module):
 
 
 def allowed(tags: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Which tags of IOB2 may begin a sentence (c,), and which may follow which (c, c)."""
+    """Return which IOB2 tags may begin a sentence (c,), and which (columns) may follow which (rows), (c, c)."""
     prefixes, kinds = zip(*map(split_tag, tags), strict=True)
     inside = np.array(prefixes) == "I"
     same = np.array(kinds)[:, None] == np.array(kinds)

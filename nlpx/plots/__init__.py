@@ -1,4 +1,4 @@
-"""Pictures of runs. matplotlib is imported where a picture is drawn."""
+"""Plots of runs. matplotlib is imported only when something is drawn."""
 
 from nlpx.plots.by_length import plot_by_length
 from nlpx.plots.captions import plot_captions, plot_looks

@@ -1,4 +1,4 @@
-"""How models fare from short to long texts, one line a model."""
+"""Figures of models from short to long texts, one line per model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from nlpx.errors import unknown
 from nlpx.plots.figure import png
 
-# What a figure is called on its axis, and by how much it is multiplied for the unit written there.
+# The label of each figure's axis, and the factor that converts the figure to the unit written there.
 VALUES = {
     "accuracy": ("accuracy (%)", 100),
     "exact_match": ("exact matches (% of translations)", 100),
@@ -27,18 +27,17 @@ def plot_by_length(
     floor: float = 0,
     title: str | None = None,
 ) -> None:
-    """Draws a figure over the length, a marker at each group's mean, and writes a PNG.
+    """Draw a figure over the length, with a marker at each group's mean length, and write a PNG.
 
     Args:
-      groups_by_model: a model's name to groups of like length, as `nlpx.metrics.metrics_by_length` gives them: `mean`
-        is their length.
-      value: one of `VALUES`.
-      length: what the length is called on its axis.
-      trained: the one length that the models were trained at, to mark.
-      floor: where the axis of the figure begins.
+      groups_by_model: name of a model -> its groups, as from `nlpx.metrics.metrics_by_length`; `mean` is the length.
+      value: the figure to draw, one of `VALUES`.
+      length: the label of the length's axis.
+      trained: a length to mark, if the models were trained at one length only.
+      floor: where the figure's axis begins.
 
     Raises:
-      InputError: another value.
+      InputError: an unknown value.
     """
     if value not in VALUES:
         raise unknown("value", value, VALUES)

@@ -1,4 +1,4 @@
-"""Pictures with what was said of them, and where a captioner looked for each word."""
+"""Pictures with their captions, and with a captioner's attention for each word."""
 
 import math
 import textwrap
@@ -23,8 +23,8 @@ RIGHT, WRONG = "tab:green", "tab:red"
 def plot_captions(
     pictures: UInt8[np.ndarray, "n y x c"], captions: Sequence[str], references: Sequence[str], path: Path
 ) -> None:
-    """Draws a sheet of pictures, each with its caption: in a green frame if right, else in a red one with the
-    reference below.
+    """Draw a sheet of pictures, each with its caption, and write a PNG. Right captions have a green frame, wrong ones a
+    red frame and the reference below.
 
     Raises:
       InputError: there is no picture, or not one caption and one reference for each.
@@ -48,10 +48,10 @@ def plot_captions(
 
 
 def plot_looks(picture: UInt8[np.ndarray, "y x c"], words: Sequence[str], weights: ArrayLike, path: Path) -> None:
-    """Draws the picture once for each word, in red where attention looked when the word was written.
+    """Draw the picture once per word, red where attention looked when the word was written, and write a PNG.
 
     Args:
-      weights: (words, rows, columns) of attention over the places of the picture; all panels share one scale.
+      weights: (words, rows, columns), attention over the places of the picture; all panels share one scale.
 
     Raises:
       InputError: the weights do not fit the words.

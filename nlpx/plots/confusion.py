@@ -10,7 +10,7 @@ from nlpx.errors import InputError
 from nlpx.plots.figure import LABEL, draw_shares, png
 
 SIZE = 4
-"""Inches of all cells together, as long as one cell stays between the two sizes of `CELL`."""
+"""Inches of all cells together, as long as one cell stays between the two sizes in `CELL`."""
 CELL = (0.36, 0.8)
 FONT = (6, 10)
 """The smallest and the largest font size of a count, in points."""
@@ -19,8 +19,8 @@ DIGIT = 0.64
 
 
 def plot_confusion(confusion: ArrayLike, labels: Sequence[str], path: Path, title: str | None = None) -> None:
-    """Draw counts in shades, by their share of the true label's row. The PNG grows with the labels, up to 4,000 pixels
-    per side. Cells show their counts if these fit and every label has its place.
+    """Draw counts as shades of their share of the true label's row, and write a PNG that grows with the labels, up to
+    4,000 pixels per side. Cells show their counts if there is room for these and for every label.
 
     Args:
       confusion: (true, predicted) counts, as from `nlpx.metrics.classification_metrics`.

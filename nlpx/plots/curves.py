@@ -23,6 +23,7 @@ def plot_losses(
       runs: name of a run -> its records, the lines of `metrics.jsonl`.
       x: "step" or "seconds".
       value: the figure of a record to draw; records without it are left out.
+      unit: the label of its axis.
     """
     with png(path) as figure:
         axes = figure.subplots()

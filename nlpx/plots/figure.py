@@ -1,4 +1,4 @@
-"""The common part of all pictures: a figure that becomes a PNG, and shares drawn as shaded cells with words around."""
+"""The common part of all plots: a figure that becomes a PNG, and shares drawn as shaded cells with words around."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 DPI = 120
 LARGEST = 24
-"""The most inches of a side that grows with the data. With the words around it, a picture stays below 4,000 pixels."""
+"""Most inches of a side that grows with the data. With the words around it, a picture stays below 4,000 pixels."""
 LABEL = 0.28
 """Inches between readable words on an axis."""
 LETTERS = 32
-"""The most letters of a word on an axis; longer ones are cut."""
+"""Most letters of a word on an axis; longer words are cut."""
 
 
 @contextmanager

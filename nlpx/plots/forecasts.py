@@ -1,4 +1,4 @@
-"""Forecasts over the truth, and errors by horizon."""
+"""Forecasts drawn over the truth, and errors by steps ahead."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,9 +8,9 @@ import numpy as np
 from nlpx.plots.figure import png
 
 PANELS = 6
-"""At most so many variables are drawn, the first ones."""
+"""Most variables drawn, the first ones."""
 STEPS = 150
-"""At most so many steps are drawn, the last ones: more would blur."""
+"""Most steps drawn, the last ones: more would blur."""
 COLUMNS = 3
 
 
@@ -26,14 +26,15 @@ def plot_forecasts(
     *,
     unit: str = "",
 ) -> None:
-    """Draws the truth and, over it, forecasts that start where the one before ends: the median, and a band for each
-    pair of quantiles from the outermost inwards. One panel per variable; writes a PNG.
+    """Draw the truth and, over it, forecasts that each start where the one before ends, and write a PNG.
+
+    A forecast is the median and a band for each pair of quantiles, from the outermost inwards. One panel per variable.
 
     Args:
       dates: (n,) datetime64.
       variables: name -> the truth, (n,), and the quantiles from each origin, (w, h, q). Row 0 forecasts from date 0 on.
       levels: the levels of the quantiles, rising.
-      unit: unit of all variables; "" if unknown.
+      unit: the unit of all variables; "" if unknown.
     """
     shown = dict(list(variables.items())[:PANELS])
     with png(path, 9, 1.2 + 2.3 * len(shown)) as figure:
@@ -64,13 +65,13 @@ def plot_forecasts(
 def plot_error_by_horizon(
     errors: Mapping[str, Mapping[str, Mapping[str, float]]], path: Path, step: str, unit: str = ""
 ) -> None:
-    """Draws the mean absolute error by steps ahead, a line for the model and one per baseline. One panel per variable;
-    writes a PNG.
+    """Draw the mean absolute error by steps ahead, a line for the model and one per baseline, and write a PNG. One
+    panel per variable.
 
     Args:
-      errors: variable -> method -> steps ahead (as "1") -> error; "mean" is not drawn.
-      step: distance between steps, as "1 day".
-      unit: unit of all variables; "" if unknown.
+      errors: variable -> method -> steps ahead (such as "1") -> error; "mean" is not drawn.
+      step: the distance between steps, such as "1 day".
+      unit: the unit of all variables; "" if unknown.
     """
     shown = dict(list(errors.items())[:PANELS])
     columns = min(COLUMNS, len(shown)) if len(shown) != 4 else 2

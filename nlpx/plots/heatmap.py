@@ -17,11 +17,11 @@ def plot_attention(
     path: Path,
     title: str | None = None,
 ) -> None:
-    """Draw weights as shades of 0 to 1, with the words on both axes. The PNG grows with their number, up to 4,000
-    pixels per side.
+    """Draw weights as shades of 0 to 1, with the words on both axes, and write a PNG that grows with their number, up
+    to 4,000 pixels per side.
 
     Args:
-      weights: (target, source); each target word's weights over the source words.
+      weights: (target, source), each target word's weights over the source words.
 
     Raises:
       InputError: the shape of the weights does not fit the words, or there are none.

@@ -1,4 +1,4 @@
-"""How probable it is that an answer begins and ends at each word of its context."""
+"""The probabilities that an answer begins and ends at each word of its context."""
 
 import math
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from nlpx.errors import InputError
 from nlpx.plots.figure import LABEL, LETTERS, png
 
 LINE = 30
-"""Most words side by side; more are shared among rows below each other."""
+"""Most words side by side; more are divided into rows."""
 
 
 def plot_places(start: ArrayLike, end: ArrayLike, words: Sequence[str], path: Path, title: str | None = None) -> None:
-    """Draws two bars a word, in as many rows as the words need, and writes a PNG.
+    """Draw two bars per word, in as many rows as the words need, and write a PNG.
 
     Args:
-      start, end: (words,), 0 to 1.
+      start, end: (words,), the probabilities that the answer begins and ends there, 0 to 1.
 
     Raises:
-      InputError: not one of each a word, or no word.
+      InputError: not one of each per word, or no words.
     """
     start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
     if not len(words) or start.shape != (len(words),) or end.shape != (len(words),):

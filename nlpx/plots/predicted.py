@@ -1,4 +1,4 @@
-"""Predicted against true numbers."""
+"""Predicted numbers against true ones."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +13,8 @@ def plot_predicted(target: np.ndarray, predictions: Mapping[str, np.ndarray], pa
 
     Args:
       target: (examples,) true numbers.
-      predictions: a method's name -> (examples,) its predictions.
-      name: of the target.
+      predictions: name of a method -> its predictions, (examples,).
+      name: the name of the target.
     """
     ends = [min(map(np.min, (target, *predictions.values()))), max(map(np.max, (target, *predictions.values())))]
     with png(path, 6, 5.5) as figure:

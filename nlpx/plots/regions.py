@@ -27,11 +27,12 @@ def plot_regions(
     are more features than these two, a ring and the colour under it need not agree.
 
     Args:
-      classify: from (places, 2) features to the number of a label each.
+      classify: takes features (places, 2) and returns the index of each place's label.
       points: (examples, 2) features.
-      target: (examples,) numbers of the true labels.
-      found: (examples,) numbers of the labels predicted from all features.
-      features: the names of the axes.
+      target: (examples,), the indices of the true labels.
+      found: (examples,), the indices of the labels predicted from all features.
+      features: the names of the two features, for the axes.
+      labels: the names of the labels.
     """
     from matplotlib.colors import ListedColormap
 

@@ -1,7 +1,9 @@
-"""A finished run used: continue a text, translate, sum up, label, see what attention looked at.
+"""Use a finished run: continue a text, translate, summarize, label, show attention.
 
-trained = predict.load("runs/translate/...")
-predict.Translator(trained)(["lundi 3 mai 2021"])
+`load` reads a run, and each class here uses the model of one kind of run:
+
+    trained = predict.load("runs/translate/...")
+    predict.Translator(trained)(["lundi 3 mai 2021"])
 """
 
 from nlpx.predict.answers import Answered, Answerer, parse_question, test_answers

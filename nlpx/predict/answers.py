@@ -1,4 +1,4 @@
-"""Answering questions with a reader: the likeliest span of the context, over all windows of it."""
+"""Answering questions with a reader: the likeliest span over all windows of the context."""
 
 import json
 import time
@@ -17,46 +17,46 @@ from nlpx.tasks.question_answering import place_log_probabilities
 from nlpx.train.run import Trained
 
 SEPARATOR = "|||"
-"""Between a context and a question on one line, where there is no tab."""
+"""Separates context and question on one line, where there is no tab."""
 
 
 class Answered(NamedTuple):
     """The answer to one question."""
 
     text: str
-    """As it stands in the context."""
+    """The answer as it stands in the context."""
     start: int
-    """The character of the context where it begins."""
+    """The character of the context where the answer begins."""
     probability: float
-    """That it begins where it does, times that it ends where it does, in the window where this is most."""
+    """The probability of its begin times that of its end, in the window where this product is largest."""
 
     def mark(self, context: str) -> str:
-        """The context with the answer in brackets."""
+        """Return the context with the answer in brackets."""
         end = self.start + len(self.text)
         return f"{context[: self.start]}[[{self.text}]]{context[end:]}"
 
 
 class Places(NamedTuple):
-    """What is known of each word of a window."""
+    """The log-probabilities of the words of one window."""
 
     words: range
-    """The numbers of the words of the context that are in the window."""
+    """The numbers of the context's words in the window."""
     start: np.ndarray
-    """(words,): log-probability, nats, that the answer begins there."""
+    """(words,): log-probability, in nats, that the answer begins with this word."""
     end: np.ndarray
-    """(words,): that it ends there."""
+    """(words,): log-probability, in nats, that the answer ends with this word."""
 
 
 class Answerer:
-    """Answers questions; one program is compiled for each length that windows are padded to.
+    """Answers questions. One program is compiled for each length that windows are padded to.
 
     Args:
       trained: a run of `experiments.answer`.
-      longest: most words of an answer.
-      batch_size: windows at a time.
+      longest: most words in an answer.
+      batch_size: windows per batch.
 
     Raises:
-      ValueError: a model that is no reader.
+      ValueError: the model is not a reader.
     """
 
     def __init__(self, trained: Trained, *, longest: int = 20, batch_size: int = 64):
@@ -77,7 +77,7 @@ class Answerer:
         self._run = jax.jit(run)
 
     def places(self, questions: Sequence[data.Question]) -> list[list[Places]]:
-        """For each question the windows of its context, with what is known of each word.
+        """Return, for each question, the windows of its context with the log-probabilities of their words.
 
         Raises:
           ValueError: a question or a context without words, or characters that the model does not know.
@@ -101,14 +101,14 @@ class Answerer:
 
     @staticmethod
     def _by_word(words: np.ndarray, allowed: np.ndarray, numbers: range) -> np.ndarray:
-        """The token where each word begins or ends; -1 for a word that is cut there by the window's edge."""
+        """Return the token where each word begins or ends; -1 if the window's edge cuts it off."""
         at = np.full(len(numbers), -1)
         places = np.flatnonzero(allowed * (words >= 0))
         at[words[places] - numbers.start] = places
         return at
 
     def answer(self, questions: Sequence[data.Question]) -> list[Answered]:
-        """The likeliest answer to each."""
+        """Return the likeliest answer to each question."""
         answered = []
         for question, windows in zip(questions, self.places(questions), strict=True):
             best = max((self._best(window) for window in windows), key=lambda each: each[0])
@@ -118,24 +118,26 @@ class Answerer:
         return answered
 
     def _best(self, window: Places) -> tuple[float, int, int]:
-        """The likeliest pair of a first word and a last one, not before it and not too far behind, and how likely."""
+        """Return the highest log-probability of a span of at most `longest` words, and its first and last word."""
         joint = window.start[:, None] + window.end
         legal = np.tri(*joint.shape, k=self.longest - 1, dtype=bool) & ~np.tri(*joint.shape, k=-1, dtype=bool)
         first, last = np.unravel_index(np.where(legal, joint, -np.inf).argmax(), joint.shape)
         return float(joint[first, last]), window.words[first], window.words[last]
 
     def __call__(self, lines: Sequence[str]) -> list[tuple[Answered, str]]:
-        """The answer to each line of a context and a question, and the context.
+        """Answer lines of a context and a question each.
+
+        Returns:
+          The answer and the context of each line.
 
         Raises:
-          ValueError: a line without a question, and as `places`.
+          ValueError: a line without a question, or as in `places`.
         """
         questions = [parse_question(line) for line in lines]
         return list(zip(self.answer(questions), [each.context for each in questions], strict=True))
 
     def draw(self, question: data.Question, path: Path) -> None:
-        """Writes how probable it is that the answer begins and ends at each word, in the window of the answer, as a
-        PNG."""
+        """Draw the probabilities that the answer begins and ends at each word of its window, and write a PNG."""
         (windows,) = self.places([question])
         window = max(windows, key=lambda each: self._best(each)[0])
         spans = self.encode.words(question.context).spans
@@ -144,10 +146,10 @@ class Answerer:
 
 
 def parse_question(line: str) -> data.Question:
-    """The question of a line, "CONTEXT ||| QUESTION", or with a tab between.
+    """Parse a line "CONTEXT ||| QUESTION", or with a tab in place of "|||".
 
     Raises:
-      ValueError: it is none.
+      ValueError: the line has another form.
     """
     context, found, question = line.partition("\t" if "\t" in line else SEPARATOR)
     if not found or not context.strip() or not question.strip():
@@ -158,14 +160,14 @@ def parse_question(line: str) -> data.Question:
 
 
 def test_answers(answerer: Answerer, questions: Sequence[data.Question], folder: Path) -> dict[str, Any]:
-    """Answers questions that no training has seen, and compares with what people answered.
+    """Answer questions not seen in training, and compare with people's answers.
 
-    Writes `answers.tsv`, `predictions.json` (id to answer, which SQuAD's own script reads) where questions have ids,
-    and `plots/f1_by_length.png` and `plots/probabilities.png`, of the first question.
+    Writes `answers.tsv`; `predictions.json` if the questions have ids (id -> answer, for SQuAD's own script);
+    `plots/f1_by_length.png`; and `plots/probabilities.png`, for the first question.
 
     Returns:
-      The figures of `metrics.answer_metrics`, by words of the context, those of the sliding window as `baseline`, and
-      `seconds`.
+      The figures of `metrics.answer_metrics`, with groups by words of the context; those of the sliding window as
+      `baseline`; and `seconds`.
     """
     start = time.perf_counter()
     answered = answerer.answer(questions)

@@ -1,4 +1,4 @@
-"""What a forecast has to beat: the last value, the mean of the season, and a SARIMA model.
+"""Baselines of forecasts: the last value, the mean of the season, and a SARIMA model.
 
 Shape letters: w origins (the last step seen), h steps of the horizon, v variables.
 """
@@ -15,29 +15,30 @@ from nlpx.errors import InputError, needs
 ORDER = (1, 0, 1)
 """Autoregressive, differencing and moving-average order. The season is removed first, so nothing is differenced."""
 SEASONAL_ORDER = (0, 1, 1)
-"""The same for the steps a season apart."""
+"""The same for steps one season apart."""
 LONGEST_SEASON = 24
-"""Steps. The state of a seasonal model holds a whole season, so the fit of a year of days would take hours."""
+"""Most steps in a season. The state of a seasonal model holds a whole season: fitting a year of days takes hours."""
 ITERATIONS = 200
-"""Of a fit, at most."""
+"""Most iterations of a fit."""
 LONGEST = 20_000
-"""Steps of training data for a SARIMA fit: about a minute per variable."""
+"""Most steps of training data for a SARIMA fit: these take about a minute per variable."""
 
 
 def persistence(series: Series, origins: Int[np.ndarray, "w"], horizon: int) -> Float[np.ndarray, "w h v"]:
-    """The last value, repeated."""
+    """Forecast the last value at every step."""
     return np.repeat(series.values[origins][:, None], horizon, axis=1)
 
 
 def climatology(
     series: Series, scaling: Scaling, origins: Int[np.ndarray, "w"], horizon: int
 ) -> Float[np.ndarray, "w h v"]:
-    """The training part's mean for the time of year (and of day)."""
+    """Forecast the training part's mean for the time of year (and of day)."""
     return scaling.slot_mean(series.dates)[origins[:, None] + 1 + np.arange(horizon)]
 
 
 def _seasonal_order(step: Step) -> tuple[int, int, int, int]:
-    """`SEASONAL_ORDER` with the season's length, or none where the season is too long or no whole number of steps."""
+    """Return `SEASONAL_ORDER` with the season's length in steps; zeros if the season is too long or not a whole number
+    of steps."""
     length = 12 // step.months if step.months and 12 % step.months == 0 else 0
     return (*SEASONAL_ORDER, length) if 1 < length <= LONGEST_SEASON else (0, 0, 0, 0)
 
@@ -45,14 +46,15 @@ def _seasonal_order(step: Step) -> tuple[int, int, int, int]:
 def sarima(
     series: Series, scaling: Scaling, origins: Int[np.ndarray, "w"], horizon: int, train_steps: int
 ) -> Float[np.ndarray, "w h v"]:
-    """A SARIMA model of statsmodels per variable, of the deviations from the season's mean (a regression on the
-    calendar with SARIMA errors; Hyndman and Athanasopoulos, Forecasting: Principles and Practice, chapter 10). Its
-    seasonal terms are left out where the season is long, as a year of days. The parameters are fitted once, on the
-    first `train_steps`; each forecast then sees all values up to its origin.
+    """Forecast with one SARIMA model of statsmodels per variable.
+
+    It models the deviations from the seasonal mean (a regression on the calendar with SARIMA errors; Hyndman and
+    Athanasopoulos, Forecasting: Principles and Practice, chapter 10). Long seasons, such as a year of days, get no
+    seasonal terms. The parameters are fitted once, on the first `train_steps`; each forecast then sees all values up to
+    its origin.
 
     Raises:
-        InputError: the training part is longer than `LONGEST`, a fit does not converge, or statsmodels is not
-            installed.
+      InputError: the training part is longer than `LONGEST`, a fit does not converge, or statsmodels is not installed.
     """
     if train_steps > LONGEST:
         raise InputError(f"SARIMA: {train_steps:,} training steps are too many to fit; at most {LONGEST:,}")

@@ -1,4 +1,4 @@
-"""Many inputs of many lengths through a compiled function of batches, few of which have shapes of their own."""
+"""Inputs of many lengths through a compiled function, in batches of few shapes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,11 +7,13 @@ from nlpx import data
 
 
 def in_batches(columns: data.Columns, run: Callable[[data.Batch], Sequence[Any]], batch_size: int) -> list[Any]:
-    """What `run` gives for each example, in order. Lengths are padded to powers of two, so that few are compiled.
+    """Run a function over all examples in batches; return its results in order.
+
+    Lengths are padded to powers of two, so that few shapes are compiled.
 
     Args:
       columns: see `nlpx.data.buckets`.
-      run: from a batch to something for each of its rows.
+      run: takes a batch and returns one result per row.
     """
     longest, count = data.bucket_lengths(columns, 1)[-1], len(next(iter(columns.values())))
     lengths = [8]

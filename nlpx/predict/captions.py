@@ -16,7 +16,7 @@ from nlpx.predict.search import Search, Translated, words_of
 from nlpx.train.run import Trained
 
 SHOWN = 16
-"""How many pictures are on the sheet, and how many are written as files."""
+"""Most pictures on the sheet, and most pictures written as files."""
 
 
 class Describer:
@@ -25,17 +25,17 @@ class Describer:
     Args:
       trained: a run of `experiments.caption`.
       beams, length_penalty: see `beam_search`.
-      batch_size: pictures at a time.
+      batch_size: pictures per batch.
 
     Raises:
-      ValueError: a model that reads no pictures, or more beams than the vocabulary has tokens.
+      ValueError: the model reads no pictures, or there are more beams than tokens in the vocabulary.
     """
 
     def __init__(self, trained: Trained, *, beams: int = 4, length_penalty: float = 0.6, batch_size: int = 64):
         if not isinstance(trained.model, Captioner):
             raise InputError(f"a {type(trained.model).__name__} reads no pictures: give a run of experiments.caption")
         self._trained = trained
-        # The end token too; the model has as many positions.
+        # One more for the end token; the model has a position for it too.
         limit = trained.config["data"]["max_length"] + 1
         options = {"beams": beams, "length_penalty": length_penalty, "batch_size": batch_size}
         self._search = Search(trained, limit=lambda source: limit, **options)
@@ -48,11 +48,11 @@ class Describer:
 
     @property
     def attends(self) -> bool:
-        """Whether `attention` has anything to show."""
+        """Whether the model has attention to show."""
         return self._trained.model.attends
 
     def open(self, path: str) -> UInt8[np.ndarray, "y x c"]:
-        """A picture as the model reads it.
+        """Open a picture in the size and colours that the model reads.
 
         Raises:
           ValueError: see `data.open_picture`.
@@ -61,20 +61,21 @@ class Describer:
         return data.open_picture(path.strip(), size, channels)
 
     def describe(self, pictures: UInt8[np.ndarray, "n y x c"]) -> list[Translated]:
-        """The best caption of each picture."""
+        """Return the best caption of each picture."""
         return self._search({"source": pictures})
 
     def __call__(self, paths: Sequence[str]) -> list[Translated]:
-        """The best caption of each picture, given by its path."""
+        """Return the best caption of the picture at each path."""
         return self.describe(np.stack([self.open(path) for path in paths]))
 
     def attention(
         self, picture: UInt8[np.ndarray, "y x c"], caption: np.ndarray
     ) -> tuple[Float[np.ndarray, "words rows columns"], list[str]]:
-        """The weights of the picture's places for each word of a caption (the mean of its tokens'), and the words.
+        """Return the attention weights of the picture's places for each word of a caption (the mean over its tokens),
+        and the words.
 
         Raises:
-          ValueError: a model without attention.
+          ValueError: the model has no attention.
         """
         model = self._trained.model
         target = np.append(caption, model.eos).astype(np.int32)
@@ -86,7 +87,7 @@ class Describer:
         return of_words.reshape(-1, *model.grid), words
 
     def draw(self, picture: UInt8[np.ndarray, "y x c"], path: Path) -> None:
-        """Writes where attention looks for each word of a picture's caption as a PNG."""
+        """Draw where attention looks for each word of a picture's caption, and write a PNG."""
         weights, words = self.attention(picture, self.describe(picture[None])[0].tokens)
         plots.plot_looks(picture, words, weights, path)
 
@@ -97,11 +98,11 @@ def test_captions(
     references: Sequence[str],
     folder: Path,
 ) -> dict[str, Any]:
-    """Describes pictures that no training has seen, and compares with their references.
+    """Describe pictures not seen in training, and compare with their references.
 
-    Writes `captions.tsv`; `plots/captions.png`, a sheet of the first pictures, with wrong captions in its last row;
-    with attention `plots/attention.png`, of the picture with the longest caption; and the folder `examples`: the first
-    pictures as files, with a table of them for `--evaluate file:`.
+    Writes `captions.tsv`; `plots/captions.png`, a sheet of the first pictures, with up to a row of later wrong captions
+    at its end; with attention, `plots/attention.png`, for the picture with the longest caption; and the folder
+    `examples`: the first pictures as files, with a table of them for `--evaluate file:`.
 
     Returns:
       The figures of `metrics.captioning_metrics`, `count`, `seconds`, and the settings of the search.

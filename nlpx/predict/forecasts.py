@@ -1,4 +1,4 @@
-"""Forecasts series with a trained model, and measures it beside baselines.
+"""Forecasting series with a trained model, and measuring the forecasts beside baselines.
 
 Shape letters: w origins (the last step seen), h steps of the horizon, v variables, q quantiles.
 """
@@ -23,7 +23,7 @@ class SeriesForecaster:
 
     Args:
       trained: a run of `experiments.forecast`.
-      batch_size: histories per call of the model.
+      batch_size: histories per batch.
 
     Raises:
       ValueError: the model is not a forecaster.
@@ -51,7 +51,7 @@ class SeriesForecaster:
         return scaled * np.array(self.scaling.scale)[:, None] + season
 
     def from_each(self, series: data.Series, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rolling-origin forecasts: one from every step whose horizon lies within steps `start` to `stop`.
+        """Forecast from every origin whose horizon lies within steps `start` to `stop` (rolling origin).
 
         Returns:
           The indices of the origins, (w,), and the quantiles, (w, h, v, q).
@@ -71,7 +71,7 @@ class SeriesForecaster:
         return origins, self._in_units(self._scaled(windows["history"]), ahead)
 
     def ahead(self, series: data.Series) -> tuple[np.ndarray, Float[np.ndarray, "h v q"]]:
-        """The dates and quantiles of the steps after the last one.
+        """Return the dates and quantiles of the steps after the last one.
 
         Raises:
           ValueError: the series is shorter than the history.
@@ -86,7 +86,7 @@ class SeriesForecaster:
 
 
 def read_given(given: str, scaling: data.Scaling, missing: data.Missing) -> data.Series:
-    """The series of a CSV file (a path or a `file:` SPEC) or of standard input ("-").
+    """Read the series of a CSV file (a path or a `file:` SPEC) or of standard input ("-").
 
     Raises:
       ValueError: the series cannot be read, or does not fit the model.
@@ -99,7 +99,7 @@ def read_given(given: str, scaling: data.Scaling, missing: data.Missing) -> data
 
 
 def forecast_lines(forecaster: SeriesForecaster, series: data.Series) -> list[str]:
-    """A header, then one line per step: the date and the quantiles of each variable, separated by tabs."""
+    """Return a header and one line per step: the date and the quantiles of each variable, separated by tabs."""
     dates, quantiles = forecaster.ahead(series)
     names = [f"{name} {level:g}" for name in series.names for level in forecaster.levels]
     lines = ["\t".join(["date", *names])]
@@ -116,7 +116,7 @@ def measure_forecasts(
     start: int = 0,
     train_steps: int | None = None,
 ) -> dict[str, Any]:
-    """Rolling-origin evaluation from step `start` on, beside the baselines, with plots.
+    """Evaluate forecasts from every origin, for horizons from step `start` on, beside the baselines; draw plots.
 
     Args:
       folder: plots are written into `plots` inside it.

@@ -13,14 +13,14 @@ from nlpx.train.run import Trained
 
 
 class Labeller:
-    """Gives each text the probabilities of its labels; one program is compiled for each length texts are padded to.
+    """Gives each text a probability per label. One program is compiled for each length that texts are padded to.
 
     Args:
       trained: a run of `experiments.classify`.
-      batch_size: texts at a time.
+      batch_size: texts per batch.
 
     Raises:
-      ValueError: a model that is no classifier.
+      ValueError: the model is not a classifier.
     """
 
     def __init__(self, trained: Trained, *, batch_size: int = 64):
@@ -32,10 +32,10 @@ class Labeller:
         )
 
     def encode(self, text: str) -> np.ndarray:
-        """A text's tokens, cut where the model's positions end.
+        """Encode a text as tokens, cut where the model's positions end.
 
         Raises:
-          ValueError: there are none, or characters that the model does not know.
+          ValueError: the text has no tokens, or characters that the model does not know.
         """
         tokens = self._trained.tokenizer.encode(text.lower() if self._trained.config["data"]["lowercase"] else text)
         if not len(tokens):
@@ -43,7 +43,7 @@ class Labeller:
         return tokens[: self._trained.model.longest]
 
     def probabilities(self, sources: Sequence[np.ndarray]) -> np.ndarray:
-        """(texts, labels): of each text, given in tokens."""
+        """Return the probabilities (texts, labels) of texts given in tokens."""
 
         def run(batch: data.Batch) -> np.ndarray:
             return np.asarray(self._run(self._trained.params, batch["text"], batch["text_mask"]), np.float64)
@@ -51,6 +51,6 @@ class Labeller:
         return np.stack(in_batches({"text": sources}, run, self._batch_size))
 
     def __call__(self, texts: Sequence[str]) -> list[dict[str, float]]:
-        """The labels of each text with their probabilities, the likeliest first."""
+        """Return the labels of each text with their probabilities, the likeliest first."""
         found = self.probabilities([self.encode(text) for text in texts])
         return [{self.labels[i]: float(row[i]) for i in np.argsort(-row, kind="stable")} for row in found]

@@ -1,4 +1,4 @@
-"""Where questions come from and answers go: one text, the lines of a file, or those of standard input."""
+"""Answering line by line: the input is one text, the lines of a file, or those of standard input."""
 
 import io
 import sys
@@ -8,21 +8,21 @@ from pathlib import Path
 from nlpx.errors import InputError
 
 AT_ONCE = 256
-"""Lines of a file that are answered together."""
+"""Lines of a file answered together."""
 
 
 def is_text(given: str) -> bool:
-    """Whether what --predict was given is a text itself: neither `-` nor the name of a file."""
+    """Return whether the value of --predict is a text itself: neither `-` nor the name of a file."""
     try:
         return given != "-" and not Path(given).is_file()
-    except (OSError, ValueError):  # too long for a name, or with a zero byte
+    except (OSError, ValueError):  # too long for a file name, or with a zero byte
         return True
 
 
 def _groups(given: str, alone: bool) -> Iterator[list[str]]:
     if alone:
         yield [given]
-    elif given == "-":  # somebody may wait for each answer
+    elif given == "-":  # line by line: somebody may wait for each answer
         if isinstance(sys.stdin, io.TextIOWrapper):
             sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape")
         for line in sys.stdin:
@@ -38,17 +38,17 @@ def _groups(given: str, alone: bool) -> Iterator[list[str]]:
 
 
 def answer_lines(given: str, answer: Callable[[Sequence[str]], Sequence[str]], *, alone: bool | None = None) -> None:
-    """Prints one answer per line, in order; an empty line stays one, so that lines keep their numbers.
+    """Print one answer per line, in order. An empty line gives an empty one, so that line numbers agree.
 
-    A line that cannot be answered gives an empty one too, and its number and why on stderr.
+    A line that cannot be answered gives an empty one too; its number and the reason go to stderr.
 
     Args:
       given: a text, the path of a file, or `-` for standard input, which is answered line by line.
-      answer: from texts to answers, each of one line.
-      alone: whether what is given is to be answered itself; if None, where it `is_text`.
+      answer: takes texts and returns their answers, one line each.
+      alone: whether `given` itself is the text to answer; None means if it `is_text`.
 
     Raises:
-      ValueError: a file that cannot be read, or (after all others were answered) a text that cannot be answered.
+      ValueError: the file cannot be read, or (once all others are answered) a text cannot be answered.
     """
     number, failed, alone = 0, 0, is_text(given) if alone is None else alone
     for lines in _groups(given, alone):
@@ -61,7 +61,7 @@ def answer_lines(given: str, answer: Callable[[Sequence[str]], Sequence[str]], *
         except InputError:
             if alone:
                 raise
-            for index in full:  # which of them?
+            for index in full:  # one by one, to find out which of them fails
                 try:
                     (answers[index],) = answer([lines[index]])
                 except InputError as error:
@@ -75,11 +75,12 @@ def answer_lines(given: str, answer: Callable[[Sequence[str]], Sequence[str]], *
 
 
 def print_as_it_comes(prompt: str, pieces: Iterable[Sequence[str]]) -> None:
-    """Prints a text and its continuation, of which `pieces` gives ever more; the first of each is shown."""
+    """Print a prompt, then its continuation as it grows. Each of `pieces` holds all samples so far; only the first one
+    is shown."""
     print(prompt, end="", flush=True)
     shown = 0
     for text, *_ in pieces:
-        whole = text.rstrip("\ufffd")  # a character whose last bytes are to come
+        whole = text.rstrip("\ufffd")  # a character whose last bytes are still missing
         print(whole[shown:], end="", flush=True)
         shown = len(whole)
     print()

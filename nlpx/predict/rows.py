@@ -1,4 +1,4 @@
-"""Labels or numbers for rows of features, with a plain network."""
+"""Labels or numbers for rows of features, with a feed-forward network."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,14 +14,14 @@ from nlpx.train.run import Trained
 
 
 class RowPredictor:
-    """Reads features in their own units, and gives labels with probabilities, or numbers in the unit of the target.
+    """Reads features in their own units, and gives labels with probabilities, or numbers in the target's unit.
 
     Args:
       trained: a run of `experiments.feed_forward`.
-      batch_size: rows at a time.
+      batch_size: rows per batch.
 
     Raises:
-      ValueError: a model of another kind.
+      ValueError: the model is not a feed-forward network.
     """
 
     def __init__(self, trained: Trained, *, batch_size: int = 256):
@@ -32,10 +32,10 @@ class RowPredictor:
         self._run = jax.jit(lambda params, features: trained.model.apply({"params": params}, features))
 
     def parse(self, line: str) -> Float64[np.ndarray, "features"]:
-        """The features that a line holds, in the order of the table, parted by commas, semicolons, tabs or blanks.
+        """Parse a line of features in the order of the table, separated by commas, semicolons, tabs or blanks.
 
         Raises:
-          ValueError: a part is no finite number, or there are more or fewer than features.
+          ValueError: a value is not a finite number, or there are more or fewer values than features.
         """
         names = self.model.features
         separator = next((each for each in ",;\t" if each in line), None)
@@ -51,7 +51,7 @@ class RowPredictor:
         return np.array(values, np.float64)
 
     def outputs(self, features: Float64[np.ndarray, "rows features"]) -> np.ndarray:
-        """(rows, labels) probabilities; or (rows,) numbers in the unit of the target."""
+        """Return probabilities (rows, labels), or numbers (rows,) in the target's unit."""
 
         def run(batch: data.Batch) -> np.ndarray:
             return np.asarray(self._run(self._params, batch["features"]), np.float64)
@@ -64,12 +64,16 @@ class RowPredictor:
         return found[:, 0] * self._scales.target_spread[0] + self._scales.target_center[0]
 
     def targets(self, features: Float64[np.ndarray, "rows features"]) -> np.ndarray:
-        """(rows,): the places of the likeliest labels; or numbers."""
+        """Return, per row, the index of the likeliest label, or the number."""
         found = self.outputs(features)
         return found.argmax(axis=1) if self.model.labels else found
 
     def over(self, plane: tuple[int, int]) -> Callable[[np.ndarray], np.ndarray]:
-        """`targets` of (rows, 2), the two features at these places, with all others at their mean in training."""
+        """Return `targets` as a function of two features, (rows, 2), with all others at their mean in training.
+
+        Args:
+          plane: the indices of the two features.
+        """
 
         def targets(points: np.ndarray) -> np.ndarray:
             features = np.tile(np.array(self._scales.center), (len(points), 1))
@@ -79,8 +83,8 @@ class RowPredictor:
         return targets
 
     def __call__(self, lines: Sequence[str]) -> list[str]:
-        """Of each line the likeliest label, then all with their probabilities, the likeliest first, parted by tabs; or
-        its number."""
+        """Return, per line, the likeliest label and then all labels with their probabilities, the likeliest first,
+        separated by tabs; or the number."""
         found = self.outputs(np.stack([self.parse(line) for line in lines]))
         if not self.model.labels:
             return [f"{value:.6g}" for value in found]

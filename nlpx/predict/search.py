@@ -1,4 +1,4 @@
-"""Beam search with a trained encoder-decoder, whatever its source is."""
+"""Beam search with a trained encoder-decoder, for any kind of source."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from nlpx.train.run import Trained
 
 
 def check_beams(beams: int, model: EncoderDecoder) -> None:
-    """Says before a training what would only be found after it.
+    """Check the number of beams, before training rather than after it.
 
     Raises:
       ValueError: no beams, or more than the vocabulary has tokens.
@@ -27,23 +27,23 @@ def check_beams(beams: int, model: EncoderDecoder) -> None:
 
 
 class Translated(NamedTuple):
-    """What was written for one source."""
+    """The output for one source."""
 
     text: str
     score: float
-    """Log-probability by the length penalty, nats."""
+    """Log-probability divided by the length penalty, in nats."""
     tokens: np.ndarray
-    """Its token ids, without the end token."""
+    """The token ids of the text, without the end token."""
 
 
 class Search:
-    """Writes what a model finds likeliest for sources; one program is compiled for each shape of them. Tokens that
-    stand for unknown text, such as `<unk>`, are never written.
+    """Searches the likeliest output for each source. One program is compiled for each shape of a batch of sources.
+    Tokens that stand for unknown text, such as `<unk>`, are never written.
 
     Args:
-      limit: the most tokens to write for a batch of sources.
+      limit: takes a batch of sources and returns the most tokens to write.
       beams, length_penalty: see `beam_search`.
-      batch_size: sources at a time.
+      batch_size: sources per batch.
 
     Raises:
       ValueError: more beams than the vocabulary has tokens.
@@ -74,10 +74,10 @@ class Search:
         self._search = jax.jit(search)
 
     def __call__(self, columns: data.Columns, beyond: Sequence[Sequence[str]] | None = None) -> list[Translated]:
-        """The best for each row of the column `source`.
+        """Return the best output for each row of the column `source`.
 
         Args:
-          beyond: for each row, the words that its tokens beyond the vocabulary stand for; see `data.Encoded`.
+          beyond: per row, the words that its tokens beyond the vocabulary stand for; see `data.Encoded`.
         """
 
         def run(batch: data.Batch) -> list[Translated]:
@@ -85,7 +85,7 @@ class Search:
             rows = []
             for index, tokens, length, score in zip(batch["index"], *map(np.asarray, found), strict=True):
                 ids = tokens[:length]
-                # One line, whatever is written: line ends are tokens too.
+                # Always one line: a model may write line ends too.
                 text = " ".join(text_of(self._trained, ids, beyond[index] if beyond else ()).split())
                 rows.append(Translated(text, float(score), ids))
             return rows
@@ -94,18 +94,22 @@ class Search:
 
 
 def text_of(trained: Trained, tokens: np.ndarray, beyond: Sequence[str] = ()) -> str:
-    """The text of tokens, without those that begin and end it; those beyond the vocabulary are among these words, or
-    unknown."""
+    """Decode tokens, without those that begin and end a sequence. Those beyond the vocabulary give the words of
+    `beyond`, or else the unknown word."""
     model, tokenizer = trained.model, trained.tokenizer
     tokens = tokens[(tokens != model.bos) & (tokens != model.eos)]
     if (tokens < model.bos).all():
         return tokenizer.decode(tokens)
-    words = dict(enumerate(beyond, model.vocab_size))  # of a word tokenizer: no other has unknown ones
+    words = dict(enumerate(beyond, model.vocab_size))  # only with a word tokenizer: others have no unknown words
     return " ".join(words.get(n) or tokenizer.decode([n if n < model.bos else UNKNOWN]) for n in tokens.tolist())
 
 
 def words_of(trained: Trained, tokens: np.ndarray, beyond: Sequence[str] = ()) -> tuple[np.ndarray, list[str]]:
-    """Which tokens belong to which word (words, tokens), and the words; `beyond` as `text_of`."""
+    """Group tokens into words; `beyond` as in `text_of`.
+
+    Returns:
+      (words, tokens), 1 where a token belongs to a word, else 0; and the words.
+    """
     tokenizer, bos, eos = trained.tokenizer, trained.model.bos, trained.model.eos
     groups: list[list[int]] = []
     for token in tokens:

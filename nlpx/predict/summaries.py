@@ -1,4 +1,4 @@
-"""Measuring summaries that a sequence-to-sequence model writes."""
+"""Measuring the summaries of a sequence-to-sequence model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,17 +9,17 @@ from nlpx.predict.translation import Translator, write_all
 
 
 def test_summaries(translator: Translator, pairs: Sequence[tuple[str, str]], folder: Path, name: str) -> dict[str, Any]:
-    """Sums up texts that no training has seen, and compares with their summaries; so too the first sentence of each,
-    cut to the mean number of words that the summaries have (`lead`).
+    """Summarize texts not seen in training, and compare with their reference summaries.
 
-    Writes `summaries.tsv`, `plots/rouge_by_length.png` and what else `write_all` does.
+    The baseline `lead` is the first sentence of each text, cut to the mean number of words in the references. Writes
+    `plots/rouge_by_length.png`, and the files of `write_all`, with `summaries.tsv` as the table.
 
     Args:
-      pairs: texts and summaries.
-      name: what the model is called in the picture.
+      pairs: texts and reference summaries.
+      name: the model's name in the plot.
 
     Returns:
-      The figures of `metrics.summary_metrics`; the same of the first sentences as `lead`; `unknown`, see
+      The figures of `metrics.summary_metrics`; the same for the baseline as `lead`; `unknown`, see
       `metrics.unknown_word_metrics`; and `Written.about`.
     """
     pairs, texts, lengths, about = write_all(translator, pairs, folder, "summary", "summaries")

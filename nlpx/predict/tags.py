@@ -1,4 +1,4 @@
-"""Finding the entities of sentences with a tagger."""
+"""Finding entities in sentences with a tagger."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,14 +17,14 @@ from nlpx.train.run import Trained
 
 
 class EntityTagger:
-    """Tags the words of sentences; one program is compiled for each length sentences are padded to.
+    """Tags the words of sentences. One program is compiled for each length that sentences are padded to.
 
     Args:
       trained: a run of `experiments.tag`.
-      batch_size: sentences at a time.
+      batch_size: sentences per batch.
 
     Raises:
-      ValueError: a model that is no tagger.
+      ValueError: the model is not a tagger.
     """
 
     def __init__(self, trained: Trained, *, batch_size: int = 64):
@@ -35,8 +35,8 @@ class EntityTagger:
         self._run = jax.jit(lambda params, *inputs, mask: apply({"params": params}, *inputs, mask=mask).best(mask))
 
     def tags(self, sentences: Sequence[str]) -> list[list[str]]:
-        """The tags, in IOB2, of each sentence's words, which stand between single plain spaces. Words beyond the
-        model's learned positions are no entities."""
+        """Return the IOB2 tags of the words of each sentence. Single plain spaces separate the words; those beyond the
+        model's learned positions are tagged O."""
         model, tokenizer = self._trained.model, self._trained.tokenizer
         given = [(sentence, " ".join([OUTSIDE] * len(sentence.split(" ")))) for sentence in sentences]
         columns = data.tagged_columns(given, tokenizer, self.types, model.longest)
@@ -54,10 +54,10 @@ class EntityTagger:
         ]
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
-        """Each text with its entities in brackets, and their types: "It cost [30 euros MONEY]."
+        """Return each text with its entities and their types in brackets: "It cost [30 euros MONEY]."
 
         Raises:
-          ValueError: a text without a word.
+          ValueError: a text has no words.
         """
         places = [split_sentence(text) for text in texts]
         if not all(places):
@@ -75,10 +75,10 @@ class EntityTagger:
 def test_entities(
     tagger: EntityTagger, sentences: Sequence[Example], folder: Path, train: Sequence[Example] | None
 ) -> dict[str, Any]:
-    """The figures of a tagger on sentences (words, tags) it has not seen.
+    """Measure a tagger on sentences (words, tags) not seen in training.
 
-    Draws which type it takes for which into the folder's plots, and writes `test.conll`: word, true tag and predicted
-    tag, as conlleval reads them.
+    Writes `plots/confusion.png`, which types were taken for which, and `test.conll`: word, true tag and predicted tag,
+    as conlleval reads them.
 
     Args:
       train: the training sentences, for the baseline (`metrics.lookup_tags`); None for no baseline.

@@ -17,14 +17,14 @@ from nlpx.train.run import Trained
 
 
 class Translator:
-    """Translates with a trained model; one program is compiled for each length that sentences are padded to.
+    """Translates with a trained model. One program is compiled for each length that sentences are padded to.
 
     Args:
       trained: a run of `experiments.translate` or `experiments.summarize`.
       beams, length_penalty: see `beam_search`.
-      batch_size: sentences at a time.
-      cut: tokens that are read of a sentence at most; None means as many as the model has positions for.
-      most: tokens to write at most; None means twice as many as are read, and eight.
+      batch_size: sentences per batch.
+      cut: most tokens to read of a sentence; None sets no limit but the model's positions.
+      most: most tokens to write; None means twice the padded length of the source, plus eight.
 
     Raises:
       ValueError: more beams than the vocabulary has tokens.
@@ -52,28 +52,28 @@ class Translator:
 
     @property
     def attends(self) -> bool:
-        """Whether `attention` has anything to show."""
+        """Whether the model has attention to show."""
         return self._trained.model.attends
 
     def unknown_words(self, text: str) -> list[str]:
-        """The words of a text that the vocabulary lacks."""
+        """Return the words of a text that the vocabulary lacks."""
         return self._trained.tokenizer.unknown_words(text)
 
     def limit(self, length: int) -> int:
-        """The most tokens to write for a source padded to this length."""
+        """Return the most tokens to write for a source padded to this length."""
         wanted = self._most or 2 * length + 8
         return min(wanted, self._trained.model.longest or wanted)
 
     def encode(self, sentence: str) -> np.ndarray:
-        """A sentence's tokens.
+        """Encode a sentence as tokens.
 
         Raises:
-          ValueError: there is none, or none that the model knows; or more than it has positions for.
+          ValueError: the sentence is empty, has no word that the model knows, or more tokens than its positions.
         """
         return self._encode(sentence)[0]
 
     def _encode(self, sentence: str) -> tuple[np.ndarray, list[str]]:
-        """A sentence's tokens, and the words that those beyond the vocabulary stand for."""
+        """Encode a sentence as tokens; return also the words that tokens beyond the vocabulary stand for."""
         tokenizer, longest = self._trained.tokenizer, self._trained.model.longest
         if not self._prepared(sentence):
             raise InputError("there is nothing to translate: give a sentence")
@@ -88,8 +88,7 @@ class Translator:
         return tokens, beyond
 
     def encode_all(self, sentences: Sequence[str]) -> data.Encoded:
-        """The tokens of many sentences, as the column `source`, each cut where `cut` says or the model's positions
-        end."""
+        """Encode many sentences as the column `source`, each cut at `cut` tokens or where the model's positions end."""
         longest = self._trained.model.longest
         return self._tokens(sentences, min(filter(None, (self._cut, longest and longest - 1)), default=None))
 
@@ -106,25 +105,26 @@ class Translator:
     def translate(
         self, sources: Sequence[np.ndarray], beyond: Sequence[Sequence[str]] | None = None
     ) -> list[Translated]:
-        """The best translation of each source, given in tokens; `beyond` as `Search`."""
+        """Return the best translation of each source, given in tokens; `beyond` as in `Search`."""
         eos = self._trained.model.eos
         return self._search({"source": [np.append(source, eos).astype(np.int32) for source in sources]}, beyond)
 
     def __call__(self, sentences: Sequence[str]) -> list[Translated]:
-        """The best translation of each sentence."""
+        """Return the best translation of each sentence."""
         sources, beyond = zip(*map(self._encode, sentences), strict=True)
         return self.translate(sources, beyond)
 
     def attention(
         self, source: np.ndarray, target: np.ndarray, beyond: Sequence[str] = ()
     ) -> tuple[np.ndarray, list[str], list[str]]:
-        """The weights of each source word (their pieces' sum) for each target word (their pieces' mean), and the words.
+        """Return the attention weights of the source words (the sum over a word's tokens) for each target word (the
+        mean over its tokens), and the words of both.
 
         Args:
           beyond: the words that tokens beyond the vocabulary stand for; see `data.Encoded`.
 
         Raises:
-          ValueError: a model without attention.
+          ValueError: the model has no attention.
         """
         model = self._trained.model
         source, target = np.append(source, model.eos), np.append(target, model.eos)
@@ -138,29 +138,33 @@ class Translator:
         return pieces_to_words @ np.asarray(weights[0]) @ of_source.T, sources, targets
 
     def draw(self, sentence: str, path: Path) -> None:
-        """Writes the attention of a sentence's translation as a PNG."""
+        """Draw the attention of a sentence's translation, and write a PNG."""
         source, beyond = self._encode(sentence)
         weights, *words = self.attention(source, self.translate([source], [beyond])[0].tokens, beyond)
         plots.plot_attention(weights, *words, path)
 
 
 class Written(NamedTuple):
-    """What a model wrote for pairs."""
+    """The outputs of a model for pairs of source and reference."""
 
     pairs: list[tuple[str, str]]
-    """Those that could be answered: source and reference."""
+    """The pairs whose source has tokens: source and reference."""
     texts: list[str]
+    """The outputs."""
     lengths: list[int]
-    """Of the sources, in tokens."""
+    """The lengths of the sources, in tokens."""
     about: dict[str, Any]
-    """`count`, `seconds`, what was `dropped` or cut (see `data.Encoded`), and the settings of the search."""
+    """`count`, `seconds`, how many sources were `dropped` or cut (see `data.Encoded`), and the search's settings."""
 
 
 def write_all(translator: Translator, pairs: Sequence[tuple[str, str]], folder: Path, name: str, names: str) -> Written:
-    """Writes what a model makes of the sources of pairs that no training has seen, beside their references. A source
-    that is longer than the model's positions is cut.
+    """Translate the sources of pairs not seen in training, and write a table of outputs beside references.
 
-    The table is `NAMES.tsv`; with attention, `plots/attention_*.png` are of a middling and of a long source.
+    Sources longer than the model's positions are cut. The table is `NAMES.tsv`; with attention, `plots/attention_*.png`
+    show a source of median length and a long one.
+
+    Args:
+      name, names: what one output is called, and several: "translation", "translations".
     """
     encoded = translator.encode_all([source for source, _ in pairs])
     pairs, sources = [pairs[row] for row in encoded.kept], encoded.columns["source"]
@@ -184,7 +188,7 @@ def write_all(translator: Translator, pairs: Sequence[tuple[str, str]], folder: 
 
 
 def test_translations(translator: Translator, pairs: Sequence[tuple[str, str]], folder: Path) -> dict[str, Any]:
-    """Translates pairs that no training has seen, and compares with their targets; writes what `write_all` does.
+    """Translate pairs not seen in training, and compare with their targets; writes the files of `write_all`.
 
     Returns:
       The figures of `metrics.translation_metrics`, `by_length` (see `metrics.metrics_by_length`), and `Written.about`.

@@ -14,10 +14,11 @@ from nlpx.train.run import Trained
 
 
 class Writer:
-    """Writes continuations of a text with a trained language model; called again, it compiles nothing anew.
+    """Writes continuations of a text with a trained language model. Calls with the same sizes share compiled programs.
 
-    A model with learned positions can look back no further than it has positions: when they are used up, the text goes
-    on from the latter half of them, read anew. Tokens that stand for unknown text, such as `<unk>`, are never written.
+    A model with learned positions can look back no further than it has positions. When they are used up, it reads the
+    tokens of their latter half again, from position 0, and goes on from there. Tokens that stand for unknown text, such
+    as `<unk>`, are never written.
 
     Args:
       trained: a run of `experiments.language_model`.
@@ -46,14 +47,14 @@ class Writer:
     def stream(
         self, prompt: str, *, tokens: int = 200, samples: int = 1, seed: int = 0, piece: int | None = None
     ) -> Iterator[list[str]]:
-        """Yields the continuations written so far, each time after `piece` more tokens.
+        """Yield the continuations so far, each time after at most `piece` more tokens.
 
-        They are without the prompt, and to be put right behind it: one of words begins with the space between them, if
-        the prompt does not end with white space. Which words of a prompt the model does not know,
-        `Tokenizer.unknown_words` says.
+        Continuations come without the prompt, ready to be appended to it. With a word tokenizer they begin with a
+        space, unless the prompt ends with white space. For words of the prompt that the model does not know, see
+        `Tokenizer.unknown_words`.
 
         Args:
-          piece: tokens written at a time; None means all at once. What is drawn depends on it.
+          piece: tokens written at a time; None means all at once. The samples depend on it.
 
         Raises:
           ValueError: an empty prompt, one with characters outside the vocabulary or without any known word, or a size
@@ -76,7 +77,7 @@ class Writer:
         room = 0
         while rows.shape[1] < total:
             keys = jax.vmap(lambda key: jax.random.fold_in(key, 0))(keys)
-            if room < 1:  # the prompt, or the latter half of what the positions were used up by
+            if room < 1:  # read the prompt, or, with all positions used up, the latter half of them
                 read = rows if rows.shape[1] < longest else rows[:, -max(longest // 2, 1) :]
                 capacity = min(read.shape[1] + total - rows.shape[1], longest)
                 room = max(1, capacity - read.shape[1])
@@ -90,14 +91,14 @@ class Writer:
             yield [_behind(prompt, len(text), row, tokenizer) for row in rows]
 
     def __call__(self, prompt: str, *, tokens: int = 200, samples: int = 1, seed: int = 0) -> list[str]:
-        """The continuations, to be put right behind the prompt; arguments and errors as of `stream`."""
+        """Return the continuations, ready to be appended to the prompt; arguments and errors as in `stream`."""
         return list(self.stream(prompt, tokens=tokens, samples=samples, seed=seed))[-1]
 
 
 def _behind(prompt: str, length: int, ids: np.ndarray, tokenizer: Tokenizer) -> str:
-    """What of the text of `ids`, the first `length` of which are the prompt's, stands behind the prompt."""
+    """Return the text of `ids` behind the prompt, which has the first `length` of them."""
     read = tokenizer.decode(ids[:length])
-    text = tokenizer.decode(ids)[len(read) :]  # together, for the space that may stand at the joint
+    text = tokenizer.decode(ids)[len(read) :]  # decoded together, for the space that may stand between
     if prompt[-1].isspace() and not read.endswith(prompt[-1]):  # white space that the ids do not hold
         return text.removeprefix(" ")
     return text
