@@ -35,7 +35,8 @@ class LanguageModel(nn.Module):
 
     def setup(self):
         config, types = self.config, {"dtype": jnp.dtype(self.config.dtype), "param_dtype": self.param_dtype}
-        self.embedding = TokenEmbedding(self.vocab_size, config.width, tied=config.tied, **types)
+        table = {"table_width": config.embedding_width, **types}
+        self.embedding = TokenEmbedding(self.vocab_size, config.width, tied=config.tied, **table)
         self.position = make_positions(config, self.max_length, self.param_dtype)
         self.backbone = Backbone(config, self.position, param_dtype=self.param_dtype)
         self.output_dropout = Dropout(config.dropout if config.recurrent else 0.0)

@@ -47,7 +47,8 @@ class Reader(nn.Module):
 
     def setup(self):
         config, types = self.config, {"dtype": jnp.dtype(self.config.dtype), "param_dtype": self.param_dtype}
-        self.embedding = TokenEmbedding(self.vocab_size, config.width, has_logits=False, **types)
+        table = {"table_width": config.embedding_width, **types}
+        self.embedding = TokenEmbedding(self.vocab_size, config.width, has_logits=False, **table)
         self.segment_embedding = TokenEmbedding(SEGMENTS, config.width, has_logits=False, **types)
         both = config.recurrent and config.bidirectional
         self.position = make_positions(config, self.max_length, self.param_dtype)

@@ -114,7 +114,8 @@ class Tagger(nn.Module):
 
     def setup(self):
         config, types = self.config, {"dtype": jnp.dtype(self.config.dtype), "param_dtype": self.param_dtype}
-        self.embedding = TokenEmbedding(self.vocab_size, config.width, has_logits=False, **types)
+        table = {"table_width": config.embedding_width, **types}
+        self.embedding = TokenEmbedding(self.vocab_size, config.width, has_logits=False, **table)
         if config.characters != "none":
             self.spelling = Spelling(config.characters, self.characters, config.character_width, config.width, **types)
         both = config.recurrent and config.bidirectional

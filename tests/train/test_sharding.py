@@ -119,6 +119,10 @@ def others():
     yield of_model(ClassifierConfig(arch="lstm", pooling="attention", **size).build(4, labels=("a", "b")))
     yield of_model(TaggerConfig(arch="gru", crf=True, **size).build(4, types=("x",), characters=3))
     yield of_model(ReaderConfig(arch="lstm", **size).build(4))
+    for config in (LanguageModelConfig, ReaderConfig, EncoderDecoderConfig):
+        yield of_model(config(embedding_width=3, **size).build(4))
+    yield of_model(ClassifierConfig(embedding_width=3, **size).build(4, labels=("a", "b")))
+    yield of_model(TaggerConfig(embedding_width=3, **size).build(4, types=("x",), characters=3))
 
 
 def test_every_parameter_is_covered_and_every_rule_needed():
