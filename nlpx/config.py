@@ -350,7 +350,8 @@ class CorpusConfig(Settings):
     """Data to validate on, given as for --data; if not given, a part of --data."""
     word_vectors: str | None = None
     """Start the words' vectors from this file: GloVe's or fastText's text, word2vec's text or binary, also .gz. They
-    are trained further, unless --freeze embedding/table keeps them."""
+    are scaled as a whole to the size of the random vectors, which words without one keep, and trained further, unless
+    --freeze embedding/table keeps them."""
 
 
 @dataclass(frozen=True)
