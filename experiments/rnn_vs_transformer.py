@@ -78,7 +78,8 @@ def run(config: Config) -> dict[str, Any]:
         records[model.arch] = folder.read_metrics(Path(options.workdir))
 
     train(config.model)
-    rnn = replace(config.model, arch=contest.rnn, layers=contest.rnn_layers)
+    wide = results["transformer"].get("vectors", {}).get("width", config.model.embedding_width)
+    rnn = replace(config.model, arch=contest.rnn, layers=contest.rnn_layers, embedding_width=wide)
     vocab_size, parameters = trained["transformer"].tokenizer.vocab_size, results["transformer"]["parameters"]
     train(replace(rnn, width=matching_width(rnn, vocab_size, parameters)))
 
@@ -102,8 +103,7 @@ def run(config: Config) -> dict[str, Any]:
         table.add_row(name, *(rows[arch][name] for arch in results), end_section=True)
     Console().print(table)
     for x in ("step", "seconds"):
-        path = top / "plots" / f"loss_by_{x}.png"
-        plots.plot_losses(records, path, x=x)
+        plots.plot_losses(records, path := top / "plots" / f"loss_by_{x}.png", x=x)
         print(f"loss curves: {path}")
     summary = {"experiment": config.experiment, "results": results, "table": rows}
     folder.write_json(top / "summary.json", summary)

@@ -151,19 +151,24 @@ class BackboneConfig(ModelConfig):
 
 
 @dataclass(frozen=True)
-class _Tokens(BackboneConfig):
+class EmbeddingConfig(BackboneConfig):
+    """Model"""
+
     scale_embedding: bool = True
-    """Multiply the tokens' vectors by the root of the width (Vaswani 2017); GPT-2 and BERT do not."""
+    """Multiply the tokens' vectors by the root of their width (Vaswani 2017); GPT-2 and BERT do not."""
+    embedding_width: int | None = setting(None, "[1, inf)")
+    """Features of the tokens' vectors, which a projection makes --width wide; if not given, they are --width wide, or
+    as wide as --word-vectors."""
 
 
 @dataclass(frozen=True)
-class _Tied(_Tokens):
+class _Tied(EmbeddingConfig):
     tied: bool = True
     """Share one embedding table between everything that reads tokens and the logits."""
 
 
 @dataclass(frozen=True)
-class _Bidirectional(_Tokens):
+class _Bidirectional(EmbeddingConfig):
     bidirectional: bool = setting(True, archs=RECURRENT)
     """Let a recurrent encoder read in both directions."""
 
@@ -380,13 +385,19 @@ class FeedForwardConfig(ModelConfig):
 
 
 @dataclass(frozen=True)
-class _Validated(Settings):
+class CorpusConfig(Settings):
+    """Text"""
+
     valid: str | None = None
     """Data to validate on, given as for --data; if not given, a part of --data."""
+    word_vectors: str | None = None
+    """Start the words' vectors from this file: GloVe's or fastText's text, word2vec's text or binary, also .gz. They
+    are scaled as a whole to the size of the random vectors, which words without one keep, and trained further, unless
+    --freeze embedding/table keeps them."""
 
 
 @dataclass(frozen=True)
-class TokenConfig(_Validated):
+class TokenConfig(CorpusConfig):
     """Text"""
 
     tokenizer: Literal["char", "byte", "word", "bpe"] = "char"
@@ -395,6 +406,11 @@ class TokenConfig(_Validated):
     """Largest vocabulary of word and bpe, in tokens."""
     label_smoothing: float = setting(0.0, "[0, 1)")
     """Weight of the uniform distribution in the training targets."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.word_vectors is not None and self.tokenizer != "word":
+            raise InputError(f"word_vectors are of words, and tokenizer is {self.tokenizer!r}: set tokenizer to word")
 
 
 @dataclass(frozen=True)
@@ -414,7 +430,7 @@ class TextConfig(TokenConfig):
 
 
 @dataclass(frozen=True)
-class SentencesConfig(_Validated):
+class SentencesConfig(CorpusConfig):
     """Data"""
 
     test: str | None = None
@@ -504,6 +520,9 @@ class TrainConfig(Settings):
     """Decoupled decay of matrices, per unit of learning rate; biases, norms and single vectors do not decay."""
     clip_norm: float = setting(1.0, "[0, inf)")
     """Largest global norm of the gradient; 0 switches clipping off."""
+    freeze: str | None = None
+    """Leave parameters as they start: those whose whole path matches this regular expression, as embedding/table or
+    backbone/.*; they have no gradient, no decay and no optimizer state."""
     grad_accumulation: int = setting(1, "[1, inf)")
     """Parts a batch is processed in, one after the other, to save memory; the result is the same."""
     seed: int = 0
@@ -627,7 +646,8 @@ def read_config(kind: Any, path: Path, experiment: str | None = None) -> Any:
     of = values.pop("experiment", None) if isinstance(values, dict) else None
     if of is None or experiment not in (None, of):
         raise InputError(f"{path.parent} holds {f'a run of {of!r}' if of else 'no run'}, not of {experiment!r}")
-    values.pop("data_sha256", None)
+    for name in ("data_sha256", "vectors_sha256"):
+        values.pop(name, None)
     values["train"] = {**values.get("train", {}), **dict.fromkeys(("workdir", "seeds", "config"))}
     return from_dict(kind, values)
 

@@ -147,7 +147,13 @@ def _dense(ours: str, *theirs: str, layout: str = "linear", inputs: int = 1) -> 
     return Row(f"{ours}/kernel", weights, layout, inputs), Row(f"{ours}/bias", biases, "flat")
 
 
-COMMON = {"arch": "transformer", "positions": "learned", "scale_embedding": False, "window": None}
+COMMON = {
+    "arch": "transformer",
+    "positions": "learned",
+    "scale_embedding": False,
+    "embedding_width": None,
+    "window": None,
+}
 ACTIVATIONS = {
     "gelu_new": "gelu",
     "gelu_pytorch_tanh": "gelu",

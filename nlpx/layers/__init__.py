@@ -2,7 +2,7 @@
 
 from nlpx.layers.attention import CrossAttention, Memory, MultiHeadAttention, RecurrentAttention
 from nlpx.layers.attentive_rnn import AttentiveRNN, AttentiveState
-from nlpx.layers.backbone import Backbone, BackboneState, make_positions
+from nlpx.layers.backbone import Backbone, BackboneState, make_embedding, make_positions, make_segment_embedding
 from nlpx.layers.dropout import Dropout
 from nlpx.layers.embedding import POSITIONS, Positions, TokenEmbedding, embed
 from nlpx.layers.recurrent import CELLS, GRU, LSTM, RNN, BothDirections, Elman, Ended, MinGRU, MinLSTM
@@ -34,5 +34,7 @@ __all__ = [
     "Transformer",
     "TransformerBlock",
     "embed",
+    "make_embedding",
     "make_positions",
+    "make_segment_embedding",
 ]

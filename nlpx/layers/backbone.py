@@ -6,11 +6,11 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from nlpx import ops
-from nlpx.config import BackboneConfig
+from nlpx.config import BackboneConfig, EmbeddingConfig
 from nlpx.errors import InputError
 from nlpx.layers.attention import Memory
 from nlpx.layers.dropout import Dropout
-from nlpx.layers.embedding import Positions
+from nlpx.layers.embedding import Positions, TokenEmbedding
 from nlpx.layers.recurrent import RNN
 from nlpx.layers.transformer import LayerNorm, Transformer
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
@@ -33,6 +33,29 @@ def make_positions(config: BackboneConfig, max_length: int, param_dtype: Any = j
     """
     kind = "none" if config.position_kind == "rotary" else config.position_kind
     return Positions(kind, config.width, max_length, dtype=jnp.dtype(config.dtype), param_dtype=param_dtype)
+
+
+def make_embedding(
+    config: EmbeddingConfig, vocab_size: int, param_dtype: Any = jnp.float32, **options: Any
+) -> TokenEmbedding:
+    """Build the token embedding that a config asks for.
+
+    Args:
+      options: further ones of `TokenEmbedding`.
+    """
+    given = {"table_width": config.embedding_width, "scaled": config.scale_embedding, **options}
+    return TokenEmbedding(vocab_size, config.width, dtype=jnp.dtype(config.dtype), param_dtype=param_dtype, **given)
+
+
+def make_segment_embedding(
+    config: EmbeddingConfig, kinds: int, param_dtype: Any = jnp.float32
+) -> TokenEmbedding | None:
+    """Build the segments' vectors, which `embed` adds to the tokens'. They are as wide as the model.
+
+    Args:
+      kinds: the number of segments told apart; 0: none, and there is no such embedding.
+    """
+    return make_embedding(config, kinds, param_dtype, has_logits=False, table_width=None) if kinds else None
 
 
 class Backbone(nn.Module):

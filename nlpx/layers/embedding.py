@@ -17,12 +17,16 @@ POSITIONS = ("none", "sinusoidal", "learned")
 class TokenEmbedding(nn.Module):
     """One vector per vocabulary entry, and logits from vectors.
 
-    The table starts with a variance of 1 / width, and its vectors are multiplied by sqrt(width) (Vaswani 2017, section
-    3.4), unless `scaled` is False. So the first layer's inputs and, if tied, the logits start at about one in size.
+    The table starts with a variance of 1 / its width, and its vectors are multiplied by the root of its width (Vaswani
+    2017, section 3.4), unless `scaled` is False. So the first layer's inputs and, if tied, the logits start at about
+    one in size.
 
     Attributes:
       tied: the logits use the embedding's table (Press and Wolf 2017, arXiv 1608.05859); otherwise a dense layer of
         their own.
+      table_width: features of the table's vectors; a projection makes them `width` wide (Lan 2020, arXiv 1909.11942,
+        section 3.1), and tied logits use its transpose too (Baevski and Auli 2019, arXiv 1809.10853). None: they are
+        `width` wide, without a projection.
       has_logits: False makes no parameters for logits, where vectors alone are needed.
       has_bias: whether a number per vocabulary entry is added to the logits, tied or not.
     """
@@ -33,18 +37,20 @@ class TokenEmbedding(nn.Module):
     scaled: bool = True
     has_logits: bool = True
     has_bias: bool = True
+    table_width: int | None = None
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
     def setup(self):
-        init = nn.initializers.normal(self.width**-0.5)
-        self.table = self.param("table", init, (self.vocab_size, self.width), self.param_dtype)
+        width, matrix = self.table_width or self.width, nn.initializers.lecun_normal()
+        init = nn.initializers.normal(width**-0.5)
+        self.table = self.param("table", init, (self.vocab_size, width), self.param_dtype)
+        if self.table_width:
+            self.projection = self.param("projection", matrix, (width, self.width), self.param_dtype)
         if self.has_logits and self.has_bias:
             self.bias = self.param("bias", nn.initializers.zeros, (self.vocab_size,), self.param_dtype)
         if self.has_logits and not self.tied:
-            self.kernel = self.param(
-                "kernel", nn.initializers.lecun_normal(), (self.width, self.vocab_size), self.param_dtype
-            )
+            self.kernel = self.param("kernel", matrix, (self.width, self.vocab_size), self.param_dtype)
 
     def __call__(self, tokens: Int[Array, "b t"]) -> Float[Array, "b t d"]:
         """Return the tokens' vectors.
@@ -58,7 +64,8 @@ class TokenEmbedding(nn.Module):
                 "(batch, time): one text is tokens[None]"
             )
         vectors = jnp.take(self.table, tokens, axis=0)
-        return (vectors * self.width**0.5 if self.scaled else vectors).astype(self.dtype)
+        x = (vectors * vectors.shape[-1] ** 0.5 if self.scaled else vectors).astype(self.dtype)
+        return x @ self.projection.astype(self.dtype) if self.table_width else x
 
     def logits(self, x: Float[Array, "b t d"]) -> Float[Array, "b t v"]:
         """Return unnormalized log-probabilities over the vocabulary.
@@ -67,8 +74,10 @@ class TokenEmbedding(nn.Module):
           ValueError: x without three axes.
         """
         check_sequence(x)
-        kernel = self.table.T if self.tied else self.kernel
-        logits = x.astype(self.dtype) @ kernel.astype(self.dtype)
+        x, kernel = x.astype(self.dtype), self.table.T if self.tied else self.kernel
+        if self.tied and self.table_width:
+            x = x @ self.projection.T.astype(self.dtype)
+        logits = x @ kernel.astype(self.dtype)
         return logits + self.bias[None, None].astype(self.dtype) if self.has_bias else logits
 
 

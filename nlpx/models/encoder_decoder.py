@@ -21,7 +21,7 @@ from nlpx.layers import (
     BackboneState,
     Dropout,
     RecurrentAttention,
-    TokenEmbedding,
+    make_embedding,
     make_positions,
 )
 from nlpx.ops.array_types import Array, Bool, Float, Int, Mask, RowKeys, UInt8
@@ -107,8 +107,7 @@ class EncoderDecoder(nn.Module):
         config = self.config
         types = {"dtype": jnp.dtype(config.dtype), "param_dtype": self.param_dtype}
         stack = {"param_dtype": self.param_dtype}
-        vectors = {"scaled": config.scale_embedding, **types}
-        self.embedding = TokenEmbedding(self.vocab_size, config.width, tied=config.tied, **vectors)
+        self.embedding = make_embedding(config, self.vocab_size, self.param_dtype, tied=config.tied)
         self.make_encoder(types)
         self.target_position = make_positions(config, self.max_length, self.param_dtype)
         if config.recurrent and config.attention == "bahdanau":
@@ -135,8 +134,7 @@ class EncoderDecoder(nn.Module):
         """Make the modules that `read` needs; called in `setup`."""
         config = self.config
         if not config.tied:
-            vectors = {"scaled": config.scale_embedding, **types}
-            self.source_embedding = TokenEmbedding(self.vocab_size, config.width, has_logits=False, **vectors)
+            self.source_embedding = make_embedding(config, self.vocab_size, self.param_dtype, has_logits=False)
         self.source_position = make_positions(config, self.max_length, self.param_dtype)
         causal = config.recurrent and not config.bidirectional
         self.encoder = Backbone(config, self.source_position, causal=causal, param_dtype=self.param_dtype)

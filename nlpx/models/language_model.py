@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from nlpx.config import LanguageModelConfig
-from nlpx.layers import Backbone, BackboneState, Dropout, TokenEmbedding, make_positions
+from nlpx.layers import Backbone, BackboneState, Dropout, make_embedding, make_positions
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 
 
@@ -34,9 +34,9 @@ class LanguageModel(nn.Module):
         return (jnp.zeros((1, 1), jnp.int32),)
 
     def setup(self):
-        config, types = self.config, {"dtype": jnp.dtype(self.config.dtype), "param_dtype": self.param_dtype}
-        options = {"tied": config.tied, "scaled": config.scale_embedding, "has_bias": config.logits_bias}
-        self.embedding = TokenEmbedding(self.vocab_size, config.width, **options, **types)
+        config = self.config
+        options = {"tied": config.tied, "has_bias": config.logits_bias}
+        self.embedding = make_embedding(config, self.vocab_size, self.param_dtype, **options)
         self.position = make_positions(config, self.max_length, self.param_dtype)
         self.backbone = Backbone(config, self.position, param_dtype=self.param_dtype)
         self.output_dropout = Dropout(config.dropout if config.recurrent else 0.0)

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from nlpx.config import MaskedLanguageModelConfig
-from nlpx.layers import Backbone, TokenEmbedding, embed, make_positions
+from nlpx.layers import Backbone, embed, make_embedding, make_positions, make_segment_embedding
 from nlpx.layers.transformer import ACTIVATIONS, LayerNorm
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 
@@ -41,13 +41,8 @@ class MaskedLanguageModel(nn.Module):
 
     def setup(self):
         config, types = self.config, {"dtype": jnp.dtype(self.config.dtype), "param_dtype": self.param_dtype}
-        vectors = {"scaled": config.scale_embedding, **types}
-        self.embedding = TokenEmbedding(self.vocab_size, config.width, **vectors)
-        self.segment_embedding = (
-            TokenEmbedding(self.segment_kinds, config.width, has_logits=False, **vectors)
-            if self.segment_kinds
-            else None
-        )
+        self.embedding = make_embedding(config, self.vocab_size, self.param_dtype)
+        self.segment_embedding = make_segment_embedding(config, self.segment_kinds, self.param_dtype)
         both = config.recurrent and config.bidirectional
         self.position = make_positions(config, self.max_length, self.param_dtype)
         causal = config.recurrent and not both

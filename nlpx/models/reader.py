@@ -7,7 +7,16 @@ import jax.numpy as jnp
 
 from nlpx import ops
 from nlpx.config import ReaderConfig
-from nlpx.layers import RNN, Backbone, Dropout, RecurrentAttention, TokenEmbedding, embed, make_positions
+from nlpx.layers import (
+    RNN,
+    Backbone,
+    Dropout,
+    RecurrentAttention,
+    embed,
+    make_embedding,
+    make_positions,
+    make_segment_embedding,
+)
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 from nlpx.ops.masks import check_mask
 
@@ -46,9 +55,8 @@ class Reader(nn.Module):
 
     def setup(self):
         config, types = self.config, {"dtype": jnp.dtype(self.config.dtype), "param_dtype": self.param_dtype}
-        vectors = {"has_logits": False, "scaled": config.scale_embedding, **types}
-        self.embedding = TokenEmbedding(self.vocab_size, config.width, **vectors)
-        self.segment_embedding = TokenEmbedding(self.segment_kinds, config.width, **vectors)
+        self.embedding = make_embedding(config, self.vocab_size, self.param_dtype, has_logits=False)
+        self.segment_embedding = make_segment_embedding(config, self.segment_kinds, self.param_dtype)
         both = config.recurrent and config.bidirectional
         self.position = make_positions(config, self.max_length, self.param_dtype)
         self.backbone = Backbone(

@@ -10,7 +10,16 @@ import numpy as np
 from nlpx import ops
 from nlpx.config import TaggerConfig
 from nlpx.errors import InputError
-from nlpx.layers import RNN, Backbone, Dropout, TokenEmbedding, embed, make_positions
+from nlpx.layers import (
+    RNN,
+    Backbone,
+    Dropout,
+    TokenEmbedding,
+    embed,
+    make_embedding,
+    make_positions,
+    make_segment_embedding,
+)
 from nlpx.models.classifier import Pooling
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 from nlpx.text import split_tag, tags_of
@@ -118,11 +127,8 @@ class Tagger(nn.Module):
 
     def setup(self):
         config, types = self.config, {"dtype": jnp.dtype(self.config.dtype), "param_dtype": self.param_dtype}
-        vectors = {"has_logits": False, "scaled": config.scale_embedding, **types}
-        self.embedding = TokenEmbedding(self.vocab_size, config.width, **vectors)
-        self.segment_embedding = (
-            TokenEmbedding(self.segment_kinds, config.width, **vectors) if self.segment_kinds else None
-        )
+        self.embedding = make_embedding(config, self.vocab_size, self.param_dtype, has_logits=False)
+        self.segment_embedding = make_segment_embedding(config, self.segment_kinds, self.param_dtype)
         if config.characters != "none":
             self.spelling = Spelling(config.characters, self.characters, config.character_width, config.width, **types)
         both = config.recurrent and config.bidirectional

@@ -1,4 +1,4 @@
-"""Text to token ids and back: tokenizers by character, byte, word and byte pair. No JAX here."""
+"""Text to token ids and back: tokenizers by character, byte, word and byte pair; vectors of words. No JAX here."""
 
 from nlpx.text.bpe import BPETokenizer
 from nlpx.text.byte import ByteTokenizer
@@ -8,6 +8,7 @@ from nlpx.text.spans import lower, word_spans
 from nlpx.text.spelled import SpelledWordTokenizer, split_sentence
 from nlpx.text.tags import OUTSIDE, entities, split_tag, tags_of, to_iob2
 from nlpx.text.tokenizer import Tokenizer
+from nlpx.text.vectors import WordVectors, read_vectors
 from nlpx.text.word import WordTokenizer
 
 __all__ = [
@@ -18,9 +19,11 @@ __all__ = [
     "SpelledWordTokenizer",
     "Tokenizer",
     "WordTokenizer",
+    "WordVectors",
     "entities",
     "load_tokenizer",
     "lower",
+    "read_vectors",
     "split_sentence",
     "split_tag",
     "tags_of",

@@ -25,6 +25,7 @@ from nlpx import process
 from nlpx.config import TrainConfig
 from nlpx.errors import InputError
 from nlpx.train.checkpoint import Checkpoints
+from nlpx.train.freeze import split
 from nlpx.train.optimizer import make_optimizer, make_schedule
 from nlpx.train.report import DivergedError, Report
 from nlpx.train.sharding import make_mesh, parameter_shardings, rows_over_data
@@ -55,6 +56,8 @@ class TrainResult:
     params: Any
     """The parameters after the last step."""
     parameters: int
+    frozen: int
+    """How many of the parameters are not trained."""
     steps: int
     """The steps done: fewer than asked for if the run ended early."""
     plans: list[list[int]]
@@ -111,7 +114,7 @@ class Engine:
             )
         self.mesh = make_mesh(config.mesh, config.batch_size // accumulation)
         optimizer = make_optimizer(config)
-        init = partial(init_state, task, optimizer, config.seed, config.batch_size)
+        init = partial(init_state, task, optimizer, config.seed, config.batch_size, config.freeze)
         shapes: TrainState = jax.eval_shape(init)
         self._rows = rows_over_data(self.mesh)
         whole = NamedSharding(self.mesh, P())
@@ -124,12 +127,13 @@ class Engine:
         )
         self._places = shardings.params
         self.parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes.params))
+        self.frozen = sum(leaf.size for leaf in jax.tree.leaves(split(shapes.params, config.freeze)[1]))
         self.config = config
         self.schedule = make_schedule(config)
         self.task = task
         self.init = jax.jit(init, out_shardings=shardings)
         self.train_step = jax.jit(
-            make_train_step(task, optimizer, self.mesh, grad_accumulation=accumulation),
+            make_train_step(task, optimizer, self.mesh, grad_accumulation=accumulation, freeze=config.freeze),
             donate_argnums=0,
             out_shardings=(shardings, whole),
         )
@@ -139,9 +143,13 @@ class Engine:
         """Copy a batch to the devices, its rows spread over them."""
         return jax.device_put(dict(batch), self._rows)
 
+    def place(self, params: Any) -> Any:
+        """Copy parameters to where the programs have them."""
+        return jax.device_put(params, self._places)
+
     def evaluate(self, params: Any, batches: Iterable[HostBatch]) -> dict[str, float]:
         """Return the task's sums over all batches; `loss` / `count` is the mean loss, in the task's unit."""
-        params = jax.device_put(params, self._places)  # those of a loaded run lie on one device
+        params = self.place(params)  # those of a loaded run lie on one device
         carry = jax.device_put(self.task.initial_carry(self.config.batch_size), self._rows)
         results = []
         for batch in batches:
@@ -171,6 +179,7 @@ def train(
     batches: Batches,
     evaluation: Callable[[], Iterable[HostBatch]],
     describe: Describe | None = None,
+    begin: Callable[[Any], Any] | None = None,
 ) -> TrainResult:
     """Train from the latest checkpoint in `workdir`, or from scratch, to the last step, or until `patience` validations
     in a row were no better than the best before.
@@ -181,6 +190,7 @@ def train(
       batches: training batches, endless.
       evaluation: returns the validation batches, from the first on at every call.
       describe: makes the validation's figures besides the mean loss; None leaves them to the task.
+      begin: makes the parameters to begin with of the task's own; None leaves those.
 
     Raises:
       DivergedError: loss or gradient no longer finite; earlier checkpoints stay.
@@ -196,6 +206,8 @@ def train(
         state, meta = restored.state, restored.meta
         start = int(state.step)
         batches.set_state(meta["data"])
+    elif begin is not None:
+        state = state.replace(params=engine.place(begin(state.params)))
     report = Report(
         workdir,
         steps=config.steps,
@@ -295,6 +307,7 @@ def train(
         return TrainResult(
             params=state.params,
             parameters=engine.parameters,
+            frozen=engine.frozen,
             steps=step,
             plans=plans,
             tokens=int(sums["tokens"]),

@@ -18,6 +18,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -25,13 +26,14 @@ import jax
 import jax.numpy as jnp
 
 from nlpx import data, plots
-from nlpx.config import MODELS, ExamplesConfig, TokenConfig, from_dict, training_settings
+from nlpx.config import MODELS, CorpusConfig, ExamplesConfig, TokenConfig, from_dict, training_settings
 from nlpx.errors import InputError
-from nlpx.text import Tokenizer, load_tokenizer, train_tokenizer
+from nlpx.text import Tokenizer, load_tokenizer, read_vectors, train_tokenizer
 from nlpx.train import workdir as folder
 from nlpx.train.checkpoint import Checkpoints
 from nlpx.train.cpu import use_cpu_devices
 from nlpx.train.loop import Describe, Engine, HostBatch, train
+from nlpx.train.vectors import coverage, coverage_line, with_vectors
 
 
 @runtime_checkable
@@ -63,6 +65,9 @@ class Run:
         self.experiment, self.config = experiment, config
         self.workdir, self._sizes = config.train.workdir and Path(config.train.workdir), {}
         self._settings, self._data, self._tokenizer = {}, None, None
+        self._model, self._text = config.model, ""
+        corpora = (group for group in vars(config).values() if isinstance(group, CorpusConfig))
+        self._vectors_file, self._vectors = next((group.word_vectors for group in corpora), None), None
         self._dropped: dict[str, Mapping[str, int]] = {}
         self._unit = "nats"
 
@@ -76,6 +81,9 @@ class Run:
         about = {"experiment": self.experiment, "data_sha256": source.sha256}
         self._settings = {**about, **training_settings(self.config)}
         self.workdir = Path(self.config.train.workdir or own_workdir(self.experiment, self._settings))
+        for group in self._settings.values():  # `build` enters the vectors themselves, which may lie elsewhere now
+            if isinstance(group, dict):
+                group.pop("word_vectors", None)
         folder.check(self.workdir, self._settings)
 
     def tokenizer(self, settings: TokenConfig, train: str, others: str) -> Tokenizer:
@@ -85,18 +93,38 @@ class Run:
         about a text. Words and pieces come from the training text alone.
         """
         corpus = train + others if settings.tokenizer == "char" else train
-        return self.own_tokenizer(lambda: train_tokenizer(settings.tokenizer, corpus, vocab_size=settings.vocab_size))
+        size = {"vocab_size": settings.vocab_size}
+        return self.own_tokenizer(train, lambda _: train_tokenizer(settings.tokenizer, corpus, **size))
 
-    def own_tokenizer(self, make: Callable[[], Tokenizer]) -> Tokenizer:
-        """Return the tokenizer that this run made when it started, or a new one from `make`."""
+    def own_tokenizer(self, train: str, make: Callable[[str], Tokenizer]) -> Tokenizer:
+        """Return the tokenizer that this run made when it started, or a new one: `make` of the training text."""
         made = (self.workdir / "tokenizer.json").exists()
-        self._tokenizer = load_tokenizer(self.workdir) if made else make()
+        self._text, self._tokenizer = train, load_tokenizer(self.workdir) if made else make(train)
         return self._tokenizer
 
     def build(self, **sizes: Any) -> Any:
-        """Build the model by `config.model.build(**sizes)`; remember the sizes, so that `load` can build it again."""
-        self._sizes = sizes
-        return self.config.model.build(**sizes)
+        """Build the model by `config.model.build(**sizes)`; remember the sizes, so that `load` can build it again.
+
+        With word vectors, its embedding is as wide as they are.
+
+        Raises:
+          ValueError: word vectors that cannot be read, or whose width is not the embedding's.
+        """
+        self._sizes, self._settings["vectors_sha256"] = sizes, None
+        if self._vectors_file is not None:
+            self._vectors = read_vectors(self._vectors_file, self._tokenizer.words)
+            self._settings["vectors_sha256"] = self._vectors.sha256
+            self._model = self._as_wide_as_vectors()
+        return self._model.build(**sizes)
+
+    def _as_wide_as_vectors(self) -> Any:
+        model, width = self.config.model, self._vectors.width
+        if model.embedding_width not in (None, width):
+            raise InputError(
+                f"embedding_width {model.embedding_width} is not that of {self._vectors_file}, whose vectors have "
+                f"{width} features: leave it out"
+            )
+        return model if width == model.width else dataclasses.replace(model, embedding_width=width)
 
     def encode(
         self,
@@ -175,13 +203,24 @@ class Run:
         folder.prepare(self.workdir, self._settings, {**self._settings, **dataclasses.asdict(self.config)})
         if self._tokenizer is not None:
             self._tokenizer.save(self.workdir)
-        model, self._unit = self.config.model, f"{engine.task.unit} per {engine.task.counted}"
+        model, self._unit = self._model, f"{engine.task.unit} per {engine.task.counted}"
         about = {"config": type(model).__name__, "settings": dataclasses.asdict(model), "sizes": self._sizes}
         about["tokenizer"] = self._tokenizer is not None
         folder.write_json(self.workdir / "model.json", about)
         for part, reasons in self._dropped.items():
             for why, count in reasons.items():
                 print(f"{part}: {count:,} left out or cut: {why}")
+        vectors, begin = {}, None
+        if self._vectors is not None:
+            vectors = {"vectors": coverage(self._vectors, self._tokenizer, self._text)}
+            begin = partial(with_vectors, vectors=self._vectors)
+            print(coverage_line(vectors["vectors"]))
+            if doubled := self._vectors.doubled:
+                print(
+                    f"vectors: {len(doubled):,} words stand there more than once, as {doubled[0]!r}: the first counts"
+                )
+        if engine.frozen:
+            print(f"frozen: {engine.frozen:,} of {engine.parameters:,} parameters")
         how_much = ", ".join(f"{amount:,} {name}" for name, amount in amounts.items())
         print(f"{model.arch} on {self._data.name}: {how_much}, workdir {self.workdir}", flush=True)
         result = train(
@@ -190,6 +229,7 @@ class Run:
             batches=iter(batches),
             evaluation=lambda: evaluation,
             describe=describe,
+            begin=begin,
         )
         return {
             "experiment": self.experiment,
@@ -197,6 +237,7 @@ class Run:
             **{name: value for name, value in vars(result).items() if name != "params"},
             "units": {"loss": engine.task.unit, "tokens": f"{engine.task.read}s"},
             "data": {"name": self._data.name, "sha256": self._data.sha256, **amounts, "dropped": self._dropped},
+            **vectors,
             "workdir": str(self.workdir),
         }
 

@@ -30,7 +30,7 @@ RULES: tuple[tuple[str, P], ...] = (
     # Every device has a whole copy of the rest, which is small or read at every step of a recurrence.
     (r"((cross_)?attention/out|feed_forward/down)/bias", P()),
     (r"(attention_norm|cross_norm|feed_forward_norm|final_norm|embedding_norm|readout_norm)/(scale|bias)", P()),
-    (r"((source|segment)_)?embedding/(table|bias|kernel)", P()),
+    (r"((source|segment)_)?embedding/(table|projection|bias|kernel)", P()),
     (r"((source|target)_)?position/table", P()),
     (r"picture/((convolution_\d+|patches|out)/(kernel|bias)|norm_\d+/(scale|bias))", P()),
     (r"(attention|pointer)/((key|query)/(kernel|bias)|scale)", P()),
@@ -89,7 +89,8 @@ def make_mesh(spec: str, batch_size: int) -> Mesh:
     return Mesh(np.array(available[:wanted]).reshape(shape), AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
-def _path(path: tuple[Any, ...]) -> str:
+def path_of(path: tuple[Any, ...]) -> str:
+    """Return the path of a leaf as text, such as "embedding/table"."""
     return "/".join(str(getattr(entry, "key", getattr(entry, "name", getattr(entry, "idx", entry)))) for entry in path)
 
 
@@ -104,7 +105,7 @@ def parameter_shardings(tree: Any, mesh: Mesh, *, strict: bool = True) -> Any:
     """
 
     def place(path, leaf):
-        name = _path(path)
+        name = path_of(path)
         spec = next((spec for pattern, spec in RULES if re.search(rf"(^|/){pattern}$", name)), None)
         if spec is None and strict:
             raise InputError(f"no sharding rule covers the parameter {name}: add one to nlpx.train.sharding.RULES")

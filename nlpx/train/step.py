@@ -17,6 +17,7 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, PartitionSpec
 
 from nlpx.ops.array_types import Array, Int, Key, RowKeys
+from nlpx.train.freeze import join, split
 
 Batch = dict[str, Array]
 Metrics = dict[str, Array]
@@ -68,14 +69,16 @@ class TrainState(flax.struct.PyTreeNode):
     key: Any
 
 
-def init_state(task: Task, optimizer: optax.GradientTransformation, seed: int, batch_size: int) -> TrainState:
+def init_state(
+    task: Task, optimizer: optax.GradientTransformation, seed: int, batch_size: int, freeze: str | None = None
+) -> TrainState:
     """Return the state before the first step. Initialization and training draw from two keys of the seed."""
     init_key, train_key = jax.random.split(jax.random.key(seed))
     params = task.init(init_key)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        opt_state=optimizer.init(params),
+        opt_state=optimizer.init(split(params, freeze)[0]),
         carry=task.initial_carry(batch_size),
         key=train_key,
     )
@@ -130,7 +133,12 @@ def over_rows(function: Callable, mesh: Mesh) -> Callable:
 
 
 def make_train_step(
-    task: Task, optimizer: optax.GradientTransformation, mesh: Mesh, *, grad_accumulation: int = 1
+    task: Task,
+    optimizer: optax.GradientTransformation,
+    mesh: Mesh,
+    *,
+    grad_accumulation: int = 1,
+    freeze: str | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """Make a task's pure step, for the caller to compile. Metrics: the task's sums, and `grad_norm` before clipping.
 
@@ -138,10 +146,11 @@ def make_train_step(
       mesh: devices, with axes data and model.
       grad_accumulation: the number of parts of a batch, which must divide each device's rows. The summed gradients are
         divided by the count of the whole batch, so parts with fewer tokens weigh less, as they should.
+      freeze: which parameters stay as they are: see `nlpx.train.freeze.split`.
     """
 
-    def loss_of_part(params, step, batch, carry, keys):
-        sums, carry = task.loss(params, batch, carry, keys, step)
+    def loss_of_part(trained, frozen, step, batch, carry, keys):
+        sums, carry = task.loss(join(trained, frozen), batch, carry, keys, step)
         return sums["loss"], (sums, carry)
 
     gradient = jax.grad(loss_of_part, has_aux=True)
@@ -170,14 +179,16 @@ def make_train_step(
         step_key = jax.random.fold_in(state.key, state.step)
         rows = jax.tree.leaves(batch)[0].shape[0]
         keys = jax.vmap(lambda row: jax.random.fold_in(step_key, row))(jnp.arange(rows))
-        (grads, sums), carry = run((state.params, state.step), batch, state.carry, keys)
+        trained, frozen = split(state.params, freeze)
+        (grads, sums), carry = run((trained, frozen, state.step), batch, state.carry, keys)
         grads = jax.tree.map(lambda g: g / jnp.maximum(sums["count"], 1), grads)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        updated = optax.apply_updates(state.params, updates), opt_state
+        updates, opt_state = optimizer.update(grads, state.opt_state, trained)
+        updated = optax.apply_updates(trained, updates), opt_state
         # A batch without tokens teaches nothing: neither decay nor momentum may act then.
-        params, opt_state = jax.tree.map(
-            lambda new, old: jnp.where(sums["count"] > 0, new, old), updated, (state.params, state.opt_state)
+        trained, opt_state = jax.tree.map(
+            lambda new, old: jnp.where(sums["count"] > 0, new, old), updated, (trained, state.opt_state)
         )
+        params = join(trained, frozen)
         state = state.replace(step=state.step + 1, params=params, opt_state=opt_state, carry=carry)
         return state, {**sums, "grad_norm": optax.tree.norm(grads)}
 

@@ -391,6 +391,10 @@ def test_what_has_no_equal_is_not_saved(tmp_path):
         r"GPT-2 has nothing equal to .*norm='post' \(it has 'pre'\), .*logits_bias=True.*activation='swiglu'", plain
     )
     refused("arch='lstm'", LanguageModelConfig().build(V))
+    for name, family in (("language_model", "GPT-2"), ("masked_language_model", "BERT"), ("classifier", "BERT")):
+        refused(
+            rf"^{family} has nothing equal to embedding_width=8 \(it has None\): build", own(name, embedding_width=8)[0]
+        )
     refused("a Forecaster|a FeedForwardNetwork", FeedForwardConfig().build(["x"], labels=[], target="y", scales={}))
     model, variables = own("masked_language_model")
     refused("segment_kinds=0", model.clone(segment_kinds=0))

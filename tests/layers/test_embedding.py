@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from laws import assert_close, randomized
 
-from nlpx.layers import Positions, TokenEmbedding, embed
+from nlpx.config import ClassifierConfig
+from nlpx.layers import Positions, TokenEmbedding, embed, make_embedding, make_segment_embedding
 
 
 @pytest.mark.parametrize(("tied", "plain"), [(True, False), (False, False), (True, True)])
@@ -34,6 +35,41 @@ def test_segments_add_a_vector_each_where_they_are_told_apart():
         embed(tokens, segments, words, None)
     with pytest.raises((ValueError, TypeError), match="segments"):
         embed(tokens, segments[:, :1], words, kinds)
+
+
+@pytest.mark.parametrize(("tied", "plain"), [(True, False), (False, False), (True, True)])
+def test_a_table_of_another_width_is_projected_in_both_directions(tied, plain):
+    module = TokenEmbedding(5, 3, tied=tied, scaled=not plain, has_bias=not plain, table_width=2)
+    tokens, x = jnp.array([[4, 0]]), jnp.ones((1, 2, 3))
+    variables = randomized(module.init(jax.random.key(0), tokens))
+    p = variables["params"]
+    assert p["table"].shape == (5, 2)
+    assert_close(module.apply(variables, tokens), p["table"][tokens] * (1 if plain else 2**0.5) @ p["projection"], 1e-6)
+    kernel = p["projection"].T @ p["table"].T if tied else p["kernel"]
+    assert_close(module.apply(variables, x, method="logits"), x @ kernel + (0 if plain else p["bias"]), 1e-6)
+
+
+def test_a_config_gives_tokens_a_narrower_table_and_segments_one_as_wide_as_the_model():
+    config, tokens = (
+        ClassifierConfig(arch="gru", width=3, embedding_width=2, scale_embedding=False),
+        jnp.array([[4, 0]]),
+    )
+    words, kinds = make_embedding(config, 5, has_logits=False), make_segment_embedding(config, 2)
+    assert make_segment_embedding(config, 0) is None
+    (of_words, of_kinds) = (randomized(module.init(jax.random.key(0), tokens)) for module in (words, kinds))
+    assert set(of_words["params"]) == {"table", "projection"}
+    assert of_kinds["params"].keys() == {"table"}
+    x = of_words["params"]["table"][tokens] @ of_words["params"]["projection"] + of_kinds["params"]["table"][tokens % 2]
+    assert_close(embed(tokens, tokens % 2, words.bind(of_words), kinds.bind(of_kinds)), x, 1e-6)
+
+
+def test_with_a_projection_inputs_and_tied_logits_start_at_about_one():
+    module = TokenEmbedding(500, 192, table_width=300)
+    tokens = jnp.arange(500)[None]
+    variables = module.init(jax.random.key(0), tokens)
+    x = module.apply(variables, tokens)
+    assert 0.8 < x.std() < 1.2
+    assert 0.6 < module.apply(variables, jax.random.normal(jax.random.key(1), x.shape), method="logits").std() < 1.2
 
 
 def test_past_the_last_learned_position_is_nan():

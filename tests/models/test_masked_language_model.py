@@ -13,7 +13,7 @@ LENGTHS = np.array([5, 3, 1])
 RIGHT = np.arange(T) < LENGTHS[:, None]
 RNG = np.random.default_rng(0)
 TOKENS, SEGMENTS = RNG.integers(0, V, (B, T)).astype(np.int32), RNG.integers(0, 2, (B, T)).astype(np.int32)
-KINDS = {"transformer": {"arch": "transformer", "heads": 2}, "gru": {"arch": "gru"}}
+KINDS = {"transformer": {"arch": "transformer", "heads": 2}, "gru": {"arch": "gru", "embedding_width": 3}}
 
 
 @pytest.fixture(scope="module", params=KINDS)

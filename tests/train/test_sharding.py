@@ -122,6 +122,10 @@ def others():
     yield of_model(ReaderConfig(arch="lstm", **size).build(4))
     options = {"norm": "post", "embedding_norm": True}
     yield of_model(MaskedLanguageModelConfig(arch="transformer", **size, **options).build(4, segment_kinds=2))
+    for config in (LanguageModelConfig, MaskedLanguageModelConfig, ReaderConfig, EncoderDecoderConfig):
+        yield of_model(config(embedding_width=3, **size).build(4))
+    yield of_model(ClassifierConfig(embedding_width=3, **size).build(4, labels=("a", "b")))
+    yield of_model(TaggerConfig(embedding_width=3, **size).build(4, types=("x",), characters=3))
 
 
 def test_every_parameter_is_covered_and_every_rule_needed():
