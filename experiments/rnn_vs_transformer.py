@@ -87,14 +87,14 @@ def run(config: Config) -> dict[str, Any]:
     for arch, result in results.items():
         writer, size = predict.Writer(trained[arch], Sampling(contest.temperature)), trained[arch].model.config
         (sample,) = writer(contest.prompt, tokens=contest.sample_tokens, seed=config.train.seed)
-        speed = generation_speed(trained[arch], contest.prompt, contest.sample_tokens)
+        # There are no bits of words that the vocabulary lacks.
+        losses = {"bits/character": result["metrics"].get("bits_per_character"), "nats/token": result["eval_loss"]}
         rows[arch] = {
             "parameters": f"{result['parameters']:,}",
             "width x layers": f"{size.width} x {size.layers}",
             "training, tokens/s": f"{result['tokens_per_second'] or 0:,.0f}",
-            "generation, tokens/s": f"{speed:,.0f}",
-            "held-out bits/character": f"{result['metrics']['bits_per_character']:.3f}",
-            "held-out nats/token": f"{result['eval_loss']:.3f}",
+            "generation, tokens/s": f"{generation_speed(trained[arch], contest.prompt, contest.sample_tokens):,.0f}",
+            **{f"held-out {unit}": f"{loss:.3f}" for unit, loss in losses.items() if loss is not None},
             "seconds": f"{result['seconds']:.0f}",
             "sample": " ".join((contest.prompt + sample).split()),
         }

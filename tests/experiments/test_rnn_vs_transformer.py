@@ -4,12 +4,12 @@ import pytest
 
 from experiments import rnn_vs_transformer
 
+SMALL = ["--layers=1", "--width=16", "--heads=2", "--rnn=gru", "--rnn-layers=1", "--seq-len=16", "--batch-size=8"]
+SMALL += ["--vocab-size=300", "--steps=6", "--eval-every=3", "--log-every=2", "--sample-tokens=20", "--mesh=data=1"]
+
 
 def test_the_contest_from_end_to_end(command, text_file, tmp_path, capsys):
-    flags = ["--layers=1", "--width=16", "--heads=2", "--rnn=gru", "--rnn-layers=1", "--seq-len=16", "--batch-size=8"]
-    flags += ["--vocab-size=300", "--steps=6", "--eval-every=3", "--log-every=2", "--sample-tokens=20", "--mesh=data=1"]
-    flags += [f"--data=file:{text_file}", f"--workdir={tmp_path}"]
-    assert command(rnn_vs_transformer, flags) == 0
+    assert command(rnn_vs_transformer, [*SMALL, f"--data=file:{text_file}", f"--workdir={tmp_path}"]) == 0
 
     summary = json.loads((tmp_path / "summary.json").read_text())
     results, table = summary["results"], summary["table"]
@@ -35,3 +35,16 @@ def test_the_contest_from_end_to_end(command, text_file, tmp_path, capsys):
         assert (tmp_path / arch / "summary.json").exists()
     for x in ("step", "seconds"):
         assert (tmp_path / "plots" / f"loss_by_{x}.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_without_bits_of_unknown_words_the_loss_per_token_is_there(command, tmp_path, capsys):
+    words = [f"The {first}{second}" for first in "abcdefgh" for second in "abcdefgh"]
+    (tmp_path / "text.txt").write_text(" ".join(5 * words + ["unknown", "words"]), encoding="utf-8")
+    flags = [*SMALL, "--tokenizer=word", f"--data=file:{tmp_path / 'text.txt'}", f"--workdir={tmp_path / 'run'}"]
+    assert command(rnn_vs_transformer, flags) == 0
+    summary, printed = json.loads((tmp_path / "run" / "summary.json").read_text()), capsys.readouterr().out
+    for arch, rows in summary["table"].items():
+        assert "unknown" in summary["results"][arch]["metrics"]
+        assert "held-out bits/character" not in rows
+        assert rows["held-out nats/token"] == f"{summary['results'][arch]['eval_loss']:.3f}"
+        assert rows["held-out nats/token"] in printed
