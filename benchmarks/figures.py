@@ -93,16 +93,15 @@ def write_file(path: Path, name: str, head: Mapping[str, Any], figures: Sequence
     whole = {**(read_file(path) if path.exists() else {}), name: (head, figures)}
     sections = {k: {**h, "columns": list(*f[:1]), "rows": [list(r.values()) for r in f]} for k, (h, f) in whole.items()}
     beside = path.with_name(f"{path.name}.tmp")  # a run that is stopped leaves a whole file
-    beside.write_text(json.dumps(sections).replace("], [", "],\n[") + "\n", encoding="utf-8")
+    beside.write_text(json.dumps(sections, separators=(",", ":")).replace("],[", "],\n[") + "\n", encoding="utf-8")
     os.replace(beside, path)
 
 
 def print_head(head: Mapping[str, Any]) -> None:
     """Prints where and how figures were measured, and what that machine can do at most."""
     ceiling = ", ".join(f"{value:.0f} by {name}" for name, value in head["ceiling_gflops"].items())
-    print(
-        f"{head['device']}, {head['cores']} cores, {head['date']}, commit {head['commit']}, load before {head['load']}"
-    )
+    where = f"{head['device']}, {head['cores']} cores, {head['date']}, commit {head['commit']}"
+    print(f"{where}, load before {head['load']}")
     print(f"medians with quartiles; ceiling: {ceiling} GFLOP/s in a product of {timing.CEILING} squared")
 
 
@@ -147,15 +146,15 @@ def speed_over(peer: str, figures: Sequence[Figure]) -> str | None:
 
 @contextlib.contextmanager
 def small_png(path: Path, width: float, height: float):
-    """Gives a figure of so many inches to draw on, and writes it in few colours: pictures lie in the repository."""
+    """Gives a figure of so many inches to draw on, and writes it small: one lies in the repository."""
     from PIL import Image
 
     from nlpx.plots.figure import png
 
-    with png(path, width, height) as figure:
+    with png(path, width, height, dpi=100) as figure:
         yield figure
     with Image.open(path) as image:
-        few = image.convert("RGB").quantize(128)
+        few = image.convert("RGB").quantize(64)
     few.save(path, optimize=True)
     print(f"picture: {path}")
 

@@ -27,8 +27,6 @@ PICTURES = {
 """By the end of the file's name: the question, what varies, what is drawn, and of which figures each panel is."""
 YLABELS = {"time": "milliseconds per sequence", "memory": "MiB per sequence", "speed": "tokens per second"}
 XLABELS = {"length": "tokens in a sequence", "batch": "sequences in a call", "devices": "devices"}
-
-
 Line = Mapping[float, float]
 """What a contender took by length (or batch, or devices), in order: only where it was measured."""
 

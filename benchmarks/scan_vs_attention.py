@@ -8,6 +8,7 @@ every figure and three findings, and draws a picture per question. About 45 minu
 else uses.
 """
 
+import operator
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,14 +35,8 @@ ARCHS = {
 FULL = {"sweeps": "length,batch", "tokens": 16384, "width": 128, "archs": ",".join(ARCHS)}
 FULL |= {"lengths": "64,128,256,512,1024,2048,4096,8192,16384", "batches": (1, 2, 4, 8, 16, 32, 64)}
 FULL |= {"layer": MODES, "model": MODES, "limit": 10.0}
-QUICK = {"sweeps": "length", "tokens": 1024, "width": 64, "archs": "lstm,attention"}
-QUICK |= {
-    "lengths": "64,256,1024",
-    "batches": (1, 4),
-    "layer": ("train",),
-    "model": ("train", "generate"),
-    "limit": 2.0,
-}
+QUICK = {"sweeps": "length", "tokens": 1024, "width": 64, "archs": "lstm,attention", "lengths": "64,256,1024"}
+QUICK |= {"batches": (1, 4), "layer": ("train",), "model": ("train", "generate"), "limit": 2.0}
 AT_LENGTH = 256
 """Tokens of the sequences in the sweeps over batch and devices."""
 
@@ -68,6 +63,8 @@ class Config(Settings):
     """Of the layers, and of the Transformer whose size all models have; 128 if not given, 64 with --quick."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the computation."""
+    fresh: bool = False
+    """Begin anew, instead of measuring only what the file lacks of the same commit, versions and settings."""
     save: bool = False
     """Keep figures and pictures in benchmarks/results, not below runs/."""
     report: str | None = None
@@ -108,8 +105,8 @@ def make_cases(config: Config) -> list[Case]:
     return cases
 
 
-def choose(case: Case, config: Config, platform: str) -> list[Who]:
-    """Gives who takes part in a case."""
+def choose(case: Case, config: Config, platform: str) -> dict[str, Who]:
+    """Gives who takes part in a case, by name."""
 
     def able(arch: str, backend: str) -> bool:
         if backend == "cudnn":
@@ -118,15 +115,18 @@ def choose(case: Case, config: Config, platform: str) -> list[Who]:
         return backend != "newton" or (case.kind == "layer" and case.mode != "generate")  # of a model it takes seconds
 
     archs, many = given(config, "archs").split(","), 1 if config.quick else None
-    return [Who("nlpx", arch, b) for arch in ARCHS if arch in archs for b in ARCHS[arch][:many] if able(arch, b)]
+    pairs = [(arch, b) for arch in ARCHS if arch in archs for b in ARCHS[arch][:many] if able(arch, b)]
+    return {f"{arch}/{b}": Who("nlpx", arch, b) for arch, b in pairs}
 
 
-def measure_case(case: Case, whos: list[Who], config: Config, top: float, slow: set[Any]) -> list[dict[str, Any]]:
-    """Measures a case. `slow` has who exceeded the limit in a smaller one, and gets more: they are not tried."""
+def measure_case(case: Case, whos: Mapping[str, Who], config: Config, top: float, rows: list[Any]) -> list[Any]:
+    """Measures a case. Who exceeded the limit in a smaller one, by the rows so far, is not tried."""
     from benchmarks import contenders, sequences
 
-    limit, traits = given(config, "limit"), {who: (who, *case[:3], case.devices) for who in whos}
-    over, builders = f"over {limit:g} s", {}
+    limit, builders = given(config, "limit"), {}
+    over, same = f"over {limit:g} s", {"kind": case.kind, "mode": case.mode, "devices": case.devices}
+    failed = growth.select(rows, failure=over, **same)
+    slow = {row["who"] for row in failed if (row["length"], row["batch"]) < (case.length, case.batch)}
 
     def skip():
         raise timing.NotMeasured(over)
@@ -135,14 +135,13 @@ def measure_case(case: Case, whos: list[Who], config: Config, top: float, slow: 
         many = min(15, max(3, round(1.5 / seconds**0.5)))
         return max(3, many // 2) if config.quick else many
 
-    for who in whos:
-        builders |= {(who, None): skip} if traits[who] in slow else sequences.builders_of(who, case)
+    for name, who in whos.items():
+        builders |= {(who, None): skip} if name in slow else sequences.builders_of(who, case)
     steps = sequences.ROUNDS * sequences.WRITTEN if case.mode == "generate" else 1
     how = {"limit": limit, "steps": steps, "rounds": rounds, "dtype": case.dtype, "turn": 0.02, "warm": 0.3}
     found = contenders.measure(case, builders, lambda arch: sequences.step_flops(case, arch), top, **how)
-    slow |= {traits[who] for who, figure in found.items() if figure["failure"] == over}
     fields = dict(zip(Case._fields[:6], case, strict=False))
-    return [fields | {"who": f"{who.arch}/{who.backend}", **figure} for who, figure in found.items()]
+    return [fields | {"who": name, **found[who]} for name, who in whos.items()]
 
 
 def case_of(row: Mapping[str, Any]) -> str:
@@ -179,14 +178,25 @@ def main(config: Config) -> None:
         if cases and cases[0].sweep == "devices":
             counts = [2**i for i in range(len(jax.devices()).bit_length())]
             cases = [case._replace(devices=n) for case in cases for n in counts if case.batch % n == 0]
-        found, slow = {}, set()
+        found, old, anew, same = {}, {}, 0, operator.itemgetter("commit", "versions", "environment", "settings")
+        if path.exists() and not config.fresh:
+            old = {name: section for name, section in figures.read_file(path).items() if same(section[0]) == same(head)}
         for i, case in enumerate(cases, start=1):
-            print(f"{i} of {len(cases)}: {case_of(case._asdict())}", file=sys.stderr, flush=True)
+            title, whos = case_of(case._asdict()), choose(case, config, platform)
+            begun, rows = found.setdefault(section := f"{NAME}_{case.sweep}{ending}", old.get(section, (head, [])))
+            if whos.keys() <= {row["who"] for row in rows if case_of(row) == title}:
+                continue
+            print(f"{i} of {len(cases)}: {title}", file=sys.stderr, flush=True)
             # All devices of a CPU share its cores, of which the ceiling has all.
-            top = max(head["ceiling_gflops"].values()) * (1 if platform == "cpu" else case.devices)
-            _, rows = found.setdefault(section := f"{NAME}_{case.sweep}{ending}", (head, []))
-            rows += measure_case(case, choose(case, config, platform), config, top, slow)
-            figures.write_file(path, section, head, rows)
+            top = max(begun["ceiling_gflops"].values()) * (1 if platform == "cpu" else case.devices)
+            others = [row for row in rows if case_of(row) != title or row["who"] not in whos]
+            rows[:] = others + measure_case(case, whos, config, top, rows)
+            rows.sort(key=operator.itemgetter(*Case._fields[:6]))
+            figures.write_file(path, section, begun, rows)
+            anew += 1
+        if anew < len(cases):
+            what, held = (f"{anew} of {len(cases)} cases were", "the rest") if anew else ("nothing was", "all of it")
+            print(f"{what} measured anew; {path} holds {held} (--fresh measures again)")
     if not any(rows for _, rows in found.values()):
         raise InputError("there are no figures; ask for others with --archs, --kinds, --modes, --quick")
     for name, section in found.items():

@@ -1,7 +1,6 @@
 """How fast a GPT trains, against an equal one in PyTorch, eager and compiled.
 
-python -m benchmarks.train_step --peers torch
-python -m benchmarks.train_step --shapes 2x4x256x128x16
+python -m benchmarks.train_step --shapes 4x4x128x64x12 --rounds 3
 
 A step is everything: forward, cross entropy, backward, clipping by global norm, AdamW. nlpx is the engine's compiled
 step, one XLA device per core. A shape is LAYERSxHEADSxWIDTHxTOKENSxBATCH. All contenders get the same weights and
@@ -21,9 +20,6 @@ from experiments import cli
 from nlpx.config import Settings, setting
 from nlpx.errors import InputError
 
-FULL = {"rounds": 11, "shapes": "4x4x128x64x12,6x6x384x256x8"}
-QUICK = {"rounds": 3, "shapes": "4x4x128x64x12"}
-
 
 @dataclass(frozen=True)
 class Config(Settings):
@@ -31,19 +27,17 @@ class Config(Settings):
 
     peers: str = "torch"
     """Against whom: torch (eager and compiled; with one thread or one per core, whichever is faster), or none."""
-    shapes: str | None = None
-    """As 4x4x128x64x12 (layers, heads, width, tokens, batch), several between commas; if not given, two."""
-    rounds: int | None = setting(None, "[2, inf)")
-    """Turns of each contender; 11 if not given."""
-    quick: bool = False
-    """A first look in about a minute: three rounds of the smaller shape, where others are not given."""
+    shapes: str = "4x4x128x64x12,6x6x384x256x8"
+    """Layers, heads, width, tokens, batch."""
+    rounds: int = setting(11, "[2, inf)")
+    """Turns of each contender."""
     save: bool = False
     """Keep figures and picture in benchmarks/results, not below runs/."""
 
 
 def main(config: Config) -> None:
-    defaults, sizes = QUICK if config.quick else FULL, ("layers", "heads", "width", "tokens", "batch")
-    shapes = figures.parse_sizes("--shapes", config.shapes or defaults["shapes"], sizes, "4x4x128x64x12")
+    sizes = ("layers", "heads", "width", "tokens", "batch")
+    shapes = figures.parse_sizes("--shapes", config.shapes, sizes, "4x4x128x64x12")
     names = {shape: "x".join(map(str, shape)) for shape in shapes}
     for (_, heads, width, *_), name in names.items():
         if width % heads:
@@ -71,9 +65,8 @@ def main(config: Config) -> None:
         for impl in impls:
             builders |= contenders.with_threads(Who(impl, "gpt", impl), gpt.torch_contender, shape, impl)
         cases[name] = 3 * 2 * batch * tokens * of_token, batch * tokens, builders
-    how = {"rounds": config.rounds or defaults["rounds"], "limit": 600, "save": config.save}
-    name = "train_step_quick" if config.quick else "train_step"
-    rows = contenders.compare_with_peers(name, cases, peers, **how, steps=gpt.STEPS, turn=0.3)
+    how = {"rounds": config.rounds, "limit": 600, "save": config.save, "steps": gpt.STEPS, "turn": 0.3}
+    rows = contenders.compare_with_peers("train_step", cases, peers, **how)
     for impl in impls:
         print(f"nlpx over {impl}: {figures.speed_over(impl, rows)}")
 

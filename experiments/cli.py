@@ -54,7 +54,7 @@ def defaults(config: type, words: list[str]) -> Any:
     return config.preset(given.get("--arch")) if hasattr(config, "preset") else config()
 
 
-def run(main: Callable[[Any], Any], config: type, doc: str | None, *, tunables: str = process.HUGE_PAGES) -> None:
+def run(main: Callable[[Any], Any], config: type, doc: str | None) -> None:
     """Parse the flags of a frozen dataclass (nested ones are groups of flat flags) and call `main`."""
     process.print_anything()
     words = [word for argument in sys.argv[1:] for word in argument.split("=", 1)]
@@ -65,7 +65,7 @@ def run(main: Callable[[Any], Any], config: type, doc: str | None, *, tunables: 
         parsed = tyro.cli(config, prog=name, description=doc, default=defaults(config, words), config=flags)
         check_read(parsed, {word.replace("--no-", "--").replace("_", "-") for word in words if word.startswith("--")})
         if main.__module__ == "__main__":  # not when a test or a notebook calls it
-            process.restart_with(tunables)
+            process.restart_if_needed()
         main(parsed)
     except ModuleNotFoundError as error:
         missing(error)

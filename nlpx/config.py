@@ -105,8 +105,12 @@ class BackboneConfig(ModelConfig):
     kernels instead of two, rounded up to a multiple of 8."""
     norm: Literal["pre", "post"] = setting("pre", archs=TRANSFORMER)
     """Where a Transformer block normalizes: before each part, or after the sum."""
-    activation: Literal["gelu", "relu", "swiglu"] = setting("gelu", archs=TRANSFORMER)
-    """Nonlinearity of the feed-forward networks."""
+    norm_epsilon: float = setting(1e-5, "(0, inf)", archs=TRANSFORMER)
+    """What a Transformer's layer norms add to the variance before they divide by its root."""
+    embedding_norm: bool = setting(False, archs=TRANSFORMER)
+    """Normalize the sum of embeddings and positions before the first block, as BERT does."""
+    activation: Literal["gelu", "gelu_exact", "relu", "swiglu"] = setting("gelu", archs=TRANSFORMER)
+    """Nonlinearity of the feed-forward networks; gelu is GPT-2's approximation, gelu_exact BERT's."""
     window: int | None = setting(None, "[1, inf)", archs=TRANSFORMER)
     """Attention window: a token sees those less than this many positions away in each layer; if not given, all."""
     attention_backend: Literal["auto", "xla", "blockwise", "cudnn"] = setting("auto", archs=TRANSFORMER)
@@ -147,13 +151,19 @@ class BackboneConfig(ModelConfig):
 
 
 @dataclass(frozen=True)
-class _Tied(BackboneConfig):
+class _Tokens(BackboneConfig):
+    scale_embedding: bool = True
+    """Multiply the tokens' vectors by the root of the width (Vaswani 2017); GPT-2 and BERT do not."""
+
+
+@dataclass(frozen=True)
+class _Tied(_Tokens):
     tied: bool = True
     """Share one embedding table between everything that reads tokens and the logits."""
 
 
 @dataclass(frozen=True)
-class _Bidirectional(BackboneConfig):
+class _Bidirectional(_Tokens):
     bidirectional: bool = setting(True, archs=RECURRENT)
     """Let a recurrent encoder read in both directions."""
 
@@ -161,6 +171,9 @@ class _Bidirectional(BackboneConfig):
 @dataclass(frozen=True)
 class LanguageModelConfig(_Tied):
     """Model"""
+
+    logits_bias: bool = True
+    """Add a learned number to the logits of each token; GPT-2 does not."""
 
     def build(self, vocab_size: int, *, max_length: int = 256) -> Any:
         """Build a `LanguageModel` with this many tokens and learned positions."""
@@ -170,18 +183,38 @@ class LanguageModelConfig(_Tied):
 
 
 @dataclass(frozen=True)
+class MaskedLanguageModelConfig(_Bidirectional):
+    """Model"""
+
+    def build(self, vocab_size: int, *, max_length: int = 512, segment_kinds: int = 0) -> Any:
+        """Build a `MaskedLanguageModel` with this many tokens, learned positions and segments."""
+        from nlpx.models import MaskedLanguageModel
+
+        return MaskedLanguageModel(vocab_size, self, max_length, segment_kinds)
+
+
+@dataclass(frozen=True)
 class ClassifierConfig(_Bidirectional):
     """Model"""
 
-    pooling: Literal["last", "mean", "max", "attention"] = "max"
-    """How the features of all tokens become one vector: those at the end (of each direction), their mean, the largest
-    value of each, or a mean with learned weights."""
+    pooling: Literal["first", "last", "mean", "max", "attention"] = "max"
+    """How the features of all tokens become one vector: those of the first token through a dense layer and tanh, as in
+    BERT, those at the end (of each direction), their mean, the largest value of each, or a mean with learned
+    weights."""
 
-    def build(self, vocab_size: int, *, labels: Sequence[str], max_length: int = 256) -> Any:
-        """Build a `Classifier` into these labels, with this many tokens and learned positions."""
+    def __post_init__(self):
+        super().__post_init__()
+        if self.pooling == "first" and self.recurrent and not self.bidirectional:
+            raise InputError(
+                f"pooling 'first' takes the first token, and a {self.arch} that reads forward knows no other there: "
+                "use 'last', or bidirectional"
+            )
+
+    def build(self, vocab_size: int, *, labels: Sequence[str], max_length: int = 256, segment_kinds: int = 0) -> Any:
+        """Build a `Classifier` into these labels, with this many tokens, learned positions and segments."""
         from nlpx.models import Classifier
 
-        return Classifier(vocab_size, self, tuple(labels), max_length)
+        return Classifier(vocab_size, self, tuple(labels), max_length, segment_kinds)
 
 
 @dataclass(frozen=True)
@@ -198,11 +231,22 @@ class TaggerConfig(_Bidirectional):
     crf: bool = False
     """Score whole sequences of tags (linear-chain CRF) instead of each word's tag by itself."""
 
-    def build(self, vocab_size: int, *, types: Sequence[str], characters: int, max_length: int = 256) -> Any:
-        """Build a `Tagger` of these types of entities, with this many words, characters and learned positions."""
+    def build(
+        self,
+        vocab_size: int,
+        *,
+        types: Sequence[str],
+        characters: int,
+        max_length: int = 256,
+        names: Sequence[str] | None = None,
+        segment_kinds: int = 0,
+    ) -> Any:
+        """Build a `Tagger` of these types of entities, with this many words, characters, learned positions and
+        segments; of other tags, or in another order, by their `names`."""
         from nlpx.models import Tagger
 
-        return Tagger(vocab_size, self, tuple(types), characters, max_length)
+        names = None if names is None else tuple(names)
+        return Tagger(vocab_size, self, tuple(types), characters, max_length, names, segment_kinds)
 
 
 @dataclass(frozen=True)
@@ -240,11 +284,11 @@ class ReaderConfig(_Bidirectional):
     attention: bool = setting(True, archs=RECURRENT)
     """Let every token of a recurrent reader attend to the question, and another layer read the result."""
 
-    def build(self, vocab_size: int, *, max_length: int = 384) -> Any:
+    def build(self, vocab_size: int, *, max_length: int = 384, segment_kinds: int = 3) -> Any:
         """Build a `Reader` with the tokens of a vocabulary and one more, which stands between question and context."""
         from nlpx.models import Reader
 
-        return Reader(vocab_size + 1, self, max_length)
+        return Reader(vocab_size + 1, self, max_length, segment_kinds)
 
 
 @dataclass(frozen=True)

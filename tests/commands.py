@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import sys
 
 import pytest
@@ -22,7 +21,3 @@ def run_benchmark(module, *flags):
         except SystemExit as stop:
             code = stop.code
     return code, out.getvalue(), err.getvalue()
-
-
-def read_jsonl(path):
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

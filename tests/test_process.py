@@ -40,7 +40,7 @@ def test_what_a_terminal_cannot_show_is_printed_as_its_code():
 @pytest.mark.parametrize(("options", "read"), [([], "'caf\\xe9'"), (["-X", "utf8=0"], "'caf\\udcc3\\udca9'")])
 def test_where_names_are_taken_for_ascii_it_starts_again_in_utf_8(options, read):
     """Once: an option for Python itself is stronger than the environment, and stays."""
-    code = "import sys; from nlpx import process; process.restart_with(''); print(ascii(sys.argv[1]))"
+    code = "import sys; from nlpx import process; process.restart_if_needed(); print(ascii(sys.argv[1]))"
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     command = [sys.executable, *options, "-c", code, "caf\u00e9".encode()]
     result = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True, timeout=60)

@@ -188,7 +188,7 @@ def _read_tfds(argument: str, pictures: _Pictures) -> dict[str, list[Example]]:
     def value(given: Any) -> Any:
         if isinstance(given, np.ndarray) and given.ndim == 3:
             return pictures.number(picture_files.square(given, pictures.size, pictures.channels))
-        return list(_texts(given))
+        return list(texts_in(given))
 
     splits = tfds_text.read(argument, choose, value)
     return {
@@ -196,17 +196,17 @@ def _read_tfds(argument: str, pictures: _Pictures) -> dict[str, list[Example]]:
     }
 
 
-def _texts(given: Any) -> Any:
+def texts_in(given: Any) -> Any:
     """Yield the texts of a feature: one text, or a nested sequence of texts or of dicts with `text`."""
     if isinstance(given, dict):
-        yield from _texts(given["text"] if "text" in given else next(iter(given.values())))
+        yield from texts_in(given["text"] if "text" in given else next(iter(given.values())))
     elif isinstance(given, bytes):
         yield given.decode("utf-8", "replace")
     elif isinstance(given, str):
         yield given
     else:
         for each in given:
-            yield from _texts(each)
+            yield from texts_in(each)
 
 
 def _clean(examples: list[Example], lowercase: bool) -> list[Example]:

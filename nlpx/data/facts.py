@@ -63,7 +63,7 @@ def make(
       InputError: Babel is missing.
     """
     facts = collections.defaultdict(list)
-    for fact in _facts():
+    for fact in every_fact():
         facts[fact.subject].append(fact)
     subjects = sorted(facts)
     maker = random.Random(seed)
@@ -136,7 +136,8 @@ def _say(fact: Fact, phrase: str) -> tuple[str, int]:
     return _fill(phrase, fact), len(_fill(phrase.partition("{v}")[0], fact) if not phrase.startswith("{v}") else "")
 
 
-def _facts() -> Iterator[Fact]:
+def every_fact() -> Iterator[Fact]:
+    """Whatever can be asked, of countries and languages."""
     with needs("cldr-facts"):
         import babel
     english = babel.Locale("en")

@@ -31,7 +31,7 @@ _DRAWS = (
     cldr.draw_date, cldr.draw_time, cldr.draw_part_of_year, cldr.draw_interval, cldr.draw_span, cldr.draw_amount,
     cldr.draw_measure,
 )  # fmt: skip
-_DRAWN = 250  # of each kind
+DRAWN = 250  # of each kind
 _SHORTEST = 6  # letters: with fewer, even a speaker of both languages may not be able to tell
 _LETTER = re.compile(r"[^\W\d_]")
 
@@ -57,7 +57,7 @@ def make(
     """
     locales = _locales()
     maker = random.Random(seed)
-    things = [*_names(locales), *(draw(maker) for draw in _DRAWS for _ in range(_DRAWN))]
+    things = [*_names(locales), *(draw(maker) for draw in _DRAWS for _ in range(DRAWN))]
     maker.shuffle(things)
     # The CLDR writes narrow and no-break spaces, which few people type.
     said = [[(" ".join(say(it).split()), it.language) for it in locales for say in thing] for thing in things]

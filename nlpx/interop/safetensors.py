@@ -1,7 +1,9 @@
 """Parameters as a safetensors file, which other libraries read without our code."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +68,6 @@ def load_safetensors(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise InputError(f"{path} is damaged, or no file of safetensors ({error}); fetch or save it again") from error
     params: dict[str, Any] = {}
     for name, tensor in sorted(found, key=lambda each: each[0]):  # a group's name before its members' names
-        if tensor["dtype"] not in DTYPES:
-            raise InputError(f"{name} in {path} is {tensor['dtype']}, which NumPy has not: save it in another dtype")
         *groups, last = name.split(".")
         at = params
         for depth, group in enumerate(groups, start=1):
@@ -75,8 +75,58 @@ def load_safetensors(path: str | os.PathLike[str]) -> dict[str, Any]:
             if not isinstance(at, dict):
                 array = ".".join(groups[:depth])
                 raise InputError(f"{path} has the arrays {array} and {name}, one inside the other: rename one of them")
-        at[last] = np.frombuffer(tensor["data"], jnp.dtype(DTYPES[tensor["dtype"]])).reshape(tensor["shape"])
+        at[last] = np.frombuffer(tensor["data"], _dtype(tensor["dtype"], name, path)).reshape(tensor["shape"])
     return params
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """An array of a file, not read yet."""
+
+    path: Path
+    offset: int
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+    def map(self) -> np.ndarray:
+        """Map the array into memory: its pages are read when they are used, and belong to nobody once it is dropped."""
+        if 0 in self.shape:  # nothing can be mapped
+            return np.zeros(self.shape, self.dtype)
+        return np.memmap(self.path, self.dtype, "r", self.offset, self.shape)
+
+
+def open_safetensors(path: str | os.PathLike[str]) -> dict[str, StoredArray]:
+    """Find the arrays of a file by their names, and read only the header.
+
+    Raises:
+      ValueError: the file is missing or damaged, or a dtype in it is unknown.
+    """
+    library, path = _library(), Path(path)
+    try:
+        with library.safe_open(path, "numpy"):  # checks the header, and that the file is whole
+            pass
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size))
+    except FileNotFoundError as error:
+        raise InputError(f"no file {path}; give one that save_safetensors or another library wrote") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; give a file of safetensors") from error
+    except library.SafetensorError as error:
+        raise InputError(f"{path} is damaged, or no file of safetensors ({error}); fetch or save it again") from error
+    header.pop("__metadata__", None)
+    return {
+        name: StoredArray(
+            path, 8 + size + about["data_offsets"][0], _dtype(about["dtype"], name, path), tuple(about["shape"])
+        )
+        for name, about in header.items()
+    }
+
+
+def _dtype(name: str, array: str, path: Path) -> np.dtype:
+    if name not in DTYPES:
+        raise InputError(f"{array} in {path} is {name}, which NumPy has not: save it in another dtype")
+    return jnp.dtype(DTYPES[name])
 
 
 def _named(params: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

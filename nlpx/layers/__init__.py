@@ -4,7 +4,7 @@ from nlpx.layers.attention import CrossAttention, Memory, MultiHeadAttention, Re
 from nlpx.layers.attentive_rnn import AttentiveRNN, AttentiveState
 from nlpx.layers.backbone import Backbone, BackboneState, make_positions
 from nlpx.layers.dropout import Dropout
-from nlpx.layers.embedding import POSITIONS, Positions, TokenEmbedding
+from nlpx.layers.embedding import POSITIONS, Positions, TokenEmbedding, embed
 from nlpx.layers.recurrent import CELLS, GRU, LSTM, RNN, BothDirections, Elman, Ended, MinGRU, MinLSTM
 from nlpx.layers.transformer import FeedForward, Transformer, TransformerBlock
 
@@ -33,5 +33,6 @@ __all__ = [
     "TokenEmbedding",
     "Transformer",
     "TransformerBlock",
+    "embed",
     "make_positions",
 ]

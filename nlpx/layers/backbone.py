@@ -12,7 +12,7 @@ from nlpx.layers.attention import Memory
 from nlpx.layers.dropout import Dropout
 from nlpx.layers.embedding import Positions
 from nlpx.layers.recurrent import RNN
-from nlpx.layers.transformer import Transformer
+from nlpx.layers.transformer import LayerNorm, Transformer
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 
 
@@ -74,6 +74,7 @@ class Backbone(nn.Module):
                 config.layers,
                 config.hidden_width,
                 norm=config.norm,
+                epsilon=config.norm_epsilon,
                 activation=config.activation,
                 dropout=config.dropout,
                 causal=self.causal,
@@ -85,6 +86,8 @@ class Backbone(nn.Module):
                 scan=config.scan_layers,
                 **types,
             )
+            if config.embedding_norm:
+                self.embedding_norm = LayerNorm(epsilon=config.norm_epsilon, **types)
         nn.share_scope(self, self.layers)  # parameters lie in `backbone/stack_0`, not a level deeper
 
     def initial_state(self, batch_size: int, capacity: int = 0) -> BackboneState:
@@ -140,6 +143,8 @@ class Backbone(nn.Module):
         if state is not None and layers is None:
             raise InputError("this state keeps no cache, so it cannot be continued: begin with an initial_state")
         x, counts = self.position(x, state=counts, mask=mask)
+        if not self.config.recurrent and self.config.embedding_norm:
+            x = self.embedding_norm(ops.keep_real(mask, x))
         x = self.dropout(ops.keep_real(mask, x), dropout_keys)
         extra = {} if self.config.recurrent else {"memory": memory}
         x, layers = self.layers(x, state=layers, mask=mask, dropout_keys=dropout_keys, **extra)

@@ -18,25 +18,28 @@ class TokenEmbedding(nn.Module):
     """One vector per vocabulary entry, and logits from vectors.
 
     The table starts with a variance of 1 / width, and its vectors are multiplied by sqrt(width) (Vaswani 2017, section
-    3.4). So the first layer's inputs and, if tied, the logits start at about one in size.
+    3.4), unless `scaled` is False. So the first layer's inputs and, if tied, the logits start at about one in size.
 
     Attributes:
       tied: the logits use the embedding's table (Press and Wolf 2017, arXiv 1608.05859); otherwise a dense layer of
-        their own. Either way they have a bias.
+        their own.
       has_logits: False makes no parameters for logits, where vectors alone are needed.
+      has_bias: whether a number per vocabulary entry is added to the logits, tied or not.
     """
 
     vocab_size: int
     width: int
     tied: bool = True
+    scaled: bool = True
     has_logits: bool = True
+    has_bias: bool = True
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
     def setup(self):
         init = nn.initializers.normal(self.width**-0.5)
         self.table = self.param("table", init, (self.vocab_size, self.width), self.param_dtype)
-        if self.has_logits:
+        if self.has_logits and self.has_bias:
             self.bias = self.param("bias", nn.initializers.zeros, (self.vocab_size,), self.param_dtype)
         if self.has_logits and not self.tied:
             self.kernel = self.param(
@@ -54,7 +57,8 @@ class TokenEmbedding(nn.Module):
                 f"tokens has the shape {tuple(tokens.shape)} and the dtype {tokens.dtype}, and needs whole numbers "
                 "(batch, time): one text is tokens[None]"
             )
-        return (jnp.take(self.table, tokens, axis=0) * self.width**0.5).astype(self.dtype)
+        vectors = jnp.take(self.table, tokens, axis=0)
+        return (vectors * self.width**0.5 if self.scaled else vectors).astype(self.dtype)
 
     def logits(self, x: Float[Array, "b t d"]) -> Float[Array, "b t v"]:
         """Return unnormalized log-probabilities over the vocabulary.
@@ -64,7 +68,34 @@ class TokenEmbedding(nn.Module):
         """
         check_sequence(x)
         kernel = self.table.T if self.tied else self.kernel
-        return x.astype(self.dtype) @ kernel.astype(self.dtype) + self.bias[None, None].astype(self.dtype)
+        logits = x.astype(self.dtype) @ kernel.astype(self.dtype)
+        return logits + self.bias[None, None].astype(self.dtype) if self.has_bias else logits
+
+
+def embed(
+    tokens: Int[Array, "b t"],
+    segments: Int[Array, "b t"] | None,
+    embedding: TokenEmbedding,
+    segment_embedding: TokenEmbedding | None,
+) -> Float[Array, "b t d"]:
+    """Return the tokens' vectors, each summed with that of its segment where the model tells segments apart.
+
+    Args:
+      segments: the number of the segment each token belongs to; None: all to the first.
+
+    Raises:
+      ValueError: segments that are not one per token, or given to a model that tells none apart.
+    """
+    x = embedding(tokens)
+    if segment_embedding is None:
+        if segments is not None:
+            raise InputError("this model tells no segments apart: leave segments out, or build it with segment_kinds")
+        return x
+    if segments is None:
+        segments = jnp.zeros_like(tokens)
+    if tokens.shape != segments.shape:
+        raise InputError(f"segments has the shape {tuple(segments.shape)}, tokens {tuple(tokens.shape)}: one each")
+    return x + segment_embedding(segments)
 
 
 class Positions(nn.Module):

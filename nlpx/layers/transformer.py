@@ -17,7 +17,12 @@ from nlpx.layers.state import check_state
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 from nlpx.ops.checks import check_sequence
 
-ACTIVATIONS = {"relu": jax.nn.relu, "gelu": lambda x: jax.nn.gelu(x, approximate=True), "swiglu": jax.nn.silu}
+ACTIVATIONS = {
+    "relu": jax.nn.relu,
+    "gelu": functools.partial(jax.nn.gelu, approximate=True),
+    "gelu_exact": functools.partial(jax.nn.gelu, approximate=False),
+    "swiglu": jax.nn.silu,
+}
 NORMS = ("pre", "post")
 # Two passes: the mean of squares minus the square of the mean loses all digits where the mean is large.
 LayerNorm = functools.partial(nn.LayerNorm, epsilon=1e-5, use_fast_variance=False)
@@ -29,8 +34,8 @@ class FeedForward(nn.Module):
     Attributes:
       width: features of input and output.
       hidden: features between; usually 4 x width, and two thirds of that for swiglu, which has three kernels.
-      activation: "relu", "gelu" (the tanh approximation of arXiv 1606.08415, as in GPT-2), or "swiglu": the product of
-        two layers, one of them through x sigmoid(x) (Shazeer 2020, arXiv 2002.05202).
+      activation: "relu", "gelu" (the tanh approximation of arXiv 1606.08415, as in GPT-2), "gelu_exact" (BERT's), or
+        "swiglu": the product of two layers, one of them through x sigmoid(x) (Shazeer 2020, arXiv 2002.05202).
     """
 
     width: int
@@ -69,6 +74,7 @@ class TransformerBlock(nn.Module):
     Attributes:
       norm: "pre" normalizes the input of each part (x + f(norm(x))), "post" the sum (norm(x + f(x))), as in the
         original.
+      epsilon: what the layer norms add to the variance.
       hidden: features inside the feed-forward network.
       cross: whether the block attends to a memory too.
       residual_scale: scales the initial kernels that write to the residual stream.
@@ -80,6 +86,7 @@ class TransformerBlock(nn.Module):
     heads: int
     hidden: int
     norm: str = "pre"
+    epsilon: float = 1e-5
     activation: str = "gelu"
     dropout: float = 0.0
     causal: bool = True
@@ -99,13 +106,13 @@ class TransformerBlock(nn.Module):
         heads = {"width": self.width, "heads": self.heads, "backend": self.backend, "out_init": out_init, **types}
         self.attention = MultiHeadAttention(causal=self.causal, window=self.window, rotary=self.rotary, **heads)
         self.feed_forward = FeedForward(self.width, self.hidden, activation=self.activation, out_init=out_init, **types)
-        self.attention_norm = LayerNorm(**types)
-        self.feed_forward_norm = LayerNorm(**types)
+        self.attention_norm = LayerNorm(epsilon=self.epsilon, **types)
+        self.feed_forward_norm = LayerNorm(epsilon=self.epsilon, **types)
         self.attention_dropout = Dropout(self.dropout)
         self.feed_forward_dropout = Dropout(self.dropout)
         if self.cross:
             self.cross_attention = CrossAttention(rotary=self.rotary, **heads)
-            self.cross_norm = LayerNorm(**types)
+            self.cross_norm = LayerNorm(epsilon=self.epsilon, **types)
             self.cross_dropout = Dropout(self.dropout)
 
     @nn.nowrap
@@ -193,6 +200,7 @@ class Transformer(nn.Module):
     layers: int
     hidden: int
     norm: str = "pre"
+    epsilon: float = 1e-5
     activation: str = "gelu"
     dropout: float = 0.0
     causal: bool = True
@@ -209,7 +217,7 @@ class Transformer(nn.Module):
         block = nn.remat(_Stacked) if self.remat else _Stacked
         self.stack = [block(**self.block_options()) for _ in range(self.layers)]
         if self.norm == "pre":
-            self.final_norm = LayerNorm(dtype=self.dtype, param_dtype=self.param_dtype)
+            self.final_norm = LayerNorm(epsilon=self.epsilon, dtype=self.dtype, param_dtype=self.param_dtype)
 
     @nn.nowrap
     def block_options(self) -> dict[str, Any]:

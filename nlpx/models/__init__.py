@@ -6,6 +6,7 @@ from nlpx.models.encoder_decoder import Encoded, EncoderDecoder, attention_weigh
 from nlpx.models.feed_forward import FeedForwardNetwork
 from nlpx.models.forecaster import Forecaster
 from nlpx.models.language_model import LanguageModel
+from nlpx.models.masked_language_model import MaskedLanguageModel
 from nlpx.models.reader import Reader
 from nlpx.models.size import count_parameters, matching_width
 from nlpx.models.tagger import Tagger, TagScores
@@ -18,6 +19,7 @@ __all__ = [
     "FeedForwardNetwork",
     "Forecaster",
     "LanguageModel",
+    "MaskedLanguageModel",
     "Pooling",
     "Reader",
     "TagScores",

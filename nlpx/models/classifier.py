@@ -9,19 +9,20 @@ import jax.numpy as jnp
 from nlpx import ops
 from nlpx.config import ClassifierConfig
 from nlpx.errors import unknown
-from nlpx.layers import Backbone, Dropout, TokenEmbedding, make_positions
+from nlpx.layers import Backbone, Dropout, TokenEmbedding, embed, make_positions
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 from nlpx.ops.checks import check_sequence
 
-POOLINGS = ("last", "mean", "max", "attention")
+POOLINGS = ("first", "last", "mean", "max", "attention")
 
 
 class Pooling(nn.Module):
     """Pools the features of each row's real tokens into one vector; zeros for a row without any.
 
     Attributes:
-      kind: "last", the last token's features (of those read backwards, the first token's); "mean"; "max", the largest
-        value of each feature; or "attention", a mean with weights softmax(v . tanh(W y)) (Yang 2016, doi
+      kind: "first", tanh of a dense layer over the first token's features (Devlin 2019, arXiv 1810.04805); "last", the
+        last token's features (of those read backwards, the first token's); "mean"; "max", the largest value of each
+        feature; or "attention", a mean with weights softmax(v . tanh(W y)) (Yang 2016, doi
         10.18653/v1/N16-1174).
       backward: how many features, at the end of the vector, were read backwards.
     """
@@ -43,6 +44,11 @@ class Pooling(nn.Module):
             raise unknown("pooling", self.kind, POOLINGS)
         mask = jnp.ones(x.shape[:2], bool) if mask is None else jnp.asarray(mask)
         some = mask.any(axis=1)
+        types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        if self.kind == "first":
+            first = jnp.take_along_axis(x, mask.argmax(axis=1)[:, None, None], axis=1)[:, 0]
+            first = ops.keep_real(some, first)  # before the layer: what is no number would spoil its gradient
+            return ops.keep_real(some, jnp.tanh(nn.Dense(x.shape[-1], name="hidden", **types)(first)))
         if self.kind == "last":
             last = mask.shape[1] - 1 - jnp.argmax(mask[:, ::-1], axis=1)
             there, back = (
@@ -57,7 +63,6 @@ class Pooling(nn.Module):
             return ops.keep_real(some, jnp.take_along_axis(x, largest[:, None], axis=1)[:, 0])
         scores = jnp.zeros(mask.shape, jnp.float32)
         if self.kind == "attention":
-            types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
             hidden = jnp.tanh(nn.Dense(x.shape[-1], name="hidden", **types)(ops.keep_real(mask, x)))
             scores = nn.Dense(1, use_bias=False, name="score", **types)(hidden)[..., 0].astype(jnp.float32)
         # A row without tokens needs a softmax over something: all its places, which are then set to zero.
@@ -73,12 +78,14 @@ class Classifier(nn.Module):
       config: see `ClassifierConfig`, whose `build` makes this module.
       labels: the names of the classes.
       max_length: the number of learned positions.
+      segment_kinds: the number of segments told apart by a vector each, such as the two sentences of a pair; 0: none.
     """
 
     vocab_size: int
     config: ClassifierConfig
     labels: tuple[str, ...]
     max_length: int = 256
+    segment_kinds: int = 0
     param_dtype: Any = jnp.float32
 
     @property
@@ -92,7 +99,11 @@ class Classifier(nn.Module):
 
     def setup(self):
         config, types = self.config, {"dtype": jnp.dtype(self.config.dtype), "param_dtype": self.param_dtype}
-        self.embedding = TokenEmbedding(self.vocab_size, config.width, has_logits=False, **types)
+        vectors = {"has_logits": False, "scaled": config.scale_embedding, **types}
+        self.embedding = TokenEmbedding(self.vocab_size, config.width, **vectors)
+        self.segment_embedding = (
+            TokenEmbedding(self.segment_kinds, config.width, **vectors) if self.segment_kinds else None
+        )
         both = config.recurrent and config.bidirectional
         self.position = make_positions(config, self.max_length, self.param_dtype)
         causal = config.recurrent and not both
@@ -105,14 +116,17 @@ class Classifier(nn.Module):
         self,
         tokens: Int[Array, "b t"],
         *,
+        segments: Int[Array, "b t"] | None = None,
         mask: Mask | None = None,
         dropout_keys: RowKeys | None = None,
     ) -> Float[Array, "b c"]:
         """Return the logits of each text's classes.
 
         Args:
+          segments: the segment of each token, with `segment_kinds` only; None: all are of the first.
           mask: True where a token is real. Masked tokens change nothing.
           dropout_keys: one key per row; None switches dropout off.
         """
-        x, _ = self.backbone(self.embedding(tokens), mask=mask, dropout_keys=dropout_keys)
+        x = embed(tokens, segments, self.embedding, self.segment_embedding)
+        x, _ = self.backbone(x, mask=mask, dropout_keys=dropout_keys)
         return self.head(self.output_dropout(self.pooling(x, mask), dropout_keys))

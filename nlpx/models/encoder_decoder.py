@@ -107,7 +107,8 @@ class EncoderDecoder(nn.Module):
         config = self.config
         types = {"dtype": jnp.dtype(config.dtype), "param_dtype": self.param_dtype}
         stack = {"param_dtype": self.param_dtype}
-        self.embedding = TokenEmbedding(self.vocab_size, config.width, tied=config.tied, **types)
+        vectors = {"scaled": config.scale_embedding, **types}
+        self.embedding = TokenEmbedding(self.vocab_size, config.width, tied=config.tied, **vectors)
         self.make_encoder(types)
         self.target_position = make_positions(config, self.max_length, self.param_dtype)
         if config.recurrent and config.attention == "bahdanau":
@@ -134,7 +135,8 @@ class EncoderDecoder(nn.Module):
         """Make the modules that `read` needs; called in `setup`."""
         config = self.config
         if not config.tied:
-            self.source_embedding = TokenEmbedding(self.vocab_size, config.width, has_logits=False, **types)
+            vectors = {"scaled": config.scale_embedding, **types}
+            self.source_embedding = TokenEmbedding(self.vocab_size, config.width, has_logits=False, **vectors)
         self.source_position = make_positions(config, self.max_length, self.param_dtype)
         causal = config.recurrent and not config.bidirectional
         self.encoder = Backbone(config, self.source_position, causal=causal, param_dtype=self.param_dtype)

@@ -35,7 +35,8 @@ class LanguageModel(nn.Module):
 
     def setup(self):
         config, types = self.config, {"dtype": jnp.dtype(self.config.dtype), "param_dtype": self.param_dtype}
-        self.embedding = TokenEmbedding(self.vocab_size, config.width, tied=config.tied, **types)
+        options = {"tied": config.tied, "scaled": config.scale_embedding, "has_bias": config.logits_bias}
+        self.embedding = TokenEmbedding(self.vocab_size, config.width, **options, **types)
         self.position = make_positions(config, self.max_length, self.param_dtype)
         self.backbone = Backbone(config, self.position, param_dtype=self.param_dtype)
         self.output_dropout = Dropout(config.dropout if config.recurrent else 0.0)

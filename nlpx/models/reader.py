@@ -7,13 +7,9 @@ import jax.numpy as jnp
 
 from nlpx import ops
 from nlpx.config import ReaderConfig
-from nlpx.errors import InputError
-from nlpx.layers import RNN, Backbone, Dropout, RecurrentAttention, TokenEmbedding, make_positions
+from nlpx.layers import RNN, Backbone, Dropout, RecurrentAttention, TokenEmbedding, embed, make_positions
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 from nlpx.ops.masks import check_mask
-
-SEGMENTS = 3
-"""Kinds of tokens: question (0), context (1), and words of the context that are also in the question (2)."""
 
 
 class Reader(nn.Module):
@@ -29,11 +25,14 @@ class Reader(nn.Module):
       vocab_size: the number of tokens, the last of which stands between question and context.
       config: see `ReaderConfig`, whose `build` makes this module.
       max_length: the number of learned positions.
+      segment_kinds: the number of segments told apart: question (0), context (1), and words of the context that are
+        also in the question (2).
     """
 
     vocab_size: int
     config: ReaderConfig
     max_length: int = 384
+    segment_kinds: int = 3
     param_dtype: Any = jnp.float32
 
     @property
@@ -47,8 +46,9 @@ class Reader(nn.Module):
 
     def setup(self):
         config, types = self.config, {"dtype": jnp.dtype(self.config.dtype), "param_dtype": self.param_dtype}
-        self.embedding = TokenEmbedding(self.vocab_size, config.width, has_logits=False, **types)
-        self.segment_embedding = TokenEmbedding(SEGMENTS, config.width, has_logits=False, **types)
+        vectors = {"has_logits": False, "scaled": config.scale_embedding, **types}
+        self.embedding = TokenEmbedding(self.vocab_size, config.width, **vectors)
+        self.segment_embedding = TokenEmbedding(self.segment_kinds, config.width, **vectors)
         both = config.recurrent and config.bidirectional
         self.position = make_positions(config, self.max_length, self.param_dtype)
         self.backbone = Backbone(
@@ -80,7 +80,7 @@ class Reader(nn.Module):
         """Return each token's logit that the answer begins there, and its logit that the answer ends there.
 
         Args:
-          segments: the kind of each token, see `SEGMENTS`.
+          segments: the segment of each token, see `segment_kinds`.
           mask: True where a token is real. Masked tokens change nothing.
           dropout_keys: one key per row; None switches dropout off.
 
@@ -88,9 +88,7 @@ class Reader(nn.Module):
           ValueError: tokens or segments that are not whole numbers (b, t) of one shape; a mask or keys that do not fit.
         """
         check_mask(mask, tokens.shape)
-        if tokens.shape != segments.shape:
-            raise InputError(f"segments has the shape {tuple(segments.shape)}, tokens {tuple(tokens.shape)}: one each")
-        x = self.embedding(tokens) + self.segment_embedding(segments)
+        x = embed(tokens, segments, self.embedding, self.segment_embedding)
         x, _ = self.backbone(x, mask=mask, dropout_keys=dropout_keys)
         if self.config.recurrent and self.config.attention:
             asked = segments == 0 if mask is None else mask & (segments == 0)

@@ -10,7 +10,7 @@ import numpy as np
 from nlpx import ops
 from nlpx.config import TaggerConfig
 from nlpx.errors import InputError
-from nlpx.layers import RNN, Backbone, Dropout, TokenEmbedding, make_positions
+from nlpx.layers import RNN, Backbone, Dropout, TokenEmbedding, embed, make_positions
 from nlpx.models.classifier import Pooling
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 from nlpx.text import split_tag, tags_of
@@ -87,9 +87,11 @@ class Tagger(nn.Module):
     Attributes:
       vocab_size: the number of word ids; 0 is the unknown word.
       config: see `TaggerConfig`, whose `build` makes this module.
-      types: the types of entities; `nlpx.text.tags_of` gives the order of their tags.
+      types: the types of entities; `nlpx.text.tags_of` gives the order of their tags, unless `names` does.
       characters: the number of character ids.
       max_length: the number of learned positions.
+      names: the tags in the order of their scores, if it is another order, or if they are not tags of entities.
+      segment_kinds: the number of segments told apart by a vector each, such as the two sentences of a pair; 0: none.
     """
 
     vocab_size: int
@@ -97,6 +99,8 @@ class Tagger(nn.Module):
     types: tuple[str, ...]
     characters: int
     max_length: int = 256
+    names: tuple[str, ...] | None = None
+    segment_kinds: int = 0
     param_dtype: Any = jnp.float32
 
     @property
@@ -106,7 +110,7 @@ class Tagger(nn.Module):
 
     @property
     def tags(self) -> tuple[str, ...]:
-        return tags_of(self.types)
+        return tags_of(self.types) if self.names is None else self.names
 
     def example_inputs(self) -> tuple[Array, ...]:
         """Return inputs that `init` can be called with."""
@@ -114,7 +118,11 @@ class Tagger(nn.Module):
 
     def setup(self):
         config, types = self.config, {"dtype": jnp.dtype(self.config.dtype), "param_dtype": self.param_dtype}
-        self.embedding = TokenEmbedding(self.vocab_size, config.width, has_logits=False, **types)
+        vectors = {"has_logits": False, "scaled": config.scale_embedding, **types}
+        self.embedding = TokenEmbedding(self.vocab_size, config.width, **vectors)
+        self.segment_embedding = (
+            TokenEmbedding(self.segment_kinds, config.width, **vectors) if self.segment_kinds else None
+        )
         if config.characters != "none":
             self.spelling = Spelling(config.characters, self.characters, config.character_width, config.width, **types)
         both = config.recurrent and config.bidirectional
@@ -132,8 +140,9 @@ class Tagger(nn.Module):
     def __call__(
         self,
         words: Int[Array, "b t"],
-        spelling: Int[Array, "b t s"],
+        spelling: Int[Array, "b t s"] | None = None,
         *,
+        segments: Int[Array, "b t"] | None = None,
         mask: Mask | None = None,
         dropout_keys: RowKeys | None = None,
     ) -> TagScores:
@@ -141,16 +150,21 @@ class Tagger(nn.Module):
 
         Args:
           spelling: the characters of each word, padded with 0; not read where `config.characters` is "none".
+          segments: the segment of each word, with `segment_kinds` only; None: all are of the first.
           mask: True where a word is real. Masked words change nothing.
           dropout_keys: one key per row; None switches dropout off.
 
         Raises:
-          ValueError: spelling does not fit the words.
+          ValueError: spelling is missing where it is read, or does not fit the words.
         """
-        if spelling.shape[:2] != words.shape:
+        if spelling is None:
+            if self.config.characters != "none":
+                raise InputError("this tagger reads the letters of words: give spelling, or characters='none'")
+        elif spelling.shape[:2] != words.shape:
             raise InputError(f"spelling has the shape {spelling.shape} and needs {(*words.shape, 'characters')}")
         seen = jnp.ones(words.shape)
-        x = self.embedding(jnp.where(self.word_dropout(seen, dropout_keys) > 0, words, 0))
+        known = jnp.where(self.word_dropout(seen, dropout_keys) > 0, words, 0)
+        x = embed(known, segments, self.embedding, self.segment_embedding)
         if self.config.characters != "none":
             x = x + ops.keep_real(self.letter_dropout(seen, dropout_keys) > 0, self.spelling(spelling))
         x, _ = self.backbone(x, mask=mask, dropout_keys=dropout_keys)

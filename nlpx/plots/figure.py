@@ -26,13 +26,14 @@ LETTERS = 32
 
 
 @contextmanager
-def png(path: Path, width: float = 7, height: float = 4.5, *, grow: bool = False) -> Iterator[Figure]:
+def png(path: Path, width: float = 7, height: float = 4.5, *, grow: bool = False, dpi: int = DPI) -> Iterator[Figure]:
     """Yield a figure to draw on; write it at the end of the `with`, and make its folder.
 
     Args:
       width, height: in inches.
       grow: whether the figure grows with the data, up to `LARGEST`, and the picture by what lies around the figure. If
         not, everything is fitted into the figure.
+      dpi: pixels per inch.
 
     Raises:
       InputError: nothing can be written there, or matplotlib is not installed.
@@ -50,7 +51,7 @@ def png(path: Path, width: float = 7, height: float = 4.5, *, grow: bool = False
         yield figure
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(path, dpi=DPI, **({"bbox_inches": "tight", "pad_inches": 0.15} if grow else {}))
+            figure.savefig(path, dpi=dpi, **({"bbox_inches": "tight", "pad_inches": 0.15} if grow else {}))
         except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror}; give another path for the picture") from error
     finally:

@@ -10,7 +10,8 @@ from nlpx.errors import InputError
 from nlpx.text.tokenizer import Tokenizer, checked_ids
 
 _UNICODE = 0x110000
-_BLOCK = 1 << 24
+BLOCK = 1 << 24
+"""Characters that are looked up at once: the gather has 64-bit indices."""
 
 
 class CharTokenizer(Tokenizer):
@@ -43,8 +44,8 @@ class CharTokenizer(Tokenizer):
     def encode(self, text: str) -> Int32[np.ndarray, "t"]:
         """Return the ids of `text`; an InputError names the first characters outside the vocabulary."""
         ids = np.empty(len(text), np.int32)
-        for start in range(0, len(text), _BLOCK):  # bounds the memory of the gather's 64-bit indices
-            ids[start : start + _BLOCK] = self._ids[_code_points(text[start : start + _BLOCK])]
+        for start in range(0, len(text), BLOCK):
+            ids[start : start + BLOCK] = self._ids[_code_points(text[start : start + BLOCK])]
         unknown = ids < 0
         if unknown.any():
             raise InputError(_unknown_characters(text, np.flatnonzero(unknown)))

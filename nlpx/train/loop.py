@@ -25,7 +25,6 @@ from nlpx import process
 from nlpx.config import TrainConfig
 from nlpx.errors import InputError
 from nlpx.train.checkpoint import Checkpoints
-from nlpx.train.cpu import Jitted
 from nlpx.train.optimizer import make_optimizer, make_schedule
 from nlpx.train.report import DivergedError, Report
 from nlpx.train.sharding import make_mesh, parameter_shardings, rows_over_data
@@ -129,12 +128,12 @@ class Engine:
         self.schedule = make_schedule(config)
         self.task = task
         self.init = jax.jit(init, out_shardings=shardings)
-        self.train_step = Jitted(
+        self.train_step = jax.jit(
             make_train_step(task, optimizer, self.mesh, grad_accumulation=accumulation),
             donate_argnums=0,
             out_shardings=(shardings, whole),
         )
-        self._eval_step = Jitted(make_eval_step(task, self.mesh), donate_argnums=2)
+        self._eval_step = jax.jit(make_eval_step(task, self.mesh), donate_argnums=2)
 
     def put(self, batch: HostBatch) -> dict[str, jax.Array]:
         """Copy a batch to the devices, its rows spread over them."""

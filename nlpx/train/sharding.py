@@ -29,7 +29,7 @@ RULES: tuple[tuple[str, P], ...] = (
     (r"feed_forward/down/kernel", P("model", None)),
     # Every device has a whole copy of the rest, which is small or read at every step of a recurrence.
     (r"((cross_)?attention/out|feed_forward/down)/bias", P()),
-    (r"(attention_norm|cross_norm|feed_forward_norm|final_norm)/(scale|bias)", P()),
+    (r"(attention_norm|cross_norm|feed_forward_norm|final_norm|embedding_norm|readout_norm)/(scale|bias)", P()),
     (r"((source|segment)_)?embedding/(table|bias|kernel)", P()),
     (r"((source|target)_)?position/table", P()),
     (r"picture/(convolution_\d+|patches|out)/(kernel|bias)", P()),

@@ -40,7 +40,7 @@ def test_every_contender_of_every_case_has_a_figure(quick):
     found = [tuple(r[n] for n in ("kind", "mode", "length", "batch", "who")) for r in rows]
     batches = {("layer", "train"): 2, ("model", "train"): 2, ("model", "generate"): 1}
     whos = ("lstm/scan", "attention/xla")
-    assert found == [(*of, 8, batch, who) for of, batch in batches.items() for who in whos]
+    assert found == [(*of, 8, batches[of], who) for of in sorted(batches) for who in whos]
     assert head["settings"] == {"tokens": 16, "width": 8, "limit": 2.0, "dtype": "float32"}
     for r in rows:
         assert r["failure"] is None
@@ -71,6 +71,51 @@ def test_a_report_measures_nothing_and_says_so(quick, monkeypatch):
     assert again.splitlines()[0] == "nothing was measured anew"
     assert again.splitlines()[-3:] == out.splitlines()[-3:]
     assert path.read_bytes() == before
+
+
+def test_a_stopped_sweep_goes_on_and_measures_nothing_twice(monkeypatch, tmp_path):
+    measured, original = [], contenders.measure
+
+    def measure(case, builders, *arguments, **how):
+        if len(measured) == stop_after:
+            raise KeyboardInterrupt
+        measured.append((case.length, [who.backend for who, _ in builders]))
+        return original(case, builders, *arguments, **how)
+
+    monkeypatch.setattr(contenders, "measure", measure)
+    stop_after = 1
+    assert run(tmp_path, *ONE, "--lengths=8,16")[0] == 130
+    (path,) = tmp_path.glob("runs/benchmarks/*.json")
+    begun, (first, *_) = figures.read_file(path)["scan_vs_attention_length"]
+
+    stop_after = None
+    code, out, err, sections = run(tmp_path, *ONE, "--lengths=4,8,16")
+    assert code == 0, err
+    assert [length for length, _ in measured] == [8, 4, 16]
+    assert out.splitlines()[0].startswith("2 of 3 cases were measured anew; ")
+    head, rows = sections["scan_vs_attention_length"]
+    assert head == begun
+    assert [row["length"] for row in rows] == [4, 4, 8, 8, 16, 16]
+    assert rows[2] == first
+
+    # Another architecture joins those of a case.
+    code, out, err, sections = run(tmp_path, *ONE, "--archs=elman")
+    assert code == 0, err
+    whos = [row["who"] for row in sections["scan_vs_attention_length"][1] if row["length"] == 8]
+    assert whos == ["attention/xla", "attention/blockwise", "elman/scan"]
+
+    before = path.read_bytes()
+    code, out, err, _ = run(tmp_path, *ONE, "--lengths=4,8,16")
+    assert (code, len(measured)) == (0, 4), err
+    assert out.splitlines()[0].startswith("nothing was measured anew; ")
+    assert path.read_bytes() == before
+    assert "picture: " in out
+
+    for other in ("--fresh", "--width=16"):
+        code, out, err, sections = run(tmp_path, *ONE, other)
+        assert code == 0, err
+        assert " anew" not in out
+        assert [row["length"] for row in sections["scan_vs_attention_length"][1]] == [8, 8]
 
 
 def test_a_report_of_what_a_file_does_not_hold_is_refused(quick):
@@ -154,7 +199,7 @@ def test_what_does_not_fit_and_what_takes_too_long_have_no_figure(monkeypatch, t
 
     # A machine of a hundred bytes.
     monkeypatch.setattr(contenders, "os", SimpleNamespace(sysconf=lambda name: 10))
-    code, out, err, sections = run(tmp_path, *ONE)
+    code, out, err, sections = run(tmp_path, *ONE, "--fresh")
     assert code == 0, err
     assert {r["failure"] for r in sections["scan_vs_attention_length"][1]} == {"out of memory: needs 0.0 GiB"}
 
@@ -170,7 +215,8 @@ def test_the_sweep_over_devices_has_a_figure_for_every_number_of_them(tmp_path):
 def test_who_takes_part_where():
     def names(case, platform="cpu", **flags):
         whos = scan_vs_attention.choose(case, scan_vs_attention.Config(**flags), platform)
-        return [f"{who.arch}/{who.backend}" for who in whos]
+        assert all(name == f"{who.arch}/{who.backend}" for name, who in whos.items())
+        return list(whos)
 
     everyone = [f"{arch}/{backend}" for arch, backends in scan_vs_attention.ARCHS.items() for backend in backends]
     here = [name for name in everyone if not name.endswith("cudnn")]

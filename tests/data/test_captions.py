@@ -143,4 +143,4 @@ def test_a_set_of_tfds(tmp_path, monkeypatch):
     ["one", b"one", ["one", b"two"], {"text": ["one", "two"], "id": [1, 2]}, [{"id": 1, "text": b"one"}]],
 )
 def test_texts_are_found_however_they_are_nested(given):
-    assert list(captions._texts(given)) in (["one"], ["one", "two"])
+    assert list(captions.texts_in(given)) in (["one"], ["one", "two"])

@@ -1,9 +1,8 @@
-import ast
 import sys
 
 import pytest
 
-from nlpx.data import cpython_docs, docstrings, load_pairs
+from nlpx.data import docstrings, load_pairs
 from nlpx.data.docstrings import near_copies, summarized
 from nlpx.errors import InputError
 
@@ -86,12 +85,6 @@ def test_no_module_is_in_two_parts(monkeypatch):
 )
 def test_a_docstring_is_its_first_sentence_and_the_prose_after_it(docstring, pair):
     assert summarized(docstring) == pair
-
-
-def test_docstrings_come_with_their_files():
-    path, text = next(cpython_docs.docstrings())
-    with open(path, "rb") as file:
-        assert text in set(cpython_docs._docstrings_of(ast.parse(file.read())))
 
 
 def test_refusals(monkeypatch):

@@ -55,7 +55,7 @@ def test_questions_of_test_are_other_sentences_of_words_that_training_has():
 
 
 def test_known_facts():
-    known = set(facts._facts())
+    known = set(facts.every_fact())
     assert facts.Fact("currency", "Peru", "", "Peruvian sol") in known
     assert facts.Fact("name", "Germany", "Spanish", "Alemania") in known
     assert facts.Fact("script", "Tajik", "", "Cyrillic") in known

@@ -99,7 +99,7 @@ def test_known_phrases(made):
 
 def test_the_seed_decides(made, monkeypatch):
     assert make(0) == made
-    monkeypatch.setattr(languages, "_DRAWN", 5)  # the rest is names
+    monkeypatch.setattr(languages, "DRAWN", 5)  # the rest is names
     small = {"train": 40, "validation": 5, "test": 10}
     first = make(3, **small)
     assert [len(part) for part in first[:3]] == [800, 100, 200]

@@ -106,9 +106,6 @@ def test_tfds_gives_tokens_and_names_of_tags(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path))
     Tokens(data_dir=str(tmp_path), file_format="array_record").download_and_prepare()
-    monkeypatch.setattr(
-        "nlpx.data.tfds_text._builder", lambda *_: Tokens(data_dir=str(tmp_path), file_format="array_record")
-    )
     data = load_tagged("tfds:nlpx_tokens")
     assert data.test == [("é w0 of x", "O B-x I-x O")]
     assert len(data.train) == 4  # of six, one is in test and one validates

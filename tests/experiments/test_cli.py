@@ -21,6 +21,7 @@ from experiments import (
     tag,
     translate,
 )
+from nlpx import process
 
 ROOT = Path(__file__).parents[2]
 
@@ -278,16 +279,16 @@ class Config:
 def main(config):
     print(os.environ.get("GLIBC_TUNABLES"))
 
-cli.run(main, Config, None, tunables="glibc.malloc.arena_max=1")
+cli.run(main, Config, None)
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 @pytest.mark.parametrize("asked", [None, "glibc.malloc.check=0"])
-def test_a_command_has_its_tunables_unless_the_environment_has_others(asked):
+def test_a_command_has_huge_pages_unless_the_environment_has_other_tunables(asked):
     environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
     environment |= {"GLIBC_TUNABLES": asked} if asked else {}
     result = subprocess.run(
         [sys.executable, "-c", ASKS], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
-    assert result.stdout.strip() == (asked or "glibc.malloc.arena_max=1")
+    assert result.stdout.strip() == (asked or process.HUGE_PAGES)

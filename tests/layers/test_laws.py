@@ -44,6 +44,11 @@ CAUSAL = {
     "transformer-llama": Subject(Transformer(WIDTH, 2, 2, 12, activation="swiglu", rotary=True, window=3, remat=True)),
     "backbone-gru": Subject(backbone("gru", positions="sinusoidal", initial="learned")),
     "backbone-transformer": Subject(backbone("transformer", positions="learned", hidden=12)),
+    "backbone-normed-embedding": Subject(
+        backbone(
+            "transformer", positions="learned", hidden=12, norm="post", embedding_norm=True, activation="gelu_exact"
+        )
+    ),
     "positions-none": Subject(Positions("none", WIDTH, 9)),
     "positions-sinusoidal": Subject(Positions("sinusoidal", WIDTH, 9)),
     "positions-learned": Subject(Positions("learned", WIDTH, 9)),

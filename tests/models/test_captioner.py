@@ -9,7 +9,6 @@ from laws import Subject, assert_close, changed_by_a_token, check_chunks, check_
 from nlpx.config import CaptionerConfig
 from nlpx.models import Captioner, attention_weights
 from nlpx.models.captioner import PictureGrid
-from nlpx.train.sharding import make_mesh, parameter_shardings
 
 V, T, SHAPE = 11, 4, (8, 12, 1)
 PICTURES = jnp.asarray(np.random.default_rng(5).integers(0, 256, (3, *SHAPE)).astype(np.uint8))
@@ -119,13 +118,6 @@ def test_patches_are_one_product():
     kernel, bias = variables["params"]["patches"]["kernel"], variables["params"]["patches"]["bias"]
     cut = np.asarray(PICTURES, np.float32).reshape(3, 2, 4, 3, 4).swapaxes(2, 3).reshape(3, 6, 16) / 127.5 - 1
     assert_close(grid.apply(variables, PICTURES), cut @ np.asarray(kernel).reshape(16, 8) + np.asarray(bias))
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_each_parameter_has_its_place_on_a_mesh(name):
-    each = MODELS[name]
-    shapes = jax.eval_shape(each.init, jax.random.key(0), *each.example_inputs())["params"]
-    parameter_shardings(shapes, make_mesh("data=2", 4))
 
 
 def test_dropout_draws_by_row():

@@ -15,7 +15,7 @@ from nlpx.layers import RNN
 from nlpx.models import Pooling
 
 V, D, C, ROWS, LENGTH, ALONE = 11, 8, 3, 5, 6, 4
-POOLINGS = ("last", "mean", "max", "attention")
+POOLINGS = ("first", "last", "mean", "max", "attention")
 STEPS = np.arange(LENGTH)
 
 
@@ -56,8 +56,10 @@ FAMILIES = {
 SUBJECTS = {
     f"{family}-{pooling}": Subject(model(pooling=pooling, **options))
     for family, options in FAMILIES.items()
-    for pooling in POOLINGS
+    for pooling in POOLINGS[1:]
 }
+BERT = {"norm": "post", "embedding_norm": True, "activation": "gelu_exact", "scale_embedding": False}
+SUBJECTS["transformer-first"] = Subject(model("transformer", "first", **BERT))
 # Every family and every pooling at least once; the pooling knows of the family only what is read backwards.
 LESS = ("lstm-mean", "gru-one-way-max", "gru-one-way-attention", "transformer-last", "transformer-attention")
 ALL = [pytest.param(name, marks=[pytest.mark.slow] * (name in LESS)) for name in SUBJECTS]
@@ -134,6 +136,8 @@ def test_last_is_where_either_direction_ends():
 
 def written_out(kind, x, params, backward):
     """One vector for the features (t, d) of one text."""
+    if kind == "first":
+        return np.tanh(x[0] @ params["hidden"]["kernel"] + params["hidden"]["bias"])
     if kind == "last":
         return np.append(x[-1, : x.shape[1] - backward], x[0, x.shape[1] - backward :])
     if kind == "attention":
@@ -245,7 +249,9 @@ def test_values_and_gradients_are_those_of_pytorch(torch, pooling):
     packed, (last, _) = lstm(read)
     y, _ = utils.pad_packed_sequence(packed, batch_first=True)
     real = mask[..., None]
-    if pooling == "last":
+    if pooling == "first":
+        pooled = torch.tanh(hidden(y[:, 0]))
+    elif pooling == "last":
         pooled = torch.cat([last[0], last[1]], dim=1)
     elif pooling == "mean":
         pooled = (y * real).sum(dim=1) / lengths[:, None]
@@ -266,6 +272,8 @@ def test_values_and_gradients_are_those_of_pytorch(torch, pooling):
         params = {"embedding": {"table": take(embedding.weight).numpy() * scale}, "backbone": of_lstm}
         if pooling == "attention":
             params["pooling"] = {"hidden": dense(hidden, take), "score": dense(score, take)}
+        if pooling == "first":
+            params["pooling"] = {"hidden": dense(hidden, take)}
         return {"params": {**params, "head": dense(head, take)}}
 
     _, of_lstm = rnn_from_torch(lstm)
@@ -287,6 +295,7 @@ def test_values_and_gradients_are_those_of_pytorch(torch, pooling):
             lambda: Pooling("men").init(jax.random.key(0), jnp.zeros((1, 1, 2))),
             "unknown pooling 'men'; did you mean 'mean'",
         ),
+        (lambda: model(pooling="first", bidirectional=False), "pooling 'first' takes the first token, and a lstm that"),
         (lambda: model(layers=0), "layers must be at least 1, not 0"),
         (lambda: model("gru", positions="rotary"), "positions 'rotary' turns queries and keys, and gru has none"),
     ],

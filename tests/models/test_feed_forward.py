@@ -7,7 +7,6 @@ from laws import assert_close, assert_identical, jit, randomized
 from nlpx.config import FeedForwardConfig
 from nlpx.models import count_parameters
 from nlpx.models.feed_forward import ACTIVATIONS
-from nlpx.train.sharding import make_mesh, parameter_shardings
 
 F, C, ROWS = 5, 3, 4
 SCALES = {"center": [0.0] * F, "spread": [1.0] * F}
@@ -74,8 +73,3 @@ def test_dropout_depends_on_the_rows_own_key_alone():
     other = run(variables, X, dropout_keys=keys.at[0].set(jax.random.key(9)))
     assert_identical(dropped[1:], other[1:])
     assert np.abs(dropped[0] - other[0]).max() > 1e-3
-
-
-def test_every_parameter_has_its_place_on_the_devices():
-    shapes = jax.eval_shape(make().init, jax.random.key(0), X)["params"]
-    assert jax.tree.structure(parameter_shardings(shapes, make_mesh("data=2", 2))) == jax.tree.structure(shapes)

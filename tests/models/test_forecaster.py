@@ -6,7 +6,6 @@ from laws import assert_close, jit, randomized
 from scipy.stats import norm
 
 from nlpx.config import ForecasterConfig
-from nlpx.train.sharding import make_mesh, parameter_shardings
 
 SCALING = {"names": ("a", "b"), "autocorrelation": (0.8, 0.3)}
 F, T, H = 6, 5, 3
@@ -32,7 +31,6 @@ def test_quantiles_of_all_steps_rise_and_hang_on_every_step_of_the_history(arch)
     changed = np.stack([np.abs(run(variables, x + jnp.eye(T)[at][:, None]) - quantiles) for at in range(T)])
     assert (changed.max(axis=(2, 3, 4)) > 1e-4).all()
     assert_close(run(variables, x[::-1]), quantiles[::-1])
-    parameter_shardings(variables["params"], make_mesh("data=1", 1))
 
 
 def test_it_begins_as_an_autoregression_of_order_one():

@@ -17,7 +17,6 @@ from laws import (
     randomized,
 )
 
-from nlpx import ops
 from nlpx.config import LanguageModelConfig
 
 V = 11
@@ -60,25 +59,6 @@ def test_a_token_changes_no_logits_before_it(name, data):
     before, at = changed_by_a_token(SUBJECTS[name], data)
     assert not before.any()
     assert at.all()
-
-
-@pytest.mark.parametrize("name", KINDS)
-def test_the_loss_is_the_sum_of_the_losses_of_the_chunks(name):
-    subject = SUBJECTS[name]
-    tokens, targets = subject.inputs(1, LENGTH), subject.inputs(2, LENGTH)
-    mask = np.random.default_rng(3).random((BATCH, LENGTH)) < 0.8
-
-    def loss(part, state):
-        logits, state = subject.run(tokens[:, part], state, mask[:, part])
-        return np.array(ops.cross_entropy(*map(jnp.asarray, (logits, targets[:, part], mask[:, part])))), state
-
-    whole, _ = loss(slice(None), None)
-    summed, state = np.zeros(2), subject.initial_state
-    for begin, end in ((0, 1), (1, 3), (3, 4), (4, 6)):
-        of_part, state = loss(slice(begin, end), state)
-        summed += of_part
-    assert_close(summed[0], whole[0])
-    assert summed[1] == whole[1] == mask.sum()
 
 
 @pytest.mark.parametrize("arch", ["lstm", "transformer"])
@@ -193,10 +173,3 @@ def test_the_state_of_another_model_raises(arch):
     subject, other = Subject(model(arch)), Subject(model(arch, layers=2))
     with pytest.raises(ValueError, match="state"):
         subject.run(subject.inputs(0, 1), other.initial_state)
-
-
-def test_the_state_that_a_transformer_returns_without_a_cache_cannot_be_continued():
-    subject = SUBJECTS["transformer"]
-    _, state = subject.run(subject.inputs(0, 2))
-    with pytest.raises(ValueError, match="state"):
-        subject.run(subject.inputs(1, 2), state)

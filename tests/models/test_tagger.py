@@ -101,6 +101,14 @@ def test_word_dropout_makes_words_unknown_in_training_alone():
     assert not jnp.allclose(run(words, None)[MASK], run(jnp.zeros_like(words), None)[MASK])
 
 
+def test_a_tagger_that_reads_no_letters_needs_none():
+    model, (words, spelling) = make(characters="none"), inputs()
+    variables = jit(model.init)(jax.random.key(0), words)
+    assert_identical(model.apply(variables, words).emissions, model.apply(variables, words, spelling).emissions)
+    with pytest.raises(InputError, match="reads the letters of words: give spelling"):
+        make().init(jax.random.key(0), words)
+
+
 def test_letters_of_other_words_are_refused():
     model = make()
     words, spelling = inputs()

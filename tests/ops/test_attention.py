@@ -226,14 +226,16 @@ def test_an_unknown_backend_raises(qkv):
 
 @pytest.mark.parametrize(("device", "message"), [("cpu", "needs a CUDA device, and JAX runs on cpu"), ("gpu", "half")])
 def test_cudnn_where_it_cannot_run_raises(monkeypatch, qkv, device, message):
+    """A word replaces the GPU: the refusal is tested, nothing that a GPU does."""
     monkeypatch.setattr(jax, "default_backend", lambda: device)
     with pytest.raises(ValueError, match=f"backend='cudnn' .*{message}"):
         ops.dot_product_attention(*qkv, backend="cudnn")
 
 
 @pytest.mark.parametrize("name", MASKS)
-def test_cudnn_is_asked_for_the_same(monkeypatch, name):
-    """Its kernel does not run here: JAX's other one stands in for it, under what cuDNN asks of a mask."""
+def test_with_a_stand_in_for_cudnn_it_is_the_formula(monkeypatch, name):
+    """JAX's plain attention replaces cuDNN's kernel: which masks it is handed is tested, neither the kernel nor its
+    gradients."""
     kernel, asked = jax.nn.dot_product_attention, []
 
     def stand_in(query, key, value, *, mask=None, implementation, is_causal=False):

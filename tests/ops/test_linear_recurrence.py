@@ -236,6 +236,7 @@ def test_vmap_is_a_loop():
 
 @each_direction
 def test_turns_of_several_steps_as_on_an_accelerator_give_the_same(monkeypatch, reverse):
+    """The CPU replaces the accelerator: the program that it would get is tested, not what its compiler makes of it."""
     case = example("min_gru")
     expected = run("min_gru", case, backend="scan", reverse=reverse)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")

@@ -61,8 +61,3 @@ def test_the_sums_are_those_of_the_real_rows_and_training_alone_smooths(params):
 
 def test_accuracy_is_the_part_that_is_correct():
     assert make_task().metrics({"loss": 9.0, "count": 8.0, "correct": 6.0, "tokens": 50.0}) == {"accuracy": 0.75}
-
-
-def test_losses_are_counted_in_float32(params):
-    found = sums(make_task(model={"dtype": "bfloat16"}), params, make_batch())
-    assert {leaf.dtype for leaf in found.values()} == {jnp.float32.dtype}

@@ -1,5 +1,6 @@
 """The device law and the padding law, for every task: neither devices nor neighbours change what counts."""
 
+import dataclasses
 import functools
 
 import jax
@@ -42,6 +43,18 @@ def test_the_engine_trains_it_on_any_devices_and_parts(name, mesh, parts):
     assert curve[-1]["loss"] < 0.97 * curve[0]["loss"]
     assert evaluated["count"] == 2 * curve[0]["count"]
     assert_close(trained(name, mesh, parts), (curve, evaluated), 1e-4)
+
+
+HALF = [name for name, task in TASKS.items() if "arch" in task.options]  # tables are computed in float32 alone
+
+
+@pytest.mark.parametrize("name", HALF)
+def test_sums_of_a_model_in_half_precision_are_float32(name):
+    task, columns = dataclasses.replace(TASKS[name], options=TASKS[name].options | {"dtype": "bfloat16"})()
+    (batch,) = evaluation_batches(columns, lengths=(LONGEST,), batch_size=16)
+    params = jax.eval_shape(task.init, jax.random.key(0))
+    sums = jax.eval_shape(lambda *arguments: task.loss(*arguments, ())[0], params, batch)
+    assert {leaf.dtype for leaf in sums.values()} == {np.dtype("float32")}
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -72,7 +72,6 @@ def test_spans_are_the_part_with_both_places_right():
     assert make_task().metrics({"loss": 9.0, "count": 8.0, "right": 6.0, "tokens": 50.0}) == {"spans": 0.75}
 
 
-def test_losses_are_counted_in_float32(params):
-    found = sums(make_task(model={"dtype": "bfloat16"}), params, make_batch())
-    assert {leaf.dtype for leaf in found.values()} == {jnp.float32.dtype}
-    assert np.isfinite(found["loss"])
+def test_a_loss_in_half_precision_is_finite(params):
+    """Also where places are ruled out."""
+    assert np.isfinite(sums(make_task(model={"dtype": "bfloat16"}), params, make_batch())["loss"])

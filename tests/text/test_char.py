@@ -36,7 +36,7 @@ def test_encoding_in_blocks_changes_nothing(monkeypatch):
     text = "the quick brown fox"
     tokenizer = CharTokenizer.train(text)
     expected = tokenizer.encode(text)
-    monkeypatch.setattr("nlpx.text.char._BLOCK", 4)
+    monkeypatch.setattr("nlpx.text.char.BLOCK", 4)
     np.testing.assert_array_equal(tokenizer.encode(text), expected)
     with pytest.raises(InputError, match="'!' at position 19"):
         tokenizer.encode(text + "!")

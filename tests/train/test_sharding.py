@@ -12,6 +12,7 @@ from nlpx.config import (
     ClassifierConfig,
     EncoderDecoderConfig,
     LanguageModelConfig,
+    MaskedLanguageModelConfig,
     ReaderConfig,
     TaggerConfig,
 )  # fmt: skip
@@ -119,6 +120,8 @@ def others():
     yield of_model(ClassifierConfig(arch="lstm", pooling="attention", **size).build(4, labels=("a", "b")))
     yield of_model(TaggerConfig(arch="gru", crf=True, **size).build(4, types=("x",), characters=3))
     yield of_model(ReaderConfig(arch="lstm", **size).build(4))
+    options = {"norm": "post", "embedding_norm": True}
+    yield of_model(MaskedLanguageModelConfig(arch="transformer", **size, **options).build(4, segment_kinds=2))
 
 
 def test_every_parameter_is_covered_and_every_rule_needed():

@@ -1,0 +1,172 @@
+"""GPT-2 and BERT from and to the folders that Hugging Face's transformers reads and writes: the same numbers."""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from nlpx.errors import InputError
+from nlpx.interop.hub import folder_of
+from nlpx.interop.huggingface_config import build, describe, family_and_task, read_json, write_json
+from nlpx.interop.huggingface_tensors import (
+    FILE,
+    INDEX,
+    check_arrays,
+    initial,
+    lacks,
+    placed,
+    rows_for,
+    rows_of,
+    shapes_of,
+    shards_of,
+    some_of,
+    stored_arrays,
+    tensors_of,
+)
+from nlpx.interop.safetensors import save_safetensors
+from nlpx.text import BPETokenizer, Tokenizer, load_tokenizer
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.*", "merges.txt")
+
+
+class Pretrained(NamedTuple):
+    """A model ready for use or for training."""
+
+    model: Any
+    variables: dict[str, Any]
+    tokenizer: Tokenizer | Path
+    """A byte-level BPE such as GPT-2's; otherwise the folder, where the library that made it reads the tokenizer."""
+
+
+def load(
+    name: str | os.PathLike[str],
+    *,
+    task: str | None = None,
+    labels: Sequence[str] | None = None,
+    key: jax.Array | None = None,
+    settings: Mapping[str, Any] | None = None,
+    shardings: Callable[[Any], Any] | None = None,
+) -> Pretrained:
+    """Load a model of transformers as ours, with float32 parameters.
+
+    One tensor at a time is mapped into memory, and each device reads its own part of it.
+
+    Ours counts the positions of real tokens. Theirs does where it is given `position_ids`; without them it counts
+    padding on the left too. In training ours has the dropout of their hidden features, and none on attention weights.
+
+    Args:
+      name: a folder with config.json and model.safetensors, in one file or several; or the id of a model of the hub.
+      task: "language_model", "masked_language_model", "classifier", "tagger" or "reader"; None: what it was saved for.
+      labels: names of a new head's classes or tags, instead of those in config.json.
+      key: makes the parameters of a head that the files lack; None: they must have all.
+      settings: of ours, how it is computed and its dropout, as {"dtype": "bfloat16", "remat": True}.
+      shardings: from the tree of the parameters' shapes to one of shardings, as
+        `functools.partial(nlpx.train.sharding.parameter_shardings, mesh=mesh)`; None: on the default device.
+
+    Raises:
+      ValueError: no such model; a model of another kind, or a setting of it that ours has not; tensors that are
+        missing, unexpected, damaged or of another shape (names them).
+    """
+    folder = folder_of(os.fspath(name))
+    config = read_json(folder / "config.json")
+    family, task = family_and_task(folder, config, task)
+    model, head = build(family, task, config, labels, settings or {}), family.heads[task]
+    stored, shapes = stored_arrays(folder, family, head), shapes_of(model)
+    if labels is not None and key is None:
+        raise InputError("labels name the classes of a new head: pass key, such as jax.random.key(0), to make it")
+
+    rows, fresh = rows_for(family, head, model.config), []
+    if key is not None:
+        fresh = [row for row in head.rows if lacks(row, stored) or (labels and row.ours.startswith("head/"))]
+        rows = [row for row in rows if row not in fresh]
+    check_arrays(folder, family, rows, stored, shapes)
+    places = flatten_dict(shardings(unflatten_dict(shapes, sep="/")), sep="/") if shardings else {}
+    params = {}
+    # The largest first: what is mapped and copied on the way then never comes on top of all others.
+    for row in sorted(rows, key=lambda row: -shapes[row.ours].size):
+        params[row.ours] = placed(row, stored, shapes[row.ours], places.get(row.ours))
+    if fresh:
+        params |= initial(model, key, [row.ours for row in fresh], places)
+    return Pretrained(model, {"params": unflatten_dict(params, sep="/")}, _tokenizer(folder))
+
+
+def save(
+    folder: str | os.PathLike[str],
+    model: Any,
+    variables: Mapping[str, Any],
+    *,
+    tokenizer: Tokenizer | str | os.PathLike[str] | None = None,
+    more: Mapping[str, Any] | None = None,
+    shard_bytes: int = 5_000_000_000,
+) -> None:
+    """Write a model of ours as a folder that transformers loads.
+
+    Args:
+      folder: made if missing.
+      model: with the settings of GPT-2 or BERT: what `load` gave, or one built alike.
+      tokenizer: a byte-level BPE, or a folder whose tokenizer files are copied.
+      more: further keys of config.json, such as {"pad_token_id": 0}.
+      shard_bytes: the most bytes of a file; a larger model is written as several. Only one is in memory at a time.
+
+    Raises:
+      ValueError: a model that neither GPT-2 nor BERT equals (names each setting); variables of another model; a
+        tokenizer of another kind; a folder that cannot be written.
+    """
+    config = describe(model)
+    params, shapes = flatten_dict(variables["params"], sep="/"), shapes_of(model)
+    wrong = [
+        name
+        for name in sorted(params.keys() | shapes.keys())
+        if not (name in params and name in shapes and params[name].shape == shapes[name].shape)
+    ]
+    if wrong:
+        raise InputError(
+            f"variables are not those of this model: {some_of(wrong)} missing, unknown or of another shape"
+        )
+    if isinstance(tokenizer, Tokenizer) and not isinstance(tokenizer, BPETokenizer):
+        raise InputError(f"transformers has nothing equal to a {tokenizer.kind} tokenizer: give a bpe, or a folder")
+    folder, files = Path(folder), {}
+    shards = shards_of(rows_of(model), params, shard_bytes)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, rows in enumerate(shards, start=1):
+            file = FILE if len(shards) == 1 else f"model-{number:05}-of-{len(shards):05}.safetensors"
+            tensors = tensors_of(rows, params)
+            files |= dict.fromkeys(tensors, file)
+            save_safetensors(unflatten_dict(tensors, sep="."), folder / file, metadata={"format": "pt"})
+        for old in folder.glob("model*.safetensors*"):  # of a model that was here before
+            if old.name not in files.values():
+                old.unlink()
+        if len(shards) > 1:
+            size = sum(leaf.nbytes for leaf in params.values())
+            write_json(folder / INDEX, {"metadata": {"total_size": size}, "weight_map": files})
+        _save_tokenizer(folder, Path(tokenizer) if isinstance(tokenizer, str | os.PathLike) else tokenizer)
+        dtype = str(params["embedding/table"].dtype)
+        write_json(folder / "config.json", {**config, "dtype": dtype, **(more or {})})
+    except OSError as error:
+        raise InputError(f"cannot write into {folder}: {error.strerror}; choose another folder") from None
+
+
+def _tokenizer(folder: Path) -> Tokenizer | Path:
+    try:
+        if (folder / "tokenizer.json").exists():
+            return load_tokenizer(folder)
+        if (folder / "merges.txt").exists():
+            return BPETokenizer.from_gpt2(folder / "vocab.json", folder / "merges.txt")
+    except InputError:  # one of another kind, such as BERT's
+        pass
+    return folder
+
+
+def _save_tokenizer(folder: Path, tokenizer: Tokenizer | Path | None) -> None:
+    if isinstance(tokenizer, Tokenizer):
+        tokenizer.save(folder)
+        write_json(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
+    elif tokenizer is not None and not tokenizer.samefile(folder):
+        for pattern in TOKENIZER_FILES:
+            for file in tokenizer.glob(pattern):
+                shutil.copy(file, folder)

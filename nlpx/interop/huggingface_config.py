@@ -1,0 +1,148 @@
+"""Models of ours from the config.json of transformers, and back."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nlpx.errors import InputError, unknown
+from nlpx.interop.families import ARCHITECTURES, FAMILIES, HEADLESS, Entry, Family
+from nlpx.text import tags_of
+
+FREE = ("dtype", "dropout", "attention_backend", "scan_layers", "remat")
+"""Settings that may be chosen anew: how a model is computed, and what happens in training alone."""
+TRAINING = ("word_dropout",)
+"""Settings of training that config.json has no place for."""
+LABELLED = ("classifier", "tagger")
+
+
+def family_and_task(folder: Path, config: Mapping[str, Any], task: str | None) -> tuple[Family, str]:
+    """Return the family of a config.json, and its task if none is given; raise an InputError for another."""
+    kind = config.get("model_type")
+    if kind not in FAMILIES:
+        names = config.get("architectures") or [f"model_type {kind!r}"]
+        raise InputError(f"{folder} holds a {names[0]}; those that can be loaded: {', '.join(ARCHITECTURES)}")
+    family = FAMILIES[kind]
+    if task is None:
+        names = [name for name in config.get("architectures") or () if name not in HEADLESS]
+        if not names:
+            raise InputError(
+                f"{folder} holds a {family.name} without a head: pass task, one of {', '.join(family.heads)}"
+            )
+        if names[0] not in ARCHITECTURES:
+            known = ", ".join(head.architecture for head in family.heads.values())
+            raise InputError(f"{folder} holds a {names[0]}; those that can be loaded: {known}; or pass task")
+        task = ARCHITECTURES[names[0]]
+    if task not in family.heads:
+        raise unknown(f"task of {family.name}", task, family.heads)
+    return family, task
+
+
+def _setting(entry: Entry, config: Mapping[str, Any]) -> Any:
+    if not entry.known:
+        return _number(config, entry.theirs, entry.default)
+    value = config.get(entry.theirs, entry.default)
+    if value not in entry.known:
+        raise InputError(f"config.json: {unknown(entry.theirs, str(value), entry.known)}")
+    return entry.known[value]
+
+
+def _number(config: Mapping[str, Any], name: str, default: Any) -> Any:
+    value, kind = config.get(name, default), type(default)
+    if not isinstance(value, {float: (int, float), type(None): (int, type(None))}.get(kind, kind)):
+        raise InputError(f"config.json has {name}={value!r}: give a value such as {default!r}")
+    return value
+
+
+def build(
+    family: Family, task: str, config: Mapping[str, Any], labels: Sequence[str] | None, settings: Mapping[str, Any]
+) -> Any:
+    """Build our model; raise an InputError where it would not compute what theirs does."""
+    head = family.heads[task]
+    for name, value in family.needed.items():
+        if config.get(name, value) != value:
+            raise InputError(
+                f"config.json has {name}={config[name]!r}, which nlpx does not compute; it must be {value!r}"
+            )
+    if beyond := sorted(set(settings) - set(FREE)):
+        raise InputError(
+            f"settings {', '.join(beyond)} belong to the model in the files: choose among {', '.join(FREE)}"
+        )
+    ours = {entry.ours: _setting(entry, config) for entry in family.entries}
+    sizes = {name: _number(config, theirs, default) for theirs, (name, default) in family.sizes.items()}
+    vocab_size = sizes.pop("vocab_size")
+    if task == "reader":
+        vocab_size -= 1  # ours counts the separator apart
+    elif task in LABELLED:
+        sizes |= _label_sizes(task, labels or _labels(config))
+    elif labels is not None:
+        raise InputError(f"a {task} has no labels: leave them out, or pass task")
+    return head.config(**{**family.fixed, **head.fixed, **ours, **settings}).build(vocab_size, **sizes)
+
+
+def _labels(config: Mapping[str, Any]) -> list[str]:
+    names = config.get("id2label") or {n: f"LABEL_{n}" for n in range(_number(config, "num_labels", 2))}
+    try:
+        return [str(names[number]) for number in sorted(names, key=int)]
+    except (TypeError, ValueError):
+        raise InputError(f"config.json has id2label={names!r}: give names by number, as {{'0': 'no'}}") from None
+
+
+def _label_sizes(task: str, labels: Sequence[str]) -> dict[str, Any]:
+    if task == "classifier":
+        return {"labels": tuple(labels)}
+    types = tuple(label[2:] for label in labels if label.startswith("B-"))
+    return {"types": types, "characters": 0, "names": None if tags_of(types) == tuple(labels) else tuple(labels)}
+
+
+def family_of(model: Any) -> tuple[Family, str]:
+    """Return the family and the task of a model of ours; raise an InputError if there is none of its form."""
+    for family in FAMILIES.values():
+        for task, head in family.heads.items():
+            if type(model.config) is head.config:
+                return family, task
+    names = " or ".join(family.name for family in FAMILIES.values())
+    raise InputError(f"a {type(model).__name__} has the form of no {names}: keep it as save_safetensors does")
+
+
+def describe(model: Any) -> dict[str, Any]:
+    """Return config.json; raise an InputError for settings that would be lost in it."""
+    family, task = family_of(model)
+    config, head = model.config, family.heads[task]
+    there = {**vars(config), "positions": config.position_kind, "hidden": config.hidden_width}
+    wanted = {name: value for name, value in {**family.fixed, **head.fixed}.items() if name not in TRAINING}
+    lost = [f"{name}={there[name]!r} (it has {wanted[name]!r})" for name in wanted if there[name] != wanted[name]]
+    written = {"model_type": family.model_type, "architectures": [head.architecture], **family.needed, **family.written}
+    for entry in family.entries:
+        value = there[entry.ours]
+        names = [theirs for theirs, ours in entry.known.items() if ours == value] if entry.known else [value]
+        lost += [] if names else [f"{entry.ours}={value!r} (it has {', '.join(dict.fromkeys(entry.known.values()))})"]
+        written[entry.theirs] = names[0] if names else None
+    for theirs, (ours, _) in family.sizes.items():
+        written[theirs] = getattr(model, ours)
+        lost += [] if written[theirs] else [f"{ours}=0 (it has at least 1)"]
+    if lost:
+        raise InputError(f"{family.name} has nothing equal to {', '.join(lost)}: build the model with what it has")
+    if task in LABELLED:
+        labels = model.labels if task == "classifier" else model.tags
+        written["id2label"] = {str(number): label for number, label in enumerate(labels)}
+        written["label2id"] = {label: number for number, label in enumerate(labels)}
+    return written
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; raise an InputError if there is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path.parent} holds no model: it has no {path.name}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"cannot read {path}: it holds no JSON object")
+    return content
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object."""
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

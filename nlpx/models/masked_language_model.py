@@ -1,0 +1,76 @@
+"""The masked language model: what stands where a text has gaps, given all around them."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from nlpx.config import MaskedLanguageModelConfig
+from nlpx.layers import Backbone, TokenEmbedding, embed, make_positions
+from nlpx.layers.transformer import ACTIVATIONS, LayerNorm
+from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
+
+
+class MaskedLanguageModel(nn.Module):
+    """Embeds tokens, runs a backbone that reads in both directions, and returns the logits of the token at each place
+    (Devlin 2019, arXiv 1810.04805).
+
+    Between backbone and logits, whose table is the embedding's, stand a dense layer, its nonlinearity and a layer norm.
+
+    Attributes:
+      vocab_size: the size of the tokenizer's vocabulary, with the token that marks a gap.
+      config: see `MaskedLanguageModelConfig`, whose `build` makes this module.
+      max_length: the number of learned positions.
+      segment_kinds: the number of segments told apart by a vector each, such as the two sentences of a pair; 0: none.
+    """
+
+    vocab_size: int
+    config: MaskedLanguageModelConfig
+    max_length: int = 512
+    segment_kinds: int = 0
+    param_dtype: Any = jnp.float32
+
+    @property
+    def longest(self) -> int | None:
+        """The most tokens a text may have; None where there is no limit."""
+        return self.max_length if self.config.position_kind == "learned" else None
+
+    def example_inputs(self) -> tuple[Array, ...]:
+        """Return inputs that `init` can be called with."""
+        return (jnp.zeros((1, 1), jnp.int32),)
+
+    def setup(self):
+        config, types = self.config, {"dtype": jnp.dtype(self.config.dtype), "param_dtype": self.param_dtype}
+        vectors = {"scaled": config.scale_embedding, **types}
+        self.embedding = TokenEmbedding(self.vocab_size, config.width, **vectors)
+        self.segment_embedding = (
+            TokenEmbedding(self.segment_kinds, config.width, has_logits=False, **vectors)
+            if self.segment_kinds
+            else None
+        )
+        both = config.recurrent and config.bidirectional
+        self.position = make_positions(config, self.max_length, self.param_dtype)
+        causal = config.recurrent and not both
+        self.backbone = Backbone(config, self.position, causal=causal, param_dtype=self.param_dtype)
+        self.readout = nn.Dense(config.width, **types)
+        self.readout_norm = LayerNorm(epsilon=config.norm_epsilon, **types)
+
+    def __call__(
+        self,
+        tokens: Int[Array, "b t"],
+        *,
+        segments: Int[Array, "b t"] | None = None,
+        mask: Mask | None = None,
+        dropout_keys: RowKeys | None = None,
+    ) -> Float[Array, "b t v"]:
+        """Return the logits of the token at each place.
+
+        Args:
+          segments: the segment of each token, with `segment_kinds` only; None: all are of the first.
+          mask: True where a token is real. Masked tokens change nothing.
+          dropout_keys: one key per row; None switches dropout off.
+        """
+        x = embed(tokens, segments, self.embedding, self.segment_embedding)
+        x, _ = self.backbone(x, mask=mask, dropout_keys=dropout_keys)
+        x = self.readout_norm(ACTIVATIONS[self.config.activation](self.readout(x)))
+        return self.embedding.logits(x)

@@ -1,0 +1,441 @@
+"""GPT-2 and BERT against transformers: tiny random checkpoints that it wrote itself, no bias at zero."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from nlpx import ops
+from nlpx.config import FeedForwardConfig, LanguageModelConfig
+from nlpx.errors import InputError
+from nlpx.interop import load_safetensors, save_safetensors
+from nlpx.interop.families import BERT as BERT_FAMILY
+from nlpx.interop.families import GPT2 as GPT2_FAMILY
+from nlpx.interop.huggingface import load, save
+from nlpx.interop.huggingface_tensors import rows_of
+from nlpx.text import train_tokenizer
+from nlpx.train.sharding import make_mesh, parameter_shardings
+
+V, LENGTH = 50, 9
+GPT2 = {"n_layer": 2, "n_embd": 32, "n_head": 4, "n_positions": 16}
+BERT = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "max_position_embeddings": 16}
+BERT |= {"intermediate_size": 48}
+HEADS = {
+    "language_model": ("GPT2LMHeadModel", GPT2),
+    "masked_language_model": ("BertForMaskedLM", BERT),
+    "classifier": ("BertForSequenceClassification", {**BERT, "num_labels": 3}),
+    "tagger": ("BertForTokenClassification", {**BERT, "num_labels": 4}),
+    "reader": ("BertForQuestionAnswering", BERT),
+}
+LENGTHS = np.array([LENGTH, 5, 1, 8])
+RIGHT = np.arange(LENGTH) < LENGTHS[:, None]
+LEFT = RIGHT[:, ::-1].copy()
+
+
+@pytest.fixture
+def transformers(torch):
+    if importlib.util.find_spec("transformers") is None:
+        (pytest.fail if os.environ.get("NLPX_PARITY") == "1" else pytest.skip)("transformers is not installed")
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    return transformers
+
+
+@pytest.fixture
+def make(transformers, torch, tmp_path):
+    """`make("classifier", **config)`: a model of theirs with random parameters, and the folder it was saved in."""
+
+    def made(task, folder="theirs", shards="5GB", **changes):
+        name, config = HEADS[task]
+        kind = transformers.GPT2Config if name.startswith("GPT2") else transformers.BertConfig
+        special = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None, "attn_implementation": "eager"}
+        torch.manual_seed(0)
+        model = getattr(transformers, name)(kind(vocab_size=V, **special, **{**config, **changes})).eval()
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                scale = ("LayerNorm" in name or ".ln_" in name) and name.endswith("weight")
+                parameter.normal_(1.0 if scale else 0.0, 0.2)
+        model.save_pretrained(tmp_path / folder, max_shard_size=shards)
+        return model, tmp_path / folder
+
+    return made
+
+
+def targets(task, mask, rng):
+    """What theirs calls labels, -100 where nothing is to be predicted."""
+    shape = mask.shape
+    if task == "classifier":
+        return {"labels": rng.integers(0, 3, len(mask))}
+    if task == "reader":  # a real token
+        first = mask.argmax(axis=1)
+        places = [first + rng.integers(0, mask.sum(axis=1)) for _ in range(2)]
+        return {"start_positions": places[0], "end_positions": places[1]}
+    labels = rng.integers(0, 4 if task == "tagger" else V, shape)
+    if task == "language_model":  # what comes first in a row is not predicted
+        mask = mask & np.pad(mask, ((0, 0), (1, 0)))[:, :-1]
+    return {"labels": np.where(mask, labels, -100)}
+
+
+def our_loss(task, model):
+    """The mean loss as theirs, and the logits, as a function to differentiate."""
+
+    def loss(params, tokens, segments, mask, wanted):
+        more = {} if task == "language_model" else {"segments": segments}
+        out = model.apply({"params": params}, tokens, mask=mask, **more)
+        if task == "reader":
+            logits, places = jnp.stack(out, axis=-1), jnp.stack([wanted["start_positions"], wanted["end_positions"]])
+            log_p = jax.nn.log_softmax(jnp.where(mask[..., None], logits, -1e9), axis=1)
+            at_places = jnp.take_along_axis(log_p, places.T[:, None], axis=1)
+            return jnp.where(mask[..., None], logits**2, 0).mean() - at_places.mean(), logits
+        if task == "classifier":
+            total, count = ops.cross_entropy(out[:, None], wanted["labels"][:, None])
+            return total / count, out
+        logits = {"language_model": lambda: out[0], "tagger": lambda: out.emissions}.get(task, lambda: out)()
+        behind = 1 if task == "language_model" else 0
+        labels = wanted["labels"][:, behind:]
+        total, count = ops.cross_entropy(logits[:, : LENGTH - behind], jnp.maximum(labels, 0), labels >= 0)
+        return total / count, logits
+
+    return jax.jit(jax.value_and_grad(loss, has_aux=True))
+
+
+def their_loss(task, out, mask, wanted, torch):
+    """Theirs. Of a reader, a softmax without the padding, and squares: the softmax alone gives biases no gradient."""
+    if task != "reader":
+        return out.loss, out.logits
+    logits, real = torch.stack([out.start_logits, out.end_logits], -1), torch.tensor(mask)[..., None]
+    places = torch.stack([wanted["start_positions"], wanted["end_positions"]], -1)
+    loss = torch.nn.functional.cross_entropy(logits.masked_fill(~real, -1e9), places)
+    return loss + (logits**2).masked_fill(~real, 0).mean(), logits
+
+
+def within(ours, theirs, what):
+    """Within 1e-5 of the largest entry."""
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max(), err_msg=what)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("task", HEADS)
+def test_logits_loss_and_every_gradient_are_those_of_transformers(task, make, torch):
+    theirs, folder = make(task)
+    model, variables, _ = load(folder)
+    rng, loss = np.random.default_rng(0), our_loss(task, model)
+    for mask in (RIGHT, LEFT, np.ones_like(RIGHT)):
+        if task == "classifier" and mask is LEFT:
+            continue  # theirs pools what stands first, which is padding
+        tokens, segments = (rng.integers(low, high, mask.shape) for low, high in ((1, V), (0, 2)))
+        wanted = targets(task, mask, rng)
+        inputs = {"input_ids": tokens, "attention_mask": mask, "position_ids": np.maximum(mask.cumsum(axis=1) - 1, 0)}
+        inputs |= {} if task == "language_model" else {"token_type_ids": segments}
+        tensors = {name: torch.tensor(value).long() for name, value in (inputs | wanted).items()}
+        out = theirs(**tensors)
+        value, logits = their_loss(task, out, mask, tensors, torch)
+        theirs.zero_grad()
+        value.backward()
+        (found, our_logits), gradients = loss(
+            variables["params"], *jax.tree.map(jnp.asarray, (tokens, segments, mask, wanted))
+        )
+        real = np.ones(len(mask), bool) if task == "classifier" else mask
+        within(np.asarray(our_logits)[real], logits.detach().numpy()[real], "logits")
+        within(found, value.detach().numpy(), "loss")
+        named, gradients = dict(theirs.named_parameters()), flatten_dict(gradients, sep="/")
+        assert gradients.keys() == {row.ours for row in rows_of(model)}
+        for row in rows_of(model):
+            leaf = gradients[row.ours]
+            grads = [named[name].grad.numpy() for name in row.theirs]
+            within(leaf, row.to_ours(grads, leaf.shape, (slice(None),) * leaf.ndim), row.ours)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("task", HEADS)
+def test_transformers_reads_what_is_written_bit_for_bit_and_without_a_warning(task, make, torch, tmp_path, caplog):
+    theirs, folder = make(task)
+    model, variables, _ = load(folder)
+    save(tmp_path / "ours", model, variables, shard_bytes=20_000)
+    assert len(list((tmp_path / "ours").glob("*.safetensors"))) > 1
+    caplog.clear()
+    again, about = type(theirs).from_pretrained(tmp_path / "ours", output_loading_info=True)
+    assert not any(about.values())
+    assert [record.message for record in caplog.records] == []
+    assert again.state_dict().keys() == theirs.state_dict().keys()
+    tokens = {"input_ids": torch.arange(1, 2 * LENGTH + 1).reshape(2, LENGTH)}
+    with torch.no_grad():
+        for one, other in zip(again.eval()(**tokens).to_tuple(), theirs(**tokens).to_tuple(), strict=True):
+            if torch.is_tensor(one):
+                torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+    assert all(torch.equal(one, theirs.state_dict()[name]) for name, one in again.state_dict().items())
+
+
+@pytest.mark.parity
+def test_checkpoints_of_several_files_untied_logits_and_auto_classes(make, transformers, tmp_path):
+    whole, folder = make("language_model", tie_word_embeddings=False, n_inner=40, activation_function="relu")
+    _, parts = make(
+        "language_model", "parts", "20KB", tie_word_embeddings=False, n_inner=40, activation_function="relu"
+    )
+    assert not (parts / "model.safetensors").exists()
+    model, variables, _ = load(folder)
+    assert same(load(parts), (model, variables))
+    tokens = np.arange(1, 9)[None]
+    logits, _ = model.apply(variables, jnp.asarray(tokens))
+    within(logits, whole(whole.dummy_inputs["input_ids"].new_tensor(tokens)).logits.detach().numpy(), "logits")
+    bpe = train_tokenizer("bpe", "to be or not to be", vocab_size=260)
+    save(tmp_path / "ours", model, variables, tokenizer=bpe)
+    transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "ours")
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "ours")
+    assert theirs("to be, that is").input_ids == bpe.encode("to be, that is").tolist()
+
+
+# From here on without transformers: models of our own, of the same form.
+SIZES = {"layers": 2, "width": 32, "heads": 4, "hidden": 48, "positions": "learned", "scale_embedding": False}
+
+
+def own(task, **changes):
+    """A model that can be saved, and variables without zeros."""
+    family = GPT2_FAMILY if task == "language_model" else BERT_FAMILY
+    head = family.heads[task]
+    config = head.config(**{**family.fixed, **head.fixed, **SIZES, "activation": "gelu_exact", **changes})
+    sizes = {"classifier": {"labels": ("no", "yes", "perhaps")}, "tagger": {"types": ("PER", "ORG"), "characters": 0}}
+    segments = {} if family is GPT2_FAMILY else {"segment_kinds": 2}
+    model = config.build(V, max_length=16, **segments, **sizes.get(task, {}))
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), *model.example_inputs())
+    return model, jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes)
+
+
+def same(one, other):
+    """Whether two models and their variables are, bit for bit."""
+    trees = [each[1] for each in (one, other)]
+    equal = jax.tree.map(lambda a, b: np.asarray(a).tobytes() == np.asarray(b).tobytes(), *trees)
+    return one[0] == other[0] and all(jax.tree.leaves(equal))
+
+
+@pytest.mark.parametrize("task", HEADS)
+def test_what_is_written_and_read_again_is_the_same_bit_for_bit(task, tmp_path):
+    model, variables = own(task, dropout=0.25)
+    save(tmp_path, model, variables, shard_bytes=10_000)
+    assert same(load(tmp_path), (model, variables))
+    save(tmp_path, model, variables)  # the files of the several are gone
+    assert [path.name for path in tmp_path.glob("model*")] == ["model.safetensors"]
+    found = load(tmp_path, settings={"dtype": "bfloat16", "scan_layers": True})
+    assert found.model.config == replace(model.config, dtype="bfloat16", scan_layers=True)
+    assert same((None, found.variables), (None, variables))
+
+
+def test_each_device_gets_its_part(tmp_path):
+    model, variables = own("masked_language_model")
+    save(tmp_path, model, variables)
+    mesh = make_mesh("data=2,model=2", batch_size=4)
+    found = load(tmp_path, shardings=partial(parameter_shardings, mesh=mesh))
+    assert same(found, (model, variables))
+    wanted = parameter_shardings(variables["params"], mesh)
+    jax.tree.map(lambda leaf, place: assert_equal(leaf.sharding, place), found.variables["params"], wanted)
+    qkv = found.variables["params"]["backbone"]["stack_0"]["attention"]["qkv"]["kernel"]
+    assert qkv.addressable_shards[0].data.shape == (32, 3, 2, 8)
+
+
+def assert_equal(one, other):
+    assert one == other
+
+
+def test_names_of_older_files_and_half_precision(tmp_path):
+    model, variables = own("masked_language_model")
+    save(tmp_path, model, variables)
+    tensors = flatten_dict(load_safetensors(tmp_path / "model.safetensors"), sep=".")
+    names = {"bert.": "", "LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+    old = {}
+    for name, tensor in tensors.items():
+        for new, before in names.items():
+            name = name.replace(new, before)
+        old[name] = tensor.astype(jnp.bfloat16)
+    old["embeddings.position_ids"] = np.arange(16)[None]
+    old["cls.predictions.decoder.weight"] = old["embeddings.word_embeddings.weight"]
+    old["pooler.dense.bias"] = np.ones(32, np.float32)  # of another head
+    save_safetensors(unflatten_dict(old, sep="."), tmp_path / "model.safetensors")
+    halves = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16).astype(np.float32), variables)
+    assert same(load(tmp_path), (model, halves))
+
+
+def test_a_new_head_begins_where_a_key_is_given(tmp_path):
+    save(tmp_path, *own("masked_language_model"))
+    with pytest.raises(InputError, match=r"lacks bert.pooler.dense.bias, .* and 1 more; pass key"):
+        load(tmp_path, task="classifier")
+    labels, mesh = ("a", "b", "c", "d"), make_mesh("data=2", batch_size=2)
+    shardings = partial(parameter_shardings, mesh=mesh)
+    model, variables, _ = load(tmp_path, task="classifier", labels=labels, key=jax.random.key(0), shardings=shardings)
+    assert model.labels == labels
+    kept, params = load(tmp_path).variables["params"], variables["params"]
+    assert same((None, params["backbone"]), (None, kept["backbone"]))
+    assert params["head"]["kernel"].shape == (32, 4)
+    assert np.asarray(params["pooling"]["hidden"]["kernel"]).std() > 0
+    # A head that is there makes room for one of other labels, and its pooler stays.
+    save(tmp_path, model, variables)
+    other = load(tmp_path, labels=("x", "y"), key=jax.random.key(1)).variables["params"]
+    assert same((None, other["pooling"]), (None, params["pooling"]))
+    assert other["head"]["kernel"].shape == (32, 2)
+
+
+def test_tags_keep_their_order_and_tokenizers_their_files(tmp_path):
+    model, variables = own("tagger")
+    assert model.tags == ("O", "B-PER", "I-PER", "B-ORG", "I-ORG")
+    model = model.clone(names=("B-PER", "O", "I-PER", "VERB", "X"), types=("PER",))
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "vocab.txt").write_text("[PAD]\n")
+    save(tmp_path / "a", model, variables, tokenizer=tmp_path / "files")
+    found = load(tmp_path / "a")
+    assert same(found, (model, variables))
+    assert found.tokenizer == tmp_path / "a"
+    assert (tmp_path / "a" / "vocab.txt").read_text() == "[PAD]\n"
+    configure(id2label={"first": "O"})(tmp_path / "a")
+    with pytest.raises(InputError, match=r"id2label={'first': 'O'}: give names by number"):
+        load(tmp_path / "a")
+    bpe = train_tokenizer("bpe", "to be or not to be", vocab_size=260)
+    save(tmp_path / "b", *own("language_model"), tokenizer=bpe, more={"eos_token_id": 3})
+    assert load(tmp_path / "b").tokenizer.to_json() == bpe.to_json()
+    assert json.loads((tmp_path / "b" / "config.json").read_text())["eos_token_id"] == 3
+
+
+def configure(**changes):
+    def change(folder):
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, **changes}))
+
+    return change
+
+
+def keep(choose):
+    def change(folder):
+        tensors = flatten_dict(load_safetensors(folder / "model.safetensors"), sep=".")
+        save_safetensors(unflatten_dict(choose(tensors), sep="."), folder / "model.safetensors")
+
+    return change
+
+
+def without_weights(*others):
+    def change(folder):
+        (folder / "model.safetensors").unlink()
+        for name, text in others:
+            (folder / name).write_text(text)
+
+    return change
+
+
+def cut(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+WTE = "transformer.wte.weight"
+FAULTS = {
+    "no folder .*: give|no folder": (lambda folder: shutil.rmtree(folder), {}),
+    "it has no config.json": (lambda folder: (folder / "config.json").unlink(), {}),
+    "cannot read .*config.json": (lambda folder: (folder / "config.json").write_text("{"), {}),
+    "holds a LlamaForCausalLM; those .* GPT2LMHeadModel, Bert": (
+        configure(model_type="llama", architectures=["LlamaForCausalLM"]),
+        {},
+    ),
+    "holds a GPT2ForSequenceClassification; those": (configure(architectures=["GPT2ForSequenceClassification"]), {}),
+    "without a head: pass task": (configure(architectures=["GPT2Model"]), {}),
+    "n_layer='two'": (configure(n_layer="two"), {}),
+    "layers must be at least 1, not 0": (configure(n_layer=0), {}),
+    "unknown activation_function 'gelu_now'; did you mean": (configure(activation_function="gelu_now"), {}),
+    "scale_attn_weights=False, which nlpx does not compute": (configure(scale_attn_weights=False), {}),
+    r"wpe.weight in .* has the shape \(16, 32\), and its config.json needs \(17, 32\)": (configure(n_positions=17), {}),
+    "lacks transformer.h.2.attn.c_attn.bias, .* and 9 more": (configure(n_layer=3), {}),
+    "has transformer.h.1.attn.c_attn.bias, .* which no GPT-2": (configure(n_layer=1), {}),
+    "lacks transformer.wte.weight, which": (keep(lambda t: {name: t[name] for name in t if name != WTE}), {}),
+    "wte.weight in .* is int32: save it as float32": (keep(lambda t: {**t, WTE: t[WTE].astype(np.int32)}), {}),
+    "is damaged, or no file of safetensors": (cut, {}),
+    "pytorch_model.bin, .* GPT2LMHeadModel.from_pretrained": (without_weights(("pytorch_model.bin", "")), {}),
+    "neither model.safetensors nor model.safetensors.index": (without_weights(), {}),
+    "no file .*model-1.safetensors": (
+        without_weights(("model.safetensors.index.json", '{"weight_map": {"a": "model-1.safetensors"}}')),
+        {},
+    ),
+    "index.json has no weight_map": (without_weights(("model.safetensors.index.json", "{}")), {}),
+    "unknown task of GPT-2 'tager'": (lambda folder: None, {"task": "tager"}),
+    "settings norm belong to the model": (lambda folder: None, {"settings": {"norm": "post"}}),
+    "a language_model has no labels": (lambda folder: None, {"labels": ("a",)}),
+}
+
+
+@pytest.mark.parametrize("message", FAULTS)
+def test_a_folder_that_cannot_be_read_is_refused_in_one_line(message, tmp_path):
+    change, options = FAULTS[message]
+    folder = tmp_path / "a"
+    save(folder, *own("language_model"))
+    change(folder)
+    with pytest.raises(InputError, match=message) as caught:
+        load(folder, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_has_no_equal_is_not_saved(tmp_path):
+    def refused(message, model, variables=None, **options):
+        with pytest.raises(InputError, match=message):
+            save(tmp_path / "a", model, {"params": {}} if variables is None else variables, **options)
+
+    plain = LanguageModelConfig(arch="transformer", norm="post", activation="swiglu").build(V)
+    refused(
+        r"GPT-2 has nothing equal to .*norm='post' \(it has 'pre'\), .*logits_bias=True.*activation='swiglu'", plain
+    )
+    refused("arch='lstm'", LanguageModelConfig().build(V))
+    refused("a Forecaster|a FeedForwardNetwork", FeedForwardConfig().build(["x"], labels=[], target="y", scales={}))
+    model, variables = own("masked_language_model")
+    refused("segment_kinds=0", model.clone(segment_kinds=0))
+    refused("backbone/embedding_norm/bias, .* more missing", model)
+    char = train_tokenizer("char", "abc")
+    refused("nothing equal to a char tokenizer", model, variables, tokenizer=char)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write into"):
+        save(tmp_path / "file" / "a", model, variables)
+    assert not (tmp_path / "a").exists()
+
+
+def test_the_hub_is_asked_and_its_silence_told(tmp_path, monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(InputError, match="nobody/nothing is no folder, and the hub gives none, nor is it in the cache"):
+        load("nobody/nothing")
+    monkeypatch.setattr(hub.HfApi, "model_info", lambda self, name, timeout: SimpleNamespace(sha="1"))
+    save(tmp_path / "fetched", *own("language_model"))
+    monkeypatch.setattr(hub, "snapshot_download", lambda **options: str(tmp_path / "fetched"))
+    assert load("nobody/something").model.vocab_size == V
+
+
+MEMORY = """
+import sys
+import jax
+from nlpx.interop.huggingface import load
+def memory(line):
+    return next(int(each.split()[1]) * 1024 for each in open("/proc/self/status") if each.startswith(line))
+jax.device_put(1.0).block_until_ready()
+before = memory("VmRSS")
+jax.block_until_ready(load(sys.argv[1]).variables)
+print(memory("VmHWM") - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_reading_takes_hardly_more_memory_than_what_is_read(tmp_path):
+    """Even where nearly all of it is one table: on a CPU the parameters themselves lie there too."""
+    model, _ = own("masked_language_model", width=128)
+    model = model.clone(vocab_size=250_000)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), *model.example_inputs())
+    variables = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.1, np.float32), shapes)
+    save(tmp_path, model, variables)
+    done = subprocess.run([sys.executable, "-c", MEMORY, tmp_path], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1.3 * (tmp_path / "model.safetensors").stat().st_size
