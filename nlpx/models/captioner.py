@@ -40,7 +40,7 @@ class PictureGrid(nn.Module):
     def __call__(self, pictures: UInt8[Array, "b y x c"]) -> Float[Array, "b s d"]:
         """Return the vectors of all places of each picture, whose values are 0 (black) to 255."""
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        # Standardised per picture, so that the convolutions need not learn the ground of each. At least 1: a level of 255.
+        # Per picture, so that the convolutions need not learn the ground of each. The least deviation: a level of 255.
         x = pictures.astype(jnp.float32)
         x = x - x.mean((1, 2, 3), keepdims=True)
         x = (x / jnp.maximum(x.std((1, 2, 3), keepdims=True), 1)).astype(self.dtype)
@@ -107,7 +107,7 @@ class Captioner(EncoderDecoder):
     def read(
         self, source: UInt8[Array, "b y x c"], mask: Bool[Array, "b s"] | None, dropout_keys: RowKeys | None
     ) -> tuple[Float[Array, "b s e"], Any]:
-        """Return the features of all places, and the states that the layers of a recurrent decoder begin with (else ()).
+        """Return the features of all places, and the states that the layers of a recurrent decoder begin with, or ().
 
         Raises:
           ValueError: a mask, which pictures do not have, or pictures of another shape.
