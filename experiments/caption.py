@@ -17,7 +17,7 @@ from experiments import cli
 from nlpx.config import CaptionerConfig, ExamplesConfig, SearchConfig, TrainConfig, setting
 
 DATA = {"tokenizer": "word", "buckets": 1, "max_length": 40}
-TRAIN = {"steps": 2500, "batch_size": 64, "learning_rate": 2e-3, "weight_decay": 0.05, "eval_every": 250}
+TRAIN = {"steps": 3500, "batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.05, "eval_every": 500}
 
 
 @dataclass(frozen=True)

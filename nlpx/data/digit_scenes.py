@@ -39,14 +39,14 @@ class Scenes(NamedTuple):
 
 
 def make(seed: int, *, train: int = 30_000, validation: int = 1000, test: int = 1000) -> dict[str, Scenes]:
-    """The scenes of each part; the same for the same arguments.
+    """Make the scenes of each part; they are the same for the same arguments.
 
     Args:
-        seed: any integer.
-        train, validation, test: how many scenes of each.
+      seed: any integer.
+      train, validation, test: how many scenes of each.
 
     Raises:
-        InputError: scikit-learn is missing.
+      InputError: scikit-learn is missing.
     """
     with needs("digit-scenes"):
         from sklearn.datasets import load_digits
@@ -63,9 +63,10 @@ def make(seed: int, *, train: int = 30_000, validation: int = 1000, test: int = 
 
 
 def redraw(captions: list[str], seed: int = 0) -> list[str] | None:
-    """The captions with each digit replaced at random: what a model scores that sees every place and reads no digit.
+    """Replace each digit of the captions at random: a model that sees every place and reads no digit scores this.
 
-    None if a caption names no digit.
+    Returns:
+      The captions, or None if one of them names no digit.
     """
     maker = random.Random(seed)
     number = "|".join(NUMBERS)
@@ -93,7 +94,7 @@ def _scene(maker: random.Random, images: np.ndarray, targets: np.ndarray) -> tup
 
 
 def caption(fields: list[tuple[int, int]], digits: list[int]) -> str:
-    """The one sentence for digits on fields (row, column), given line by line, from the left."""
+    """Return the one sentence for digits on fields (row, column), given line by line, from the left."""
     names = [NUMBERS[digit] for digit in digits]
     one_line, one_column = (len({field[axis] for field in fields}) == 1 for axis in (0, 1))
     if len(set(digits)) == 1 and (one_line or one_column):
@@ -106,7 +107,7 @@ def caption(fields: list[tuple[int, int]], digits: list[int]) -> str:
 
 
 def _relation(field: tuple[int, int], other: tuple[int, int]) -> str:
-    """How the first field lies to one that comes after it, line by line."""
+    """Say how the first field lies to one that comes after it, line by line."""
     (row, column), (other_row, other_column) = field, other
     above, beside = other_row > row, column - other_column
     side = "left of" if beside < 0 else "right of"

@@ -15,15 +15,17 @@ from nlpx.ops.array_types import Array, Bool, Float, RowKeys, UInt8
 
 NARROWEST = 16
 """The fewest features of a convolution; the first of many would otherwise have one or two."""
+HE = nn.initializers.he_normal()
+"""Keeps the variance of what passes through a rectifier (He 2015, arXiv 1502.01852)."""
 
 
 class PictureGrid(nn.Module):
-    """Pictures as vectors, one per place, row by row.
+    """Pictures as vectors, one per place, row by row. Brightness and contrast of a picture make no difference.
 
     Attributes:
-      kind: "cnn", two convolutions of 3 x 3 for each halving of the picture, the first of which halves it, with twice
-        the features each time, up to half the width, and a layer norm after each (as in ConvNeXt, Liu 2022, arXiv
-        2201.03545); or "patches", one matrix for all patches (Dosovitskiy 2021, arXiv 2010.11929).
+      kind: "cnn", for each halving of the picture two convolutions of 3 x 3 with rectifiers and the maximum of 2 x 2,
+        with twice the features each time, up to half the width (as Simonyan 2014, arXiv 1409.1556); or "patches", one
+        matrix for all patches (Dosovitskiy 2021, arXiv 2010.11929).
       patch: pixels per side of a place; for "cnn" a power of two.
       width: features of a place.
     """
@@ -36,20 +38,26 @@ class PictureGrid(nn.Module):
 
     @nn.compact
     def __call__(self, pictures: UInt8[Array, "b y x c"]) -> Float[Array, "b s d"]:
-        """The vectors of all places of each picture, whose values are 0 (black) to 255."""
+        """Return the vectors of all places of each picture, whose values are 0 (black) to 255."""
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        x = (pictures.astype(jnp.float32) / 127.5 - 1).astype(self.dtype)
+        # Per picture, so that the convolutions need not learn the ground of each. The least deviation: a level of 255.
+        x = pictures.astype(jnp.float32)
+        x = x - x.mean((1, 2, 3), keepdims=True)
+        x = (x / jnp.maximum(x.std((1, 2, 3), keepdims=True), 1)).astype(self.dtype)
         if self.kind == "patches":
             side = (self.patch, self.patch)
             x = nn.Conv(self.width, side, side, padding="VALID", name="patches", **types)(x)
             return x.reshape(len(x), -1, self.width)
         halvings = self.patch.bit_length() - 1
+        x = jnp.pad(x, ((0, 0), *((0, -side % self.patch) for side in x.shape[1:3]), (0, 0)))
         for stage in range(max(halvings, 1)):
             features = max(min(NARROWEST, self.width), self.width >> max(halvings - stage, 1))
-            # Halved first, a stage costs half as much as halved last.
-            for layer, stride in enumerate((2 if halvings else 1, 1), 2 * stage):
-                x = nn.Conv(features, (3, 3), stride, name=f"convolution_{layer}", **types)(x)
-                x = jax.nn.relu(LayerNorm(name=f"norm_{layer}", **types)(x))
+            for layer in (2 * stage, 2 * stage + 1):
+                convolution = nn.Conv(features, (3, 3), kernel_init=HE, name=f"convolution_{layer}", **types)
+                x = jax.nn.relu(convolution(x))
+            if halvings:
+                b, rows, columns, c = x.shape
+                x = x.reshape(b, rows // 2, 2, columns // 2, 2, c).max((2, 4))
         x = LayerNorm(name="final_norm", **types)(nn.Dense(self.width, name="out", **types)(x))
         return x.reshape(len(x), -1, self.width)
 
@@ -75,11 +83,11 @@ class Captioner(EncoderDecoder):
         return math.ceil(self.shape[0] / self.config.patch), math.ceil(self.shape[1] / self.config.patch)
 
     def example_inputs(self) -> tuple[Array, ...]:
-        """What `init` can be called with."""
+        """Return inputs that `init` can be called with."""
         return jnp.zeros((1, *self.shape), jnp.uint8), jnp.zeros((1, 1), jnp.int32)
 
     def make_encoder(self, types: dict[str, Any]) -> None:
-        """The modules that `read` needs, made in `setup`.
+        """Make the modules that `read` needs, in `setup`.
 
         Raises:
           ValueError: patches that do not fill the picture.
@@ -99,7 +107,7 @@ class Captioner(EncoderDecoder):
     def read(
         self, source: UInt8[Array, "b y x c"], mask: Bool[Array, "b s"] | None, dropout_keys: RowKeys | None
     ) -> tuple[Float[Array, "b s e"], Any]:
-        """The features of all places, and the states that the layers of a recurrent decoder begin with (else ()).
+        """Return the features of all places, and the states that the layers of a recurrent decoder begin with, or ().
 
         Raises:
           ValueError: a mask, which pictures do not have, or pictures of another shape.

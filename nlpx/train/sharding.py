@@ -32,7 +32,7 @@ RULES: tuple[tuple[str, P], ...] = (
     (r"(attention_norm|cross_norm|feed_forward_norm|final_norm|embedding_norm|readout_norm)/(scale|bias)", P()),
     (r"((source|segment)_)?embedding/(table|projection|bias|kernel)", P()),
     (r"((source|target)_)?position/table", P()),
-    (r"picture/((convolution_\d+|patches|out)/(kernel|bias)|norm_\d+/(scale|bias))", P()),
+    (r"picture/(convolution_\d+|patches|out)/(kernel|bias)", P()),
     (r"(attention|pointer)/((key|query)/(kernel|bias)|scale)", P()),
     (r"(readout|bridge_\d+|copy_gate|hidden_\d+|head|pooling/(hidden|score))/(kernel|bias)", P()),
     (r"spelling/convolution/(kernel|bias)|crf_(start|transitions|end)", P()),

@@ -104,20 +104,32 @@ def test_attention_weights_are_a_distribution_over_the_grid(name):
 
 
 def test_places_go_line_by_line():
-    """A picture of one white patch: its place alone differs."""
+    """A picture of one white patch: its place alone differs from the others, which are alike."""
     grid = PictureGrid("patches", 4, 8)
     dark = jnp.zeros((1, *SHAPE), jnp.uint8)
     variables = grid.init(jax.random.key(0), dark)
     lit = grid.apply(variables, dark.at[0, 4:, 4:8].set(255))
-    assert np.flatnonzero((lit != grid.apply(variables, dark)).any(axis=-1)[0]).tolist() == [1 * 3 + 1]
+    assert np.flatnonzero((lit != lit[:, :1]).any(axis=-1)[0]).tolist() == [1 * 3 + 1]
 
 
 def test_patches_are_one_product():
     grid = PictureGrid("patches", 4, 8)
     variables = randomized(grid.init(jax.random.key(0), PICTURES))
     kernel, bias = variables["params"]["patches"]["kernel"], variables["params"]["patches"]["bias"]
-    cut = np.asarray(PICTURES, np.float32).reshape(3, 2, 4, 3, 4).swapaxes(2, 3).reshape(3, 6, 16) / 127.5 - 1
+    each = np.asarray(PICTURES, np.float64)
+    each = (each - each.mean((1, 2, 3), keepdims=True)) / each.std((1, 2, 3), keepdims=True)
+    cut = each.reshape(3, 2, 4, 3, 4).swapaxes(2, 3).reshape(3, 6, 16)
     assert_close(grid.apply(variables, PICTURES), cut @ np.asarray(kernel).reshape(16, 8) + np.asarray(bias))
+
+
+@pytest.mark.parametrize("kind", ["cnn", "patches"])
+def test_brightness_and_contrast_make_no_difference(kind):
+    grid = PictureGrid(kind, 4, 8)
+    dim = PICTURES // 4
+    variables = randomized(grid.init(jax.random.key(0), dim))
+    assert_close(grid.apply(variables, dim), grid.apply(variables, dim * 3 + 20))
+    flat = jnp.full_like(dim, 200)
+    assert_close(grid.apply(variables, flat), grid.apply(variables, flat * 0))
 
 
 def test_dropout_draws_by_row():
