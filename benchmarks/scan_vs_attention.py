@@ -64,7 +64,8 @@ class Config(Settings):
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the computation."""
     fresh: bool = False
-    """Begin anew, instead of measuring only what the file lacks of the same commit, versions and settings."""
+    """Begin anew, instead of measuring only what the file lacks of the same commit, versions and settings.
+    Code that is not committed always begins anew."""
     save: bool = False
     """Keep figures and pictures in benchmarks/results, not below runs/."""
     report: str | None = None
@@ -179,7 +180,7 @@ def main(config: Config) -> None:
             counts = [2**i for i in range(len(jax.devices()).bit_length())]
             cases = [case._replace(devices=n) for case in cases for n in counts if case.batch % n == 0]
         found, old, anew, same = {}, {}, 0, operator.itemgetter("commit", "versions", "environment", "settings")
-        if path.exists() and not config.fresh:
+        if path.exists() and not config.fresh and not head["commit"].endswith("+"):  # "+": the code may differ
             old = {name: section for name, section in figures.read_file(path).items() if same(section[0]) == same(head)}
         for i, case in enumerate(cases, start=1):
             title, whos = case_of(case._asdict()), choose(case, config, platform)

@@ -393,7 +393,7 @@ class CorpusConfig(Settings):
     word_vectors: str | None = None
     """Start the words' vectors from this file: GloVe's or fastText's text, word2vec's text or binary, also .gz. They
     are scaled as a whole to the size of the random vectors, which words without one keep, and trained further, unless
-    --freeze embedding/table keeps them."""
+    --freeze embedding/table keeps them (with --no-tied translators: (source_)?embedding/table)."""
 
 
 @dataclass(frozen=True)

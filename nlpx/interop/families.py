@@ -174,7 +174,8 @@ GPT2 = Family(
         Entry("n_inner", "hidden", None),
         Entry("activation_function", "activation", "gelu_new", ACTIVATIONS),
         Entry("layer_norm_epsilon", "norm_epsilon", 1e-5),
-        Entry("resid_pdrop", "dropout", 0.1),
+        Entry("embd_pdrop", "dropout", 0.1),
+        Entry("resid_pdrop", "dropout", 0.1),  # the later one counts, where both differ
         Entry("tie_word_embeddings", "tied", True),
     ),
     sizes={"vocab_size": ("vocab_size", 50257), "n_positions": ("max_length", 1024)},

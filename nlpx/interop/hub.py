@@ -5,7 +5,8 @@ from pathlib import Path
 
 from nlpx.errors import InputError, needs
 
-FILES = ("config.json", "model*.safetensors", "model*.safetensors.index.json", "tokenizer*", "vocab.*", "merges.txt")
+FILES = ("config.json", "model*.safetensors", "model*.safetensors.index.json")
+FILES += ("tokenizer*", "special_tokens_map.json", "vocab.*", "merges.txt")
 SECONDS = 5.0
 """How long the hub may take to begin an answer."""
 

@@ -129,6 +129,10 @@ def save(
         )
     if isinstance(tokenizer, Tokenizer) and not isinstance(tokenizer, BPETokenizer):
         raise InputError(f"transformers has nothing equal to a {tokenizer.kind} tokenizer: give a bpe, or a folder")
+    if isinstance(tokenizer, str | os.PathLike):
+        tokenizer = Path(tokenizer)
+        if not _tokenizer_files(tokenizer):
+            raise InputError(f"no tokenizer in {tokenizer}; give a folder with tokenizer.json, vocab.json or vocab.txt")
     folder, files = Path(folder), {}
     shards = shards_of(rows_of(model), params, shard_bytes)
     try:
@@ -144,7 +148,7 @@ def save(
         if len(shards) > 1:
             size = sum(leaf.nbytes for leaf in params.values())
             write_json(folder / INDEX, {"metadata": {"total_size": size}, "weight_map": files})
-        _save_tokenizer(folder, Path(tokenizer) if isinstance(tokenizer, str | os.PathLike) else tokenizer)
+        _save_tokenizer(folder, tokenizer)
         dtype = str(params["embedding/table"].dtype)
         write_json(folder / "config.json", {**config, "dtype": dtype, **(more or {})})
     except OSError as error:
@@ -167,6 +171,9 @@ def _save_tokenizer(folder: Path, tokenizer: Tokenizer | Path | None) -> None:
         tokenizer.save(folder)
         write_json(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
     elif tokenizer is not None and not tokenizer.samefile(folder):
-        for pattern in TOKENIZER_FILES:
-            for file in tokenizer.glob(pattern):
-                shutil.copy(file, folder)
+        for file in _tokenizer_files(tokenizer):
+            shutil.copy(file, folder)
+
+
+def _tokenizer_files(folder: Path) -> list[Path]:
+    return [file for pattern in TOKENIZER_FILES for file in folder.glob(pattern)]

@@ -19,12 +19,15 @@ LABELLED = ("classifier", "tagger")
 def family_and_task(folder: Path, config: Mapping[str, Any], task: str | None) -> tuple[Family, str]:
     """Return the family of a config.json, and its task if none is given; raise an InputError for another."""
     kind = config.get("model_type")
-    if kind not in FAMILIES:
-        names = config.get("architectures") or [f"model_type {kind!r}"]
+    names = config.get("architectures") or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"config.json has architectures={names!r}: give a list of names, such as ['GPT2LMHeadModel']")
+    if not isinstance(kind, str) or kind not in FAMILIES:
+        names = names or [f"model_type {kind!r}"]
         raise InputError(f"{folder} holds a {names[0]}; those that can be loaded: {', '.join(ARCHITECTURES)}")
     family = FAMILIES[kind]
     if task is None:
-        names = [name for name in config.get("architectures") or () if name not in HEADLESS]
+        names = [name for name in names if name not in HEADLESS]
         if not names:
             raise InputError(
                 f"{folder} holds a {family.name} without a head: pass task, one of {', '.join(family.heads)}"
@@ -42,7 +45,7 @@ def _setting(entry: Entry, config: Mapping[str, Any]) -> Any:
     if not entry.known:
         return _number(config, entry.theirs, entry.default)
     value = config.get(entry.theirs, entry.default)
-    if value not in entry.known:
+    if not isinstance(value, str) or value not in entry.known:
         raise InputError(f"config.json: {unknown(entry.theirs, str(value), entry.known)}")
     return entry.known[value]
 
@@ -70,6 +73,8 @@ def build(
         )
     ours = {entry.ours: _setting(entry, config) for entry in family.entries}
     sizes = {name: _number(config, theirs, default) for theirs, (name, default) in family.sizes.items()}
+    if wrong := [theirs for theirs, (name, _) in family.sizes.items() if sizes[name] < 1]:
+        raise InputError(f"config.json has {wrong[0]}={config[wrong[0]]!r}: it must be at least 1")
     vocab_size = sizes.pop("vocab_size")
     if task == "reader":
         vocab_size -= 1  # ours counts the separator apart
@@ -99,7 +104,7 @@ def family_of(model: Any) -> tuple[Family, str]:
     """Return the family and the task of a model of ours; raise an InputError if there is none of its form."""
     for family in FAMILIES.values():
         for task, head in family.heads.items():
-            if type(model.config) is head.config:
+            if type(getattr(model, "config", None)) is head.config:
                 return family, task
     names = " or ".join(family.name for family in FAMILIES.values())
     raise InputError(f"a {type(model).__name__} has the form of no {names}: keep it as save_safetensors does")

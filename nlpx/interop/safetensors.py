@@ -111,7 +111,7 @@ def open_safetensors(path: str | os.PathLike[str]) -> dict[str, StoredArray]:
     except FileNotFoundError as error:
         raise InputError(f"no file {path}; give one that save_safetensors or another library wrote") from error
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; give a file of safetensors") from error
+        raise InputError(f"cannot read {path}: {error.strerror or error}; give a file of safetensors") from error
     except library.SafetensorError as error:
         raise InputError(f"{path} is damaged, or no file of safetensors ({error}); fetch or save it again") from error
     header.pop("__metadata__", None)

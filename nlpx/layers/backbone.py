@@ -32,7 +32,10 @@ def make_positions(config: BackboneConfig, max_length: int, param_dtype: Any = j
       max_length: the number of learned positions.
     """
     kind = "none" if config.position_kind == "rotary" else config.position_kind
-    return Positions(kind, config.width, max_length, dtype=jnp.dtype(config.dtype), param_dtype=param_dtype)
+    size = 1.0
+    if isinstance(config, EmbeddingConfig) and not config.scale_embedding:
+        size = (config.embedding_width or config.width) ** -0.5
+    return Positions(kind, config.width, max_length, size, dtype=jnp.dtype(config.dtype), param_dtype=param_dtype)
 
 
 def make_embedding(

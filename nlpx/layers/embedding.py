@@ -76,7 +76,8 @@ class TokenEmbedding(nn.Module):
         check_sequence(x)
         x, kernel = x.astype(self.dtype), self.table.T if self.tied else self.kernel
         if self.tied and self.table_width:
-            x = x @ self.projection.T.astype(self.dtype)
+            # By the root of this ratio: sums over more features than those of the table would start larger.
+            x = x @ self.projection.T.astype(self.dtype) * (self.table_width / self.width) ** 0.5
         logits = x @ kernel.astype(self.dtype)
         return logits + self.bias[None, None].astype(self.dtype) if self.has_bias else logits
 
@@ -114,13 +115,14 @@ class Positions(nn.Module):
     compiled code cannot raise; sinusoidal codes continue, beyond what a model was trained on.
 
     Attributes:
-      kind: "none" (adds nothing), "sinusoidal", or "learned": a table of `max_length` vectors, which start at the size
-        of the tokens' own.
+      kind: "none" (adds nothing), "sinusoidal", or "learned": a table of `max_length` vectors.
+      size: of the learned vectors' features at the start (standard deviation): that of the tokens' own.
     """
 
     kind: str
     width: int
     max_length: int
+    size: float = 1.0
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -150,6 +152,7 @@ class Positions(nn.Module):
         if self.kind == "sinusoidal":
             x = x + ops.sinusoidal(positions, self.width).astype(self.dtype)
         elif self.kind == "learned":
-            table = self.param("table", nn.initializers.normal(1.0), (self.max_length, self.width), self.param_dtype)
+            init = nn.initializers.normal(self.size)
+            table = self.param("table", init, (self.max_length, self.width), self.param_dtype)
             x = x + jnp.take(table, positions, axis=0, mode="fill", fill_value=jnp.nan).astype(self.dtype)
         return x, state

@@ -216,9 +216,7 @@ class Run:
             begin = partial(with_vectors, vectors=self._vectors)
             print(coverage_line(vectors["vectors"]))
             if doubled := self._vectors.doubled:
-                print(
-                    f"vectors: {len(doubled):,} words stand there more than once, as {doubled[0]!r}: the first counts"
-                )
+                print(f"vectors: {len(doubled):,} words appear more than once, as {doubled[0]!r}: the first counts")
         if engine.frozen:
             print(f"frozen: {engine.frozen:,} of {engine.parameters:,} parameters")
         how_much = ", ".join(f"{amount:,} {name}" for name, amount in amounts.items())

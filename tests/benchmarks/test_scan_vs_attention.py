@@ -83,6 +83,8 @@ def test_a_stopped_sweep_goes_on_and_measures_nothing_twice(monkeypatch, tmp_pat
         return original(case, builders, *arguments, **how)
 
     monkeypatch.setattr(contenders, "measure", measure)
+    describe, commit = figures.describe, "1234567"
+    monkeypatch.setattr(figures, "describe", lambda *peers, **how: {**describe(*peers, **how), "commit": commit})
     stop_after = 1
     assert run(tmp_path, *ONE, "--lengths=8,16")[0] == 130
     (path,) = tmp_path.glob("runs/benchmarks/*.json")
@@ -116,6 +118,11 @@ def test_a_stopped_sweep_goes_on_and_measures_nothing_twice(monkeypatch, tmp_pat
         assert code == 0, err
         assert " anew" not in out
         assert [row["length"] for row in sections["scan_vs_attention_length"][1]] == [8, 8]
+
+    commit, before = "1234567+", len(measured)
+    for _ in range(2):
+        assert run(tmp_path, *ONE)[0] == 0
+    assert len(measured) == before + 2
 
 
 def test_a_report_of_what_a_file_does_not_hold_is_refused(quick):

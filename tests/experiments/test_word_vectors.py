@@ -83,7 +83,7 @@ def test_it_says_how_many_words_have_a_vector(folder, flags, command, tmp_path, 
     out = capsys.readouterr().out
     assert "vectors: 14 of 18 words (78 %; " in out
     assert "% of the running words), 3 features\n" in out
-    assert "vectors: 1 words stand there more than once, as 'aa': the first counts\n" in out
+    assert "vectors: 1 words appear more than once, as 'aa': the first counts\n" in out
     assert "frozen" not in out
     assert load(tmp_path / "run").params["embedding"].keys() == {"table"}  # as wide as the model: not projected
 

@@ -227,6 +227,12 @@ def test_what_is_written_and_read_again_is_the_same_bit_for_bit(task, tmp_path):
     save(tmp_path, model, variables, shard_bytes=10_000)
     assert same(load(tmp_path), (model, variables))
     save(tmp_path, model, variables)  # the files of the several are gone
+    config = json.loads((tmp_path / "config.json").read_text())
+    rates = {name: rate for name, rate in config.items() if name.endswith(("_pdrop", "_dropout_prob"))}
+    of_attention = {"attn_pdrop", "attention_probs_dropout_prob"}
+    assert {name: rate for name, rate in rates.items() if name not in of_attention} == (
+        {"embd_pdrop": 0.25, "resid_pdrop": 0.25} if task == "language_model" else {"hidden_dropout_prob": 0.25}
+    )
     assert [path.name for path in tmp_path.glob("model*")] == ["model.safetensors"]
     found = load(tmp_path, settings={"dtype": "bfloat16", "scan_layers": True})
     assert found.model.config == replace(model.config, dtype="bfloat16", scan_layers=True)
@@ -350,6 +356,9 @@ FAULTS = {
     "n_layer='two'": (configure(n_layer="two"), {}),
     "layers must be at least 1, not 0": (configure(n_layer=0), {}),
     "unknown activation_function 'gelu_now'; did you mean": (configure(activation_function="gelu_now"), {}),
+    r"unknown activation_function '\[\]'": (configure(activation_function=[]), {}),
+    "architectures='GPT2LMHeadModel': give a list": (configure(architectures="GPT2LMHeadModel"), {}),
+    "vocab_size=0: it must be at least 1": (configure(vocab_size=0), {}),
     "scale_attn_weights=False, which nlpx does not compute": (configure(scale_attn_weights=False), {}),
     r"wpe.weight in .* has the shape \(16, 32\), and its config.json needs \(17, 32\)": (configure(n_positions=17), {}),
     "lacks transformer.h.2.attn.c_attn.bias, .* and 9 more": (configure(n_layer=3), {}),
@@ -401,6 +410,7 @@ def test_what_has_no_equal_is_not_saved(tmp_path):
     refused("backbone/embedding_norm/bias, .* more missing", model)
     char = train_tokenizer("char", "abc")
     refused("nothing equal to a char tokenizer", model, variables, tokenizer=char)
+    refused("no tokenizer in .*none; give a folder", model, variables, tokenizer=tmp_path / "none")
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write into"):
         save(tmp_path / "file" / "a", model, variables)

@@ -5,7 +5,7 @@ import pytest
 from laws import assert_close, randomized
 
 from nlpx.config import ClassifierConfig
-from nlpx.layers import Positions, TokenEmbedding, embed, make_embedding, make_segment_embedding
+from nlpx.layers import Positions, TokenEmbedding, embed, make_embedding, make_positions, make_segment_embedding
 
 
 @pytest.mark.parametrize(("tied", "plain"), [(True, False), (False, False), (True, True)])
@@ -45,7 +45,7 @@ def test_a_table_of_another_width_is_projected_in_both_directions(tied, plain):
     p = variables["params"]
     assert p["table"].shape == (5, 2)
     assert_close(module.apply(variables, tokens), p["table"][tokens] * (1 if plain else 2**0.5) @ p["projection"], 1e-6)
-    kernel = p["projection"].T @ p["table"].T if tied else p["kernel"]
+    kernel = p["projection"].T @ p["table"].T * (2 / 3) ** 0.5 if tied else p["kernel"]
     assert_close(module.apply(variables, x, method="logits"), x @ kernel + (0 if plain else p["bias"]), 1e-6)
 
 
@@ -63,13 +63,14 @@ def test_a_config_gives_tokens_a_narrower_table_and_segments_one_as_wide_as_the_
     assert_close(embed(tokens, tokens % 2, words.bind(of_words), kinds.bind(of_kinds)), x, 1e-6)
 
 
-def test_with_a_projection_inputs_and_tied_logits_start_at_about_one():
-    module = TokenEmbedding(500, 192, table_width=300)
+@pytest.mark.parametrize(("width", "table_width"), [(192, 300), (512, 50)])
+def test_with_a_projection_inputs_and_tied_logits_start_at_about_one(width, table_width):
+    module = TokenEmbedding(500, width, table_width=table_width)
     tokens = jnp.arange(500)[None]
     variables = module.init(jax.random.key(0), tokens)
     x = module.apply(variables, tokens)
     assert 0.8 < x.std() < 1.2
-    assert 0.6 < module.apply(variables, jax.random.normal(jax.random.key(1), x.shape), method="logits").std() < 1.2
+    assert 0.8 < module.apply(variables, jax.random.normal(jax.random.key(1), x.shape), method="logits").std() < 1.2
 
 
 def test_past_the_last_learned_position_is_nan():
@@ -78,6 +79,15 @@ def test_past_the_last_learned_position_is_nan():
     y, state = module.apply(variables, x, mask=jnp.array([[1, 1, 1, 1], [1, 0, 1, 1]], bool))
     np.testing.assert_array_equal(np.isnan(y).all(-1), [[False, False, False, True], [False] * 4])
     np.testing.assert_array_equal(state, [4, 3])
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+def test_learned_positions_start_at_the_size_of_the_tokens(scaled):
+    config = ClassifierConfig(arch="transformer", width=64, scale_embedding=scaled)
+    words, places = make_embedding(config, 500, has_logits=False), make_positions(config, 500)
+    x = words.init_with_output(jax.random.key(0), jnp.arange(500)[None])[0]
+    (y, _), _ = places.init_with_output(jax.random.key(1), 0 * x)
+    assert 0.9 < y.std() / x.std() < 1.1
 
 
 def test_an_unknown_kind_raises():
