@@ -188,8 +188,7 @@ def main(config: Config) -> None:
             if whos.keys() <= {row["who"] for row in rows if case_of(row) == title}:
                 continue
             print(f"{i} of {len(cases)}: {title}", file=sys.stderr, flush=True)
-            # All devices of a CPU share its cores, of which the ceiling has all.
-            top = max(begun["ceiling_gflops"].values()) * (1 if platform == "cpu" else case.devices)
+            top = max(begun["ceiling_gflops"].values()) * (case.devices if platform != "cpu" else 1)  # of all cores
             others = [row for row in rows if case_of(row) != title or row["who"] not in whos]
             rows[:] = others + measure_case(case, whos, config, top, rows)
             rows.sort(key=operator.itemgetter(*Case._fields[:6]))
