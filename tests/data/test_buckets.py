@@ -59,7 +59,7 @@ def rows_of(b, lengths):
     return (b,) * len(lengths) if isinstance(b, int) else tuple(itertools.islice(itertools.cycle(b), len(lengths)))
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(sizes=some_sizes, b=some_rows, buckets=st.integers(1, 4), seed=st.integers(-3, 2**65))
 def test_a_bucket_has_each_of_its_examples_once_an_epoch(sizes, b, buckets, seed):
     columns = numbered(sizes)

@@ -62,6 +62,7 @@ def test_a_run_from_end_to_end(run, text):
     assert set(summary) == {
         "experiment", "arch", "parameters", "steps", "plans", "tokens", "seconds", "tokens_per_second", "train_loss",
         "eval_loss", "metrics", "units", "data", "devices", "workdir",
+        "frozen",
     }  # fmt: skip
     assert (summary["experiment"], summary["arch"], summary["steps"]) == ("language_model", arch, 12)
     assert summary["tokens"] == 12 * 8 * 16

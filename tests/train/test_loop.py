@@ -177,7 +177,7 @@ KILLS = {
     "lstm": (before_any_checkpoint, while_a_checkpoint_is_saved, right_after_a_validation),
     "transformer": (in_mid_interval, while_a_checkpoint_is_saved, right_after_a_validation),
 }
-QUICK = ("lstm", "classify")  # the engine and the recipe are the same in all
+QUICK = ("lstm",)  # the engine and the recipe are the same in all
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in RUNS])
