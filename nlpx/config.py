@@ -199,6 +199,27 @@ class MaskedLanguageModelConfig(_Bidirectional):
 
 
 @dataclass(frozen=True)
+class PretrainConfig(EmbeddingConfig):
+    """Model"""
+
+    tied: ClassVar[bool] = True
+    logits_bias: ClassVar[bool] = True
+    bidirectional: ClassVar[bool] = True
+    objective: Literal["masked", "causal"] = "masked"
+    """What is predicted. masked: 15 % of the tokens, given all others, by a network that reads in both directions.
+    causal: each next token, by one that reads forward."""
+
+    def build(self, vocab_size: int, *, max_length: int = 512) -> Any:
+        """Build a `MaskedLanguageModel`, which has one more token, the mask, or a `LanguageModel`; with this many
+        tokens and learned positions."""
+        from nlpx.models import LanguageModel, MaskedLanguageModel
+
+        if self.objective == "causal":
+            return LanguageModel(vocab_size, self, max_length)
+        return MaskedLanguageModel(vocab_size + 1, self, max_length)
+
+
+@dataclass(frozen=True)
 class ClassifierConfig(_Bidirectional):
     """Model"""
 
@@ -414,7 +435,7 @@ class TokenConfig(CorpusConfig):
 
 
 @dataclass(frozen=True)
-class TextConfig(TokenConfig):
+class DocumentsConfig(TokenConfig):
     """Text"""
 
     data: str = "cpython-docs"
@@ -425,6 +446,12 @@ class TextConfig(TokenConfig):
     """Tokens in a training window; also the number of positions that a Transformer learns."""
     test: str | None = setting(None, training=False)
     """Data to report on at the end, given as for --data."""
+
+
+@dataclass(frozen=True)
+class TextConfig(DocumentsConfig):
+    """Text"""
+
     carry_state: bool = setting(False, archs=RECURRENT)
     """Read contiguous streams, and carry the recurrent state from batch to batch without gradient (truncated BPTT)."""
 
