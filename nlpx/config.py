@@ -202,9 +202,6 @@ class MaskedLanguageModelConfig(_Bidirectional):
 class PretrainConfig(EmbeddingConfig):
     """Model"""
 
-    tied: ClassVar[bool] = True
-    logits_bias: ClassVar[bool] = True
-    bidirectional: ClassVar[bool] = True
     objective: Literal["masked", "causal"] = "masked"
     """What is predicted. masked: 15 % of the tokens, given all others, by a network that reads in both directions.
     causal: each next token, by one that reads forward."""
@@ -212,11 +209,10 @@ class PretrainConfig(EmbeddingConfig):
     def build(self, vocab_size: int, *, max_length: int = 512) -> Any:
         """Build a `MaskedLanguageModel`, which has one more token, the mask, or a `LanguageModel`; with this many
         tokens and learned positions."""
-        from nlpx.models import LanguageModel, MaskedLanguageModel
-
-        if self.objective == "causal":
-            return LanguageModel(vocab_size, self, max_length)
-        return MaskedLanguageModel(vocab_size + 1, self, max_length)
+        settings = dataclasses.asdict(self)
+        if settings.pop("objective") == "causal":
+            return LanguageModelConfig(**settings).build(vocab_size, max_length=max_length)
+        return MaskedLanguageModelConfig(**settings).build(vocab_size + 1, max_length=max_length)
 
 
 @dataclass(frozen=True)

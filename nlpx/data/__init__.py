@@ -7,7 +7,7 @@ from nlpx.data.documents import DocumentData, load_documents, read_documents
 from nlpx.data.encode import Encoded, encode_texts
 from nlpx.data.labelled import LabelledData, load_labelled, read_labelled
 from nlpx.data.masking import Masking
-from nlpx.data.packed import Packed, evaluation_packed, next_tokens, pack, packed_windows
+from nlpx.data.packed import Packed, evaluation_packed, next_tokens, pack, packed_windows, predicted
 from nlpx.data.pairs import PairData, load_pairs, prepare_text, read_pairs
 from nlpx.data.passages import SEGMENTS, PassageEncoder, Passages
 from nlpx.data.picture_files import is_picture, open_picture, write_examples
@@ -79,6 +79,7 @@ __all__ = [
     "open_picture",
     "pack",
     "packed_windows",
+    "predicted",
     "prepare_text",
     "random_windows",
     "read_captions",

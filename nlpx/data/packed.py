@@ -6,7 +6,7 @@ batch: `next_tokens`, or `Masking`.
 Shape letters: n tokens in all documents, b rows in a batch, t tokens in a row (`seq_len`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,6 +81,14 @@ def evaluation_packed(packed: Packed, objective: Objective, *, seq_len: int, bat
       InputError: fewer than two tokens, or a size is not positive.
     """
     return _InOrder(packed, objective, seq_len, batch_size)
+
+
+def predicted(batches: Iterable[Batch]) -> Int32[np.ndarray, "p"]:
+    """Return all tokens that batches, made by `next_tokens` or `Masking`, ask for."""
+    counts = ("places_mask", "mask")
+    return np.concatenate(
+        [batch["targets"][next(batch[name] for name in counts if name in batch)] for batch in batches]
+    )
 
 
 class _PackedWindows(_RandomWindows):
