@@ -199,6 +199,23 @@ class MaskedLanguageModelConfig(_Bidirectional):
 
 
 @dataclass(frozen=True)
+class PretrainConfig(EmbeddingConfig):
+    """Model"""
+
+    objective: Literal["masked", "causal"] = "masked"
+    """What is predicted. masked: 15 % of the tokens, given all others, by a network that reads in both directions.
+    causal: each next token, by one that reads forward."""
+
+    def build(self, vocab_size: int, *, max_length: int = 512) -> Any:
+        """Build a `MaskedLanguageModel`, which has one more token, the mask, or a `LanguageModel`; with this many
+        tokens and learned positions."""
+        settings = dataclasses.asdict(self)
+        if settings.pop("objective") == "causal":
+            return LanguageModelConfig(**settings).build(vocab_size, max_length=max_length)
+        return MaskedLanguageModelConfig(**settings).build(vocab_size + 1, max_length=max_length)
+
+
+@dataclass(frozen=True)
 class ClassifierConfig(_Bidirectional):
     """Model"""
 
@@ -414,7 +431,7 @@ class TokenConfig(CorpusConfig):
 
 
 @dataclass(frozen=True)
-class TextConfig(TokenConfig):
+class DocumentsConfig(TokenConfig):
     """Text"""
 
     data: str = "cpython-docs"
@@ -425,6 +442,12 @@ class TextConfig(TokenConfig):
     """Tokens in a training window; also the number of positions that a Transformer learns."""
     test: str | None = setting(None, training=False)
     """Data to report on at the end, given as for --data."""
+
+
+@dataclass(frozen=True)
+class TextConfig(DocumentsConfig):
+    """Text"""
+
     carry_state: bool = setting(False, archs=RECURRENT)
     """Read contiguous streams, and carry the recurrent state from batch to batch without gradient (truncated BPTT)."""
 

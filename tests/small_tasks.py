@@ -10,6 +10,7 @@ from nlpx.config import (
     EncoderDecoderConfig,
     FeedForwardConfig,
     ForecasterConfig,
+    MaskedLanguageModelConfig,
     ReaderConfig,
     TaggerConfig,
 )
@@ -17,6 +18,7 @@ from nlpx.tasks import (
     Captioning,
     Classification,
     Forecasting,
+    MaskedLanguageModelling,
     QuestionAnswering,
     RowClassification,
     RowRegression,
@@ -59,6 +61,15 @@ def answers(**options):
     start = (2 + np.arange(ROWS) % (LENGTHS - 2)).astype(np.int32)
     columns = {"text": ragged(VOCAB), "segment": inside, "begins": inside, "ends": inside}
     return task, {**columns, "start": start, "end": (LENGTHS - 1).astype(np.int32)}
+
+
+def masked(**options):
+    task = MaskedLanguageModelling(MaskedLanguageModelConfig(**SIZE, **options).build(VOCAB + 1, max_length=9), 0.1)
+    places = [np.array([1, length - 1], np.int32) for length in LENGTHS]
+    documents = [(np.arange(length) > 1).astype(np.int32) for length in LENGTHS]
+    hidden = [np.where(np.arange(len(ids)) == 1, VOCAB, ids).astype(np.int32) for ids in ragged(VOCAB)]
+    targets = [ids[[1, -1]] for ids in ragged(VOCAB)]
+    return task, {"text": hidden, "segment_ids": documents, "places": places, "targets": targets}
 
 
 def pairs(smoothing=0.1, **options):
@@ -110,6 +121,8 @@ TASKS = {
     "tagging-transformer": Small(tagging, {"arch": "transformer", "crf": False, "dropout": 0.2}, slow=True),
     "answers": Small(answers, {"arch": "gru", "dropout": 0.2}),
     "answers-transformer": Small(answers, {"arch": "transformer", "dropout": 0.2}, slow=True),
+    "masked": Small(masked, {"arch": "lstm", "dropout": 0.2}),
+    "masked-transformer": Small(masked, {"arch": "transformer", "dropout": 0.2}, slow=True),
     "pairs": Small(pairs, {"arch": "gru", "attention": "luong", "dropout": 0.2}),
     "pairs-transformer": Small(pairs, {"arch": "transformer", "dropout": 0.2}, slow=True),
     "pairs-copying": Small(pairs, {"arch": "gru", "copy": True, "attention": "bahdanau", "smoothing": 0.0}, slow=True),

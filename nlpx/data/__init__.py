@@ -3,8 +3,11 @@
 from nlpx.data.brackets import make as make_brackets
 from nlpx.data.buckets import Columns, bucket_lengths, evaluation_batches, rows_of_equal_work, training_batches
 from nlpx.data.captions import CaptionData, guessed_captions, load_captions, read_captions
+from nlpx.data.documents import DocumentData, load_documents, read_documents
 from nlpx.data.encode import Encoded, encode_texts
 from nlpx.data.labelled import LabelledData, load_labelled, read_labelled
+from nlpx.data.masking import Masking
+from nlpx.data.packed import Packed, evaluation_packed, next_tokens, pack, packed_windows, predicted
 from nlpx.data.pairs import PairData, load_pairs, prepare_text, read_pairs
 from nlpx.data.passages import SEGMENTS, PassageEncoder, Passages
 from nlpx.data.picture_files import is_picture, open_picture, write_examples
@@ -32,9 +35,12 @@ __all__ = [
     "Batch",
     "CaptionData",
     "Columns",
+    "DocumentData",
     "Encoded",
     "LabelledData",
+    "Masking",
     "Missing",
+    "Packed",
     "PairData",
     "PassageEncoder",
     "Passages",
@@ -52,12 +58,14 @@ __all__ = [
     "cut_in_time",
     "encode_texts",
     "evaluation_batches",
+    "evaluation_packed",
     "evaluation_streams",
     "evaluation_windows",
     "fit_scaling",
     "guessed_captions",
     "is_picture",
     "load_captions",
+    "load_documents",
     "load_labelled",
     "load_pairs",
     "load_questions",
@@ -66,11 +74,16 @@ __all__ = [
     "load_tagged",
     "load_text",
     "make_brackets",
+    "next_tokens",
     "number",
     "open_picture",
+    "pack",
+    "packed_windows",
+    "predicted",
     "prepare_text",
     "random_windows",
     "read_captions",
+    "read_documents",
     "read_labelled",
     "read_pairs",
     "read_questions",

@@ -39,12 +39,21 @@ def load(argument: str, validation_fraction: float) -> tuple[str, str]:
     Raises:
       InputError: the running Python comes without its sources, or an argument is given.
     """
+    train, validation = split_documents([each + _END for each in _found(argument)], validation_fraction)
+    return "".join(train), "".join(validation)
+
+
+def load_documents(argument: str, validation_fraction: float) -> tuple[list[str], list[str]]:
+    """Return the same as documents, each a topic or a docstring; errors as in `load`."""
+    return split_documents(_found(argument), validation_fraction)
+
+
+def _found(argument: str) -> list[str]:
     if argument:
         raise InputError(f"cpython-docs takes no argument, so leave out {':' + argument!r}")
-    found = documents()
-    if not found:
-        raise InputError("this Python comes without the sources of its standard library; use file:PATH")
-    return split_documents([document + _END for document in found], validation_fraction)
+    if found := documents():
+        return found
+    raise InputError("this Python comes without the sources of its standard library; use file:PATH")
 
 
 def documents() -> list[str]:

@@ -3,12 +3,14 @@
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from nlpx.data import cpython_docs, text_files, tfds_text
 from nlpx.data.splits import check_fraction
 from nlpx.errors import InputError, unknown_source
 
+Part = TypeVar("Part", str, list[str])
 # Each returns a training and a validation text, which together are the whole source.
 _SOURCES: dict[str, Callable[[str, float], tuple[str, str]]] = {
     "cpython-docs": cpython_docs.load,
@@ -51,11 +53,11 @@ def load_text(spec: str, *, valid: str | None = None, validation_fraction: float
       InputError: a source is unknown or cannot be read, a part would be empty, or the two sources share text.
     """
     check_fraction(validation_fraction)
-    train, validation = _load(spec, validation_fraction)
+    train, validation = load_parts(_SOURCES, spec, validation_fraction)
     name = spec
     if valid is not None:
-        _refuse_shared_files(spec, valid)
-        train, validation = train + validation, "".join(_load(valid, validation_fraction))
+        refuse_shared_files(spec, valid)
+        train, validation = train + validation, "".join(load_parts(_SOURCES, valid, validation_fraction))
         name = f"{spec}, validation {valid}"
         if validation and validation in train:
             raise InputError(f"the validation text {valid} is part of the training text {spec}; give another")
@@ -73,19 +75,23 @@ def read_text(spec: str) -> str:
     Raises:
       InputError: as in `load_text`.
     """
-    if text := "".join(_load(spec, 0.5)):
+    if text := "".join(load_parts(_SOURCES, spec, 0.5)):
         return text
     raise InputError(f"{spec} holds no text; give another")
 
 
-def _load(spec: str, validation_fraction: float) -> tuple[str, str]:
+def load_parts(
+    sources: Mapping[str, Callable[[str, float], tuple[Part, Part]]], spec: str, validation_fraction: float
+) -> tuple[Part, Part]:
+    """Read a SPEC with the source of its name; an InputError if there is none."""
     source, _, argument = spec.partition(":")
-    if source not in _SOURCES:
-        raise unknown_source("data source", spec, _SOURCES)
-    return _SOURCES[source](argument, validation_fraction)
+    if source not in sources:
+        raise unknown_source("data source", spec, sources)
+    return sources[source](argument, validation_fraction)
 
 
-def _refuse_shared_files(spec: str, valid: str) -> None:
+def refuse_shared_files(spec: str, valid: str) -> None:
+    """Raise an InputError if two SPECs name the same file."""
     if spec.startswith("file:") and valid.startswith("file:"):
         lists = (text_files.paths(each.removeprefix("file:")) for each in (spec, valid))
         shared = set.intersection(*({os.path.realpath(path) for path in paths} for paths in lists))

@@ -1,4 +1,4 @@
-"""Cutting one text into a training and a validation part that do not overlap."""
+"""Cutting a text, or a list of documents, into a training and a validation part that do not overlap."""
 
 from collections.abc import Sequence
 
@@ -11,20 +11,21 @@ def split_characters(text: str, validation_fraction: float) -> tuple[str, str]:
     return text[:cut], text[cut:]
 
 
-def split_documents(documents: Sequence[str], validation_fraction: float) -> tuple[str, str]:
-    """Concatenate documents, and cut at the boundary nearest to this fraction of characters from the end.
+def split_documents(documents: Sequence[str], validation_fraction: float) -> tuple[list[str], list[str]]:
+    """Cut a list of documents at the boundary nearest to this fraction of characters from the end.
 
     A single document is cut by characters: a cut in mid-sentence is better than no validation.
     """
     if len(documents) == 1:
-        return split_characters(documents[0], validation_fraction)
+        train, validation = split_characters(documents[0], validation_fraction)
+        return [train], [validation]
     wanted = validation_fraction * sum(map(len, documents))
     size, best = 0, (float("inf"), 0)
     for index in range(len(documents) - 1, 0, -1):
         size += len(documents[index])
         best = min(best, (abs(size - wanted), index))
     cut = best[1]
-    return "".join(documents[:cut]), "".join(documents[cut:])
+    return list(documents[:cut]), list(documents[cut:])
 
 
 def check_fraction(validation_fraction: float) -> None:

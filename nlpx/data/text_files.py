@@ -2,18 +2,34 @@
 
 import gzip
 import os
+import re
 import stat
 import zlib
 
-from nlpx.data.splits import split_characters
+from nlpx.data.splits import split_characters, split_documents
 from nlpx.errors import InputError
 
 _ENDINGS = (".txt", ".md", ".rst", ".tokens", ".text")
+_BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
 
 
 def load(argument: str, validation_fraction: float) -> tuple[str, str]:
     """Read the files as one text, and cut it at a character into training and validation text."""
     return split_characters(read(argument), validation_fraction)
+
+
+def load_documents(argument: str, validation_fraction: float) -> tuple[list[str], list[str]]:
+    """Read the files as documents, and cut their list in two. Each file is a document; of a single file, each stretch
+    without a blank line is one.
+
+    Raises:
+      InputError: as in `read`.
+    """
+    texts = [_read_file(path) for path in paths(argument)]
+    documents = _BLANK_LINES.split(texts[0]) if len(texts) == 1 else texts
+    if documents := [each for each in documents if each.strip()]:
+        return split_documents(documents, validation_fraction)
+    raise InputError(f"file:{argument} holds no text: there is white space alone")
 
 
 def read(argument: str) -> str:

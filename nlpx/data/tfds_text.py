@@ -31,13 +31,23 @@ def load(argument: str, validation_fraction: float) -> tuple[str, str]:
     Raises:
       InputError: there is no such set or configuration, it cannot be downloaded or prepared, or it has no such feature.
     """
+    train, validation = _parts(argument, validation_fraction, _END)
+    return "".join(train), "".join(validation)
+
+
+def load_documents(argument: str, validation_fraction: float) -> tuple[list[str], list[str]]:
+    """Read the same as documents, each the text of an example; parts and errors as in `load`."""
+    return _parts(argument, validation_fraction, "")
+
+
+def _parts(argument: str, validation_fraction: float, end: str) -> tuple[list[str], list[str]]:
     splits = {
-        name: [value + _END for (value,) in rows]
+        name: [value + end for (value,) in rows]
         for name, rows in read(argument, lambda builder: (text_feature(argument, builder.info.features),)).items()
     }
     validation = next((name for name in _VALIDATION_SPLITS if name in splits), None)
     if "train" in splits and validation:
-        return "".join(splits["train"]), "".join(splits[validation])
+        return splits["train"], splits[validation]
     return split_documents([document for part in splits.values() for document in part], validation_fraction)
 
 

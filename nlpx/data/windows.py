@@ -101,16 +101,20 @@ class _RandomWindows:
         return sys.maxsize
 
     def __getitem__(self, step: int) -> Batch:
+        return _batch(self._windows[self._starts(step)])
+
+    def _starts(self, step: int) -> np.ndarray:
+        """Return where the windows of a step begin."""
         first = step * self._batch_size
         starts, filled = np.empty(self._batch_size, np.int64), 0
         while filled < self._batch_size:  # a batch may reach into the next epochs
             epoch, at = divmod(first + filled, self._per_epoch)
-            part = self._starts(epoch)[at : at + self._batch_size - filled]
+            part = self._starts_of_epoch(epoch)[at : at + self._batch_size - filled]
             starts[filled : filled + len(part)] = part
             filled += len(part)
-        return _batch(self._windows[starts])
+        return starts
 
-    def _starts(self, epoch: int) -> np.ndarray:
+    def _starts_of_epoch(self, epoch: int) -> np.ndarray:
         if epoch not in self._recent:
             random = _generator(self._seed, epoch)
             phase = random.integers(self._slack + 1)
@@ -198,9 +202,11 @@ def _batch(windows: np.ndarray) -> Batch:
     }
 
 
-def _generator(seed: int, epoch: int) -> np.random.Generator:
-    # Counter-based: each (seed, epoch) is its own key, and no epoch needs those before it.
-    return np.random.Generator(np.random.Philox(key=np.array([seed % 2**64, epoch], np.uint64)))
+def _generator(seed: int, epoch: int, stream: int = 0) -> np.random.Generator:
+    # Counter-based: each (seed, epoch) is its own key, and no epoch needs those before it. Streams lie 2**192 draws
+    # apart.
+    key, counter = np.array([seed % 2**64, epoch], np.uint64), np.array([0, 0, 0, stream], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
 def _checked(

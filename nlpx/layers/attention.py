@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from nlpx import ops
 from nlpx.errors import InputError, unknown
+from nlpx.layers.state import check_whole
 from nlpx.ops import dense
 from nlpx.ops.array_types import Array, Bool, Float, Int, Mask
 from nlpx.ops.attention import check_cache
@@ -131,8 +132,7 @@ class MultiHeadAttention(_Heads):
         check_sequence(x, mask, segment_ids)
         if state is not None and not self.causal:
             raise InputError("a bidirectional attention needs the whole sequence at once: it takes no state")
-        if state is not None and segment_ids is not None:
-            raise InputError("segment_ids pack whole sequences into a row: they do not go with a state")
+        check_whole(state, segment_ids)
         if state is not None:
             check_cache(state, x.shape[0], self.heads, self.head_width(), "state")
         qkv = self.qkv(ops.keep_real(mask, x))

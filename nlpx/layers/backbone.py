@@ -12,6 +12,7 @@ from nlpx.layers.attention import Memory
 from nlpx.layers.dropout import Dropout
 from nlpx.layers.embedding import Positions, TokenEmbedding
 from nlpx.layers.recurrent import RNN
+from nlpx.layers.state import check_whole
 from nlpx.layers.transformer import LayerNorm, Transformer
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 
@@ -140,6 +141,7 @@ class Backbone(nn.Module):
         *,
         state: BackboneState | None = None,
         mask: Mask | None = None,
+        segment_ids: Int[Array, "b t"] | None = None,
         memory: tuple[Memory, ...] | None = None,
         dropout_keys: RowKeys | None = None,
     ) -> tuple[Float[Array, "b t e"], BackboneState]:
@@ -150,6 +152,7 @@ class Backbone(nn.Module):
           state: an `initial_state` or what an earlier call returned. None starts a sequence; a Transformer then keeps
             no cache, and the state it returns cannot be continued.
           mask: True where a token is real. Masked tokens change neither the state nor other outputs.
+          segment_ids: sequences packed into one row, none of which sees another; not with a state.
           memory: from `remember`, with `cross` only.
           dropout_keys: one key per row; None switches dropout off.
 
@@ -158,7 +161,7 @@ class Backbone(nn.Module):
 
         Raises:
           ValueError: the state is not one of this stack and batch size, or keeps no cache; x without three axes or
-            without a step; a mask or keys that do not fit x.
+            without a step; a mask, segment ids or keys that do not fit x; a state with segment ids.
         """
         if state is not None and not isinstance(state, BackboneState):
             raise InputError(
@@ -168,10 +171,12 @@ class Backbone(nn.Module):
         counts, layers = (None, None) if state is None else state
         if state is not None and layers is None:
             raise InputError("this state keeps no cache, so it cannot be continued: begin with an initial_state")
-        x, counts = self.position(x, state=counts, mask=mask)
+        check_whole(state, segment_ids)
+        x, counts = self.position(x, state=counts, mask=mask, segment_ids=segment_ids)
         if not self.config.recurrent and self.config.embedding_norm:
             x = self.embedding_norm(ops.keep_real(mask, x))
         x = self.dropout(ops.keep_real(mask, x), dropout_keys)
         extra = {} if self.config.recurrent else {"memory": memory}
-        x, layers = self.layers(x, state=layers, mask=mask, dropout_keys=dropout_keys, **extra)
+        sequences = {"mask": mask, "segment_ids": segment_ids}
+        x, layers = self.layers(x, state=layers, dropout_keys=dropout_keys, **sequences, **extra)
         return x, BackboneState(counts, layers)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from nlpx import ops
 from nlpx.errors import InputError, unknown
-from nlpx.layers.state import check_state
+from nlpx.layers.state import check_state, check_whole
 from nlpx.ops.array_types import Array, Float, Int, Mask
 from nlpx.ops.checks import check_sequence
 
@@ -133,14 +133,24 @@ class Positions(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b t d"], *, state: Int[Array, " b"] | None = None, mask: Mask | None = None
+        self,
+        x: Float[Array, "b t d"],
+        *,
+        state: Int[Array, " b"] | None = None,
+        mask: Mask | None = None,
+        segment_ids: Int[Array, "b t"] | None = None,
     ) -> tuple[Float[Array, "b t d"], Int[Array, " b"]]:
         """Add the positions; return the sum and the new count of tokens.
 
+        Args:
+          segment_ids: sequences packed into one row, each with positions from 0; not with a state.
+
         Raises:
-          ValueError: x without three axes or without a step; an unknown kind; a state or mask that does not fit x.
+          ValueError: x without three axes or without a step; an unknown kind; a state, mask or segment ids that do not
+            fit x; a state with segment ids.
         """
-        check_sequence(x, mask)
+        check_sequence(x, mask, segment_ids)
+        check_whole(state, segment_ids)
         if self.kind not in POSITIONS:
             raise unknown("kind of positions", self.kind, POSITIONS)
         batch, length = x.shape[:2]
@@ -149,6 +159,8 @@ class Positions(nn.Module):
         else:
             state = check_state(state, self.initial_state(batch))
             positions, state = ops.token_positions(state, length, mask)
+        if segment_ids is not None:
+            positions = ops.segment_positions(segment_ids, mask)
         if self.kind == "sinusoidal":
             x = x + ops.sinusoidal(positions, self.width).astype(self.dtype)
         elif self.kind == "learned":

@@ -1,4 +1,4 @@
-"""The check of a state that a layer is given."""
+"""The checks of a state that a layer is given."""
 
 from typing import Any
 
@@ -31,3 +31,9 @@ def check_state(state: Any, expected: Any) -> Any:
         if not jnp.issubdtype(of_given.dtype, kind):
             raise InputError(f"state has an array of {of_given.dtype} where this layer's is of {of_wanted.dtype}")
     return state
+
+
+def check_whole(state: Any, segment_ids: Any) -> None:
+    """Raise a ValueError for segment ids beside a state."""
+    if state is not None and segment_ids is not None:
+        raise InputError("segment_ids pack whole sequences into a row: they do not go with a state")

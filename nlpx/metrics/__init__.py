@@ -18,10 +18,12 @@ from nlpx.metrics.tables import (
     forecast_table,
     methods_table,
     metrics_line,
+    pretraining_table,
     summary_table,
     translation_table,
 )
 from nlpx.metrics.translation import metrics_by_length, translation_metrics
+from nlpx.metrics.unigrams import unigrams
 
 __all__ = [
     "answer_metrics",
@@ -44,6 +46,7 @@ __all__ = [
     "metrics_by_length",
     "metrics_line",
     "normalize_answer",
+    "pretraining_table",
     "quantile_metrics",
     "regression_metrics",
     "sliding_window_answer",
@@ -51,6 +54,7 @@ __all__ = [
     "summary_table",
     "translation_metrics",
     "translation_table",
+    "unigrams",
     "unknown_word_metrics",
     "word_f1",
 ]

@@ -9,6 +9,17 @@ def metrics_line(test: Mapping[str, float]) -> str:
     return "test  " + "  ".join(f"{name} {value:.4f}" for name, value in test.items())
 
 
+def pretraining_table(test: Mapping[str, Any]) -> str:
+    """Format `count` of predicted among all `tokens`, and `loss` and `accuracy` of a model and of the `baseline`."""
+    lines = [f"test, {test['count']:,} of {test['tokens']:,} tokens predicted"]
+    for name, each in (("model", test), ("unigram entropy", test["baseline"])):
+        share = "of them right" if name == "model" else "the commonest token"
+        lines.append(
+            f"  {name:<15}  {each['loss']:.4f} nats per predicted token, {100 * each['accuracy']:.1f} % {share}"
+        )
+    return "\n".join(lines)
+
+
 def classification_table(test: Mapping[str, Any]) -> str:
     """Format the result of `classification_metrics`: overall figures, then one line per label."""
     lines = [

@@ -57,6 +57,7 @@ class LanguageModel(nn.Module):
         *,
         state: BackboneState | None = None,
         mask: Mask | None = None,
+        segment_ids: Int[Array, "b t"] | None = None,
         dropout_keys: RowKeys | None = None,
     ) -> tuple[Float[Array, "b t v"], BackboneState]:
         """Return the logits of each next token, for a whole sequence (state None) or the next part of one.
@@ -67,5 +68,5 @@ class LanguageModel(nn.Module):
           The logits and the state.
         """
         x = self.embedding(tokens)
-        x, state = self.backbone(x, state=state, mask=mask, dropout_keys=dropout_keys)
+        x, state = self.backbone(x, state=state, mask=mask, segment_ids=segment_ids, dropout_keys=dropout_keys)
         return self.embedding.logits(self.output_dropout(x, dropout_keys)), state

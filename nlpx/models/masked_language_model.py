@@ -56,16 +56,23 @@ class MaskedLanguageModel(nn.Module):
         *,
         segments: Int[Array, "b t"] | None = None,
         mask: Mask | None = None,
+        segment_ids: Int[Array, "b t"] | None = None,
+        places: Int[Array, "b p"] | None = None,
         dropout_keys: RowKeys | None = None,
-    ) -> Float[Array, "b t v"]:
+    ) -> Float[Array, "b p v"]:
         """Return the logits of the token at each place.
 
         Args:
           segments: the segment of each token, with `segment_kinds` only; None: all are of the first.
           mask: True where a token is real. Masked tokens change nothing.
+          segment_ids: texts packed into one row, none of which sees another.
+          places: the places to return logits of; None: all. Training predicts few, and logits of all would cost more
+            than the backbone where the vocabulary is large.
           dropout_keys: one key per row; None switches dropout off.
         """
         x = embed(tokens, segments, self.embedding, self.segment_embedding)
-        x, _ = self.backbone(x, mask=mask, dropout_keys=dropout_keys)
+        x, _ = self.backbone(x, mask=mask, segment_ids=segment_ids, dropout_keys=dropout_keys)
+        if places is not None:
+            x = jnp.take_along_axis(x, places[..., None], axis=1)
         x = self.readout_norm(ACTIVATIONS[self.config.activation](self.readout(x)))
         return self.embedding.logits(x)

@@ -17,7 +17,7 @@ from nlpx.ops.linear_recurrence import linear_recurrence, min_gru, min_lstm
 from nlpx.ops.losses import cross_entropy, pinball
 from nlpx.ops.masks import AttentionMask, keep_real
 from nlpx.ops.own_gradient import forward_mode
-from nlpx.ops.positions import rotary, sinusoidal, token_positions
+from nlpx.ops.positions import rotary, segment_positions, sinusoidal, token_positions
 from nlpx.ops.recurrence import elman, gru, lstm
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "multiplicative_attention",
     "pinball",
     "rotary",
+    "segment_positions",
     "sinusoidal",
     "token_positions",
 ]

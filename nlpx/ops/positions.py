@@ -1,10 +1,12 @@
 """Positions of tokens, counted over real tokens only, and their sinusoidal and rotary codes."""
 
+import jax
 import jax.numpy as jnp
 
 from nlpx.errors import InputError
 from nlpx.ops.array_types import Array, Float, Int, Mask
 from nlpx.ops.masks import check_mask
+from nlpx.ops.scan import resets
 
 
 def token_positions(
@@ -26,6 +28,19 @@ def token_positions(
         return start[:, None] + jnp.arange(length, dtype=start.dtype)[None], start + length
     counts = jnp.cumsum(mask, axis=1, dtype=start.dtype)
     return jnp.maximum(start[:, None] + counts - 1, 0), start + counts[:, -1]
+
+
+def segment_positions(segment_ids: Int[Array, "b t"], mask: Mask | None) -> Int[Array, "b t"]:
+    """Count the positions of sequences packed into one row, each from 0; masked steps take none, as in
+    `token_positions`.
+
+    Raises:
+      ValueError: a mask that is not boolean or not of the shape of the ids.
+    """
+    batch, length = segment_ids.shape
+    positions, _ = token_positions(jnp.zeros(batch, jnp.int32), length, mask)
+    begins = jnp.where(resets(segment_ids, mask), positions, 0)
+    return positions - jax.lax.cummax(begins, axis=1)
 
 
 def sinusoidal(positions: Int[Array, "*rest"], width: int, *, base: float = 10_000.0) -> Float[Array, "*rest d"]:

@@ -10,6 +10,7 @@ from nlpx.predict.answers import Answered, Answerer, parse_question, test_answer
 from nlpx.predict.batches import in_batches
 from nlpx.predict.captions import Describer, test_captions
 from nlpx.predict.forecasts import SeriesForecaster, forecast_lines, measure_forecasts, read_given
+from nlpx.predict.gaps import MASK, GapFiller
 from nlpx.predict.labels import Labeller
 from nlpx.predict.lines import answer_lines, is_text, print_as_it_comes
 from nlpx.predict.rows import RowPredictor
@@ -21,10 +22,12 @@ from nlpx.predict.writing import Writer
 from nlpx.train.run import Trained, load
 
 __all__ = [
+    "MASK",
     "Answered",
     "Answerer",
     "Describer",
     "EntityTagger",
+    "GapFiller",
     "Labeller",
     "RowPredictor",
     "Search",

@@ -16,6 +16,7 @@ from nlpx.tasks.captioning import Captioning
 from nlpx.tasks.classification import Classification
 from nlpx.tasks.forecasting import Forecasting
 from nlpx.tasks.language_modelling import LanguageModelling
+from nlpx.tasks.masked_language_modelling import MaskedLanguageModelling
 from nlpx.tasks.question_answering import QuestionAnswering
 from nlpx.tasks.rows import RowClassification, RowRegression
 from nlpx.tasks.sequence_to_sequence import SequenceToSequence
@@ -26,6 +27,7 @@ __all__ = [
     "Classification",
     "Forecasting",
     "LanguageModelling",
+    "MaskedLanguageModelling",
     "QuestionAnswering",
     "RowClassification",
     "RowRegression",

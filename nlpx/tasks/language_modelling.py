@@ -19,7 +19,7 @@ from nlpx.text import Tokenizer
 @dataclass(frozen=True)
 class LanguageModelling(ModelTask):
     """Next-token loss over batches of `inputs`, `targets`, `mask` (b, t); in streams also `start` (b,), True where a
-    row starts afresh.
+    row starts afresh; with documents packed into rows also `segment_ids` (b, t).
 
     Attributes:
       carry_state: start from the state of the batch before, without a gradient through it (truncated back-propagation
@@ -58,11 +58,16 @@ class LanguageModelling(ModelTask):
         if self.carry_state:
             fresh = self.model.apply(variables, batch["inputs"].shape[0], method="initial_state")
             state = jax.tree.map(lambda new, old: ops.keep_real(batch["start"], new, old), fresh, carry)
-        logits, state = self.model.apply(variables, batch["inputs"], state=state, dropout_keys=dropout_keys)
+        how = {"segment_ids": batch.get("segment_ids"), "dropout_keys": dropout_keys}
+        logits, state = self.model.apply(variables, batch["inputs"], state=state, **how)
         # Label smoothing is for training; a validation loss without it can be compared.
         smoothing = self.label_smoothing if dropout_keys is not None else 0.0
         total, count = ops.cross_entropy(logits, batch["targets"], batch["mask"], label_smoothing=smoothing)
-        return {"loss": total, "count": count}, state if self.carry_state else ()
+        sums = {"loss": total, "count": count}
+        if dropout_keys is None:  # training needs no accuracy
+            right = batch["mask"] & (logits.argmax(axis=-1) == batch["targets"])
+            sums["correct"] = right.sum(dtype=total.dtype)
+        return sums, state if self.carry_state else ()
 
     def reading(
         self, tokenizer: Tokenizer, text: str, *, seq_len: int, batch_size: int

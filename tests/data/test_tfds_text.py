@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from nlpx.data import load_text
+from nlpx.data import load_documents, load_text
 from nlpx.errors import InputError
 
 tfds = pytest.importorskip("tensorflow_datasets")
@@ -58,9 +58,13 @@ def split(text):
 
 
 def test_own_splits_and_the_text_feature(prepare):
-    data = load_text(prepare())
+    spec = prepare()
+    data = load_text(spec)
     assert split(data.train) == documents("train", "text", 8)
     assert split(data.validation) == documents("validation", "text", 2)
+    apart = load_documents(spec)
+    assert sorted(apart.train) == documents("train", "text", 8)
+    assert sorted(apart.validation) == documents("validation", "text", 2)
 
 
 def test_test_stands_in_for_validation_and_the_only_string_for_text(prepare):

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import pytest
 
 from nlpx import decode
-from nlpx.config import ClassifierConfig, EncoderDecoderConfig, LanguageModelConfig
+from nlpx.config import ClassifierConfig, EncoderDecoderConfig, LanguageModelConfig, MaskedLanguageModelConfig
 from nlpx.layers import (
     GRU,
     LSTM,
@@ -73,7 +73,12 @@ MASKED = {
     "luong": Attends(RecurrentAttention(D, "general")),
     "attentive": Attends(AttentiveRNN("lstm", D, 2, dropout=0.1)),
 }
-MODELS = {
+READING_PACKED = {
+    "language-model-packed": LanguageModelConfig("gru", positions="learned", **SIZES).build(7),
+    "masked-model": MaskedLanguageModelConfig("lstm", **SIZES).build(7),
+    "masked-transformer": MaskedLanguageModelConfig("transformer", **SIZES).build(7),
+}
+MODELS = READING_PACKED | {
     "language-model": LanguageModelConfig("gru", positions="sinusoidal", **SIZES).build(7),
     "language-transformer": LanguageModelConfig("transformer", **SIZES).build(7),
     "classifier": ClassifierConfig("lstm", **SIZES).build(7, labels=("a", "b")),
@@ -87,6 +92,7 @@ NAMED = {
     **{name: {"mask": MASK, "segment_ids": SEGMENTS, "dropout_keys": KEYS} for name in DROPPED},
     **{name: {"mask": MASK} for name in MASKED},
     **{name: {"mask": MASK, "dropout_keys": KEYS} for name in MODELS},
+    **{name: {"mask": MASK, "segment_ids": SEGMENTS, "dropout_keys": KEYS} for name in READING_PACKED},
 }
 EVERY = {"feed-forward": FeedForward(D, 8)} | PACKED | DROPPED | MASKED | MODELS
 

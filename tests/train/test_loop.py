@@ -31,6 +31,7 @@ RUNS = {  # the experiment, what it reads, and its flags
         f"{SMALL} --seq-len=16 --arch=transformer --heads=2 --grad-accumulation=2 --mesh=data=1",
     ),
     "classify": ("classify", "labels.tsv", f"{SMALL} --arch=gru --mesh=data=2 --buckets=1"),
+    "pretrain": ("pretrain", "text.txt", f"{SMALL} --seq-len=16 --mesh=data=2 --tokenizer=char"),
     "feed_forward": ("feed_forward", "rows.csv", SMALL),
     "tag": ("tag", "tags.conll", f"{SMALL} --crf --buckets=1"),
     "forecast": ("forecast", "series.csv", SMALL),
