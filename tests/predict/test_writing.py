@@ -35,23 +35,23 @@ def daring(models):
 
 
 def test_the_seed_decides_what_is_written(daring):
-    (text,) = daring("un ", tokens=12, seed=1)
+    (text,) = daring(["un "], tokens=12, seed=1)
     assert len(text) == 12
-    assert daring("un ", tokens=12, seed=1) == [text]
-    assert daring("un ", tokens=12, seed=2) != [text]
+    assert daring(["un "], tokens=12, seed=1) == [text]
+    assert daring(["un "], tokens=12, seed=2) != [text]
 
 
 def test_samples_differ_but_greedy_ones(models, daring):
-    texts = daring("un ", tokens=12, samples=3)
+    texts = daring(3 * ["un "], tokens=12)
     assert len(set(texts)) == len(texts) == 3
-    greedy = Writer(models["transformer"], GREEDY)("un ", tokens=12, samples=2)
+    greedy = Writer(models["transformer"], GREEDY)(2 * ["un "], tokens=12)
     assert len(greedy) == 2
     assert len(set(greedy)) == 1
 
 
 def test_a_min_p_of_one_leaves_the_likeliest_only(models):
     samplings = GREEDY, dataclasses.replace(DARING, min_p=1.0)
-    greedy, narrow = (Writer(models["lstm"], sampling)("un ", tokens=12) for sampling in samplings)
+    greedy, narrow = (Writer(models["lstm"], sampling)(["un "], tokens=12) for sampling in samplings)
     assert narrow == greedy
 
 
@@ -69,7 +69,7 @@ def test_beyond_the_learned_positions_it_goes_on_from_the_latter_half(models, pr
         window = tokens[start:]
         padded = np.array([window + [0] * (LONGEST - len(window))], np.int32)
         tokens.append(int(np.argmax(read(padded)[0, len(window) - 1])))
-    *_, (text,) = Writer(trained, GREEDY).stream(prompt, tokens=40, piece=piece)
+    *_, (text,) = Writer(trained, GREEDY).stream([prompt], tokens=40, piece=piece)
     assert text == trained.tokenizer.decode(tokens)[len(prompt) :]
     assert len(set(text)) > 2
 
@@ -77,8 +77,8 @@ def test_beyond_the_learned_positions_it_goes_on_from_the_latter_half(models, pr
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_written_in_pieces_is_greedily_what_is_written_at_once(models, name):
     writer, tokens = Writer(models[name], GREEDY), 11
-    (whole,) = writer("un deux", tokens=tokens)
-    pieces = [text for (text,) in writer.stream("un deux", tokens=tokens, piece=4)]
+    (whole,) = writer(["un deux"], tokens=tokens)
+    pieces = [text for (text,) in writer.stream(["un deux"], tokens=tokens, piece=4)]
     assert len(whole) == tokens
     assert len(set(whole)) > 2
     if name != "transformer":
@@ -90,9 +90,9 @@ def test_what_is_written_in_pieces_is_greedily_what_is_written_at_once(models, n
 def test_pieces_are_drawn_apart_and_the_seed_decides_them(models):
     """At this temperature all letters are about as probable: pieces of the same draws would be copies."""
     writer = Writer(models["lstm"], Sampling(1e4))
-    *_, texts = writer.stream("un", tokens=24, samples=2, piece=8)
+    *_, texts = writer.stream(2 * ["un"], tokens=24, piece=8)
     assert len({text[begin : begin + 8] for text in texts for begin in (0, 8, 16)}) == 6
-    assert list(writer.stream("un", tokens=24, samples=2, piece=8))[-1] == texts
+    assert list(writer.stream(2 * ["un"], tokens=24, piece=8))[-1] == texts
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def of_words(untrained):
 @pytest.mark.parametrize("sampling", [GREEDY, Sampling(2.0, top_k=18, top_p=0.99, min_p=1e-9)])
 def test_what_stands_for_unknown_words_is_not_written(of_words, sampling):
     assert of_words.tokenizer.vocab_size == 18
-    for text in Writer(of_words, sampling)("un", tokens=20, samples=2):
+    for text in Writer(of_words, sampling)(2 * ["un"], tokens=20):
         assert text
         assert "<unk>" not in text
 
@@ -117,7 +117,7 @@ def test_words_go_on_from_a_prompt_with_the_space_between_them(of_words):
     writer, encode = Writer(of_words, Sampling(2.0)), of_words.tokenizer.encode
     joints = set()
     for seed, prompt in enumerate(3 * ["un deux", "un deux ", "un\tdeux\t", "un \n", "un\n ", "un 7"]):
-        first, whole = [text for (text,) in writer.stream(prompt, tokens=6, piece=3, seed=seed)]
+        first, whole = [text for (text,) in writer.stream([prompt], tokens=6, piece=3, seed=seed)]
         assert whole.startswith(first)
         assert encode(prompt + whole)[:2].tolist() == encode(prompt).tolist()
         assert len(encode(prompt + whole)) == 8
@@ -143,29 +143,29 @@ def test_called_again_it_compiles_nothing_anew(models):
     trained = models["lstm"]
     counted = Counted(trained.model)
     writer = Writer(dataclasses.replace(trained, model=counted), DARING)
-    writer("un deux", tokens=6)
+    writer(["un deux"], tokens=6)
     once = counted.applied
     assert once > 0
-    writer("six dix", tokens=6, seed=3)
+    writer(["six dix"], tokens=6, seed=3)
     assert counted.applied == once
 
 
 @pytest.mark.parametrize(
-    ("prompt", "options", "message"),
+    ("prompts", "options", "message"),
     [
-        ("un", {"tokens": 0}, "tokens must be at least 1, not 0"),
-        ("un", {"samples": 0}, "samples must be at least 1, not 0"),
-        ("", {}, "the text to go on from is empty"),
-        ("un 7", {}, "'7' at position 3"),
+        (["un"], {"tokens": 0}, "tokens must be at least 1, not 0"),
+        ([], {}, "the number of prompts must be at least 1, not 0"),
+        (["un", ""], {}, "the text to go on from is empty"),
+        (["un 7"], {}, "'7' at position 3"),
     ],
 )
-def test_what_cannot_be_written_is_named(daring, prompt, options, message):
+def test_what_cannot_be_written_is_named(daring, prompts, options, message):
     with pytest.raises(ValueError, match=message):
-        daring(prompt, **options)
+        daring(prompts, **options)
 
 
 def test_a_prompt_without_a_known_word_is_refused(of_words):
     with pytest.raises(
         ValueError, match=r"the model knows no word of 'Foo <unk>': give a text with words it was trained"
     ):
-        Writer(of_words)("Foo <unk>")
+        Writer(of_words)(["Foo <unk>"])
