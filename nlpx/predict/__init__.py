@@ -11,7 +11,9 @@ from nlpx.predict.batches import in_batches
 from nlpx.predict.captions import Describer, test_captions
 from nlpx.predict.forecasts import SeriesForecaster, forecast_lines, measure_forecasts, read_given
 from nlpx.predict.labels import Labeller
+from nlpx.predict.language_models import LoadedLanguageModel, load_language_model
 from nlpx.predict.lines import answer_lines, is_text, print_as_it_comes
+from nlpx.predict.perplexity import Perplexity, text_perplexity
 from nlpx.predict.rows import RowPredictor
 from nlpx.predict.search import Search, Translated, check_beams
 from nlpx.predict.summaries import test_summaries
@@ -26,6 +28,8 @@ __all__ = [
     "Describer",
     "EntityTagger",
     "Labeller",
+    "LoadedLanguageModel",
+    "Perplexity",
     "RowPredictor",
     "Search",
     "SeriesForecaster",
@@ -39,6 +43,7 @@ __all__ = [
     "in_batches",
     "is_text",
     "load",
+    "load_language_model",
     "measure_forecasts",
     "parse_question",
     "print_as_it_comes",
@@ -48,4 +53,5 @@ __all__ = [
     "test_entities",
     "test_summaries",
     "test_translations",
+    "text_perplexity",
 ]

@@ -1,7 +1,6 @@
 """Continuing texts with a language model."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -135,7 +134,7 @@ class Writer:
         keys = jax.vmap(lambda row: jax.random.fold_in(jax.random.key(seed), row))(jnp.arange(len(rows)))
         longest = model.longest or max(lengths) + tokens
         seen = jnp.zeros((len(rows), model.vocab_size), bool)
-        state: Any = None
+        state = last = None
         while written < tokens and any(going):
             if room < 1:  # read the prompts, or, of a row that has used up all positions, the latter half of them
                 for number, row in enumerate(rows):
