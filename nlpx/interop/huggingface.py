@@ -92,7 +92,7 @@ def load(
         params[row.ours] = placed(row, stored, shapes[row.ours], places.get(row.ours))
     if fresh:
         params |= initial(model, key, [row.ours for row in fresh], places)
-    return Pretrained(model, {"params": unflatten_dict(params, sep="/")}, _tokenizer(folder))
+    return Pretrained(model, {"params": unflatten_dict(params, sep="/")}, read_tokenizer(folder))
 
 
 def save(
@@ -168,7 +168,9 @@ def end_tokens(folder: str | os.PathLike[str], vocab_size: int) -> tuple[int | N
     return found[0], found[1]
 
 
-def _tokenizer(folder: Path) -> Tokenizer | Path:
+def read_tokenizer(folder: Path) -> Tokenizer | Path:
+    """Read GPT-2's or BERT's tokenizer from tokenizer.json, or else from vocab.json and merges.txt or vocab.txt; return
+    the folder where there is none, or one of another kind."""
     try:
         if (folder / "tokenizer.json").exists():
             return load_tokenizer(folder)
