@@ -4,10 +4,9 @@ python -m experiments.generate --model gpt2 --prompt "The road from RNN to " --t
 python -m experiments.generate --model runs/language_model/... --prompt prompts.txt --beams 4
 python -m experiments.generate --model gpt2 --score other.txt --stride 512
 
---model is a run's workdir, a folder that transformers wrote, or the id of a GPT-2 of the hub. A text appears as it is
-written, token by token; the lines of a file are continued together. Without sampling and with beams, the text is that
-of transformers' generate. Seconds, tokens and tokens per second go to stderr: on two CPU cores expect 10 to 30 tokens
-per second of GPT-2 (124 million parameters), once it is compiled.
+--model is a run's workdir, a folder that transformers wrote, or the id of a GPT-2 of the hub. A text appears
+token by token; the lines of a file are continued together. Greedy texts and those of beams are those of transformers'
+generate. RATE
 """
 
 import sys
@@ -29,8 +28,8 @@ class Config:
 
 
 class Clock:
-    """Measures how fast texts are written. A text that comes in pieces has its speed from the third on: programs are
-    compiled for the first, which reads the prompt, and for the second."""
+    """Measures speed, from the third piece on: programs are compiled for the first, which reads the prompt, and the
+    second."""
 
     def __init__(self):
         self.begin = self.start = time.perf_counter()
@@ -86,7 +85,7 @@ def write(use: GenerateConfig, model: Any) -> None:
         return prompt
 
     def stream(prompts: Sequence[str], piece: int | None = None) -> Iterator[list[str]]:
-        prompts, most = [checked(prompt) for prompt in prompts], use.max_new_tokens
+        most = use.max_new_tokens
         if use.beams > 1:
             penalty = {"length_penalty": use.length_penalty, "early_stopping": use.early_stopping}
             yield writer.search(prompts, tokens=most, beams=use.beams, **penalty)
@@ -94,7 +93,7 @@ def write(use: GenerateConfig, model: Any) -> None:
             yield from clock.watch(writer.stream(prompts, tokens=most, seed=use.seed, piece=piece), writer)
 
     def on_one_line(prompts: Sequence[str]) -> list[str]:
-        whole = []
+        prompts, whole = [checked(prompt) for prompt in prompts], []
         for start in range(0, len(prompts), use.batch_size):
             batch = prompts[start : start + use.batch_size]
             *_, texts = stream(batch)
@@ -102,7 +101,8 @@ def write(use: GenerateConfig, model: Any) -> None:
         return [text.replace("\\", "\\\\").replace("\n", "\\n") for text in whole]
 
     if predict.is_text(use.prompt):
-        predict.print_as_it_comes(use.prompt, stream([use.prompt], piece=1))
+        pieces = stream([checked(use.prompt)], piece=1)
+        predict.print_as_it_comes(use.prompt, list(pieces) if use.beams > 1 else pieces)
     else:
         predict.answer_lines(use.prompt, on_one_line)
     clock.tell(writer.written)

@@ -12,8 +12,9 @@ from nlpx.models import LanguageModel
 from nlpx.text import Tokenizer
 from nlpx.train.run import Trained, load
 
-MOST_BEYOND = 128
-"""A table of vectors may be padded up to a multiple of this, for speed: so many ids may lack a token, less one."""
+REMEDY = "give a run of experiments.language_model, or a folder of GPT-2"
+MULTIPLES = (1, 8, 16, 32, 64, 128)
+"""For speed, a table of vectors may be padded up to a multiple of one of these: the last ids then have no token."""
 
 
 class LoadedLanguageModel(NamedTuple):
@@ -49,9 +50,6 @@ def load_language_model(name: str | os.PathLike[str], *, best: bool = True) -> L
     return LoadedLanguageModel(trained, begin, end)
 
 
-REMEDY = "give a run of experiments.language_model, or a folder of GPT-2"
-
-
 def _checked(tokenizer: Tokenizer | Path, folder: Path) -> Tokenizer:
     if not isinstance(tokenizer, Tokenizer):
         raise InputError(
@@ -62,7 +60,7 @@ def _checked(tokenizer: Tokenizer | Path, folder: Path) -> Tokenizer:
 
 def _check_sizes(folder: Path, trained: Trained) -> None:
     has, needed = trained.tokenizer.vocab_size, trained.model.vocab_size
-    if not needed - MOST_BEYOND < has <= needed:
+    if needed not in {-(-has // multiple) * multiple for multiple in MULTIPLES}:
         raise InputError(
             f"the tokenizer in {folder} has {has:,} tokens, and its model {needed:,}: put the tokenizer there that the "
             "model was trained with"

@@ -169,3 +169,69 @@ def test_a_prompt_without_a_known_word_is_refused(of_words):
         ValueError, match=r"the model knows no word of 'Foo <unk>': give a text with words it was trained"
     ):
         Writer(of_words)(["Foo <unk>"])
+
+
+PROMPTS = ["un deux trois", "un", "un deux trois qu", "deux cinq "]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("sampling", [GREEDY, DARING], ids=["greedy", "daring"])
+def test_prompts_of_any_lengths_together_are_continued_as_each_alone(models, name, sampling):
+    """Also where rows use up their positions at different times. Samples: the first row's key is that of one alone."""
+    writer = Writer(models[name], sampling)
+    together = writer(PROMPTS, tokens=40)
+    for number, prompt in enumerate(PROMPTS):
+        others = [PROMPTS[0]] * number
+        assert writer([*others, prompt], tokens=40)[-1] == together[number]
+    assert len(set(together)) > 2
+
+
+@pytest.mark.parametrize("name", ["lstm", "transformer"])
+def test_samples_do_not_depend_on_the_pieces(models, name):
+    writer = Writer(models[name], DARING)
+    whole = writer(PROMPTS, tokens=24)
+    for piece in (1, 7):
+        assert list(writer.stream(PROMPTS, tokens=24, piece=piece))[-1] == whole
+
+
+@pytest.mark.parametrize("piece", [None, 1, 5])
+def test_texts_end_at_the_end_token_or_a_stop_string_each_for_itself(models, piece):
+    trained = models["transformer"]
+    whole = Writer(trained, DARING)(PROMPTS, tokens=24)
+    end, stop = whole[0][9], whole[1][11:13]
+    (token,) = trained.tokenizer.encode(end)
+    writer = Writer(trained, DARING, end=int(token), stops=[stop])
+    *_, texts = parts = list(writer.stream(PROMPTS, tokens=24, piece=piece))
+    assert texts == [text.partition(end)[0].partition(stop)[0] for text in whole]
+    assert len({len(text) for text in texts}) > 1
+    for part in parts:
+        assert all(text.startswith(shown) for text, shown in zip(texts, part, strict=True))
+
+
+def test_repetition_is_remembered_beyond_the_positions(models):
+    """Tokens that the model no longer sees are still penalized: with so high a penalty each comes once, then again."""
+    trained = models["transformer"]
+    (text,) = Writer(trained, GREEDY, repetition_penalty=1e6)(["un"], tokens=trained.tokenizer.vocab_size - 2)
+    positive = set(text[: LONGEST // 2])
+    assert len(positive) == LONGEST // 2
+
+
+def test_beams_of_prompts_together_are_those_of_each_alone(models):
+    writer = Writer(models["lstm"], end=0)
+    together = writer.search(PROMPTS, tokens=12, beams=3)
+    assert together == [text for prompt in PROMPTS for text in writer.search([prompt], tokens=12, beams=3)]
+    with pytest.raises(
+        ValueError, match=r"a prompt of 16 tokens and 2 more are beyond the model's 16 positions: .* at most 1"
+    ):
+        Writer(models["transformer"]).search(["un deux trois qu"], tokens=2, beams=2)
+
+
+def test_an_empty_prompt_begins_with_the_token_that_begins_a_text(models):
+    trained = models["lstm"]
+    begin = int(trained.tokenizer.encode("u")[0])
+    assert Writer(trained, GREEDY, begin=begin)([""], tokens=9) == Writer(trained, GREEDY)(["u"], tokens=9)
+
+
+def test_one_text_for_a_list_of_them_is_refused(daring):
+    with pytest.raises(ValueError, match="prompts is one text: give a list of them"):
+        daring("un")
