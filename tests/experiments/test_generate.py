@@ -143,7 +143,10 @@ def of_tags(call_once, tmp_path_factory):
         (["--model=GPT2", "--score=a", "--beams=2"], "--beams: not read with --score"),
         (["--model=GPT2", "--score=nowhere.txt"], "cannot read nowhere.txt"),
         (["--model=GPT2", "--prompt=a", "--stop="], "a stop string is empty"),
-        (["--model=GPT2", "--prompt=a", "--beams=999", "--max-new-tokens=8"], "beams 999 is more than the vocabulary's 280 tokens"),
+        (
+            ["--model=GPT2", "--prompt=a", "--beams=999", "--max-new-tokens=8"],
+            "beams 999 is more than the vocabulary's 280 tokens",
+        ),
         (["--model=GPT2", "--prompt=a", "--beams=2"], "beam search writes at most 32 more"),
     ],
 )
