@@ -5,7 +5,7 @@ python -m experiments.caption --arch transformer
 python -m experiments.caption --workdir runs/caption/... --predict picture.png
 python -m experiments.caption --workdir runs/caption/... --evaluate file:others/captions.tsv
 
-By default: which digits stand where? Four minutes on two CPU cores; expect 79 % of the captions to match exactly.
+By default: which digits stand where? Four minutes on two CPU cores; expect 91 to 94 % of the captions to be exact.
 """
 
 import sys
