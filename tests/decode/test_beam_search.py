@@ -357,7 +357,6 @@ def test_what_a_step_closes_over_serves_all_beams():
     ("options", "named"),
     [
         ({"beams": 0}, "beams must be at least 1, not 0"),
-        ({"rules": "own"}, "unknown rules 'own'.*known: transformers, wu"),
         ({"beams": 8}, "beams 8 is more than the vocabulary's 7 tokens"),
         ({"tokens": 0}, "tokens must be at least 1, not 0"),
         ({"eos": 7}, "end token 7 is outside the vocabulary"),

@@ -43,8 +43,8 @@ def theirs_written(model, torch, texts, **options):
     return [LATIN.decode(row) for row in written[:, width:].tolist()]
 
 
-def before_end(text):
-    return text.partition(chr(EOS))[0]
+def before_end(text, end=chr(EOS)):
+    return text.partition(end)[0]
 
 
 @pytest.mark.parity
@@ -77,10 +77,12 @@ def test_texts_end_where_theirs_do(gpt2, torch):
 @pytest.mark.parametrize("length_penalty", [0.5, 1.0, 2.0])
 def test_beam_search_is_that_of_transformers(gpt2, torch, length_penalty, early_stopping):
     theirs, ours = gpt2
-    options = {"length_penalty": length_penalty, "early_stopping": early_stopping}
-    expected = theirs_written(theirs, torch, PROMPTS, num_beams=4, max_new_tokens=40, **options)
-    texts = Writer(ours, end=EOS).search(PROMPTS, tokens=40, beams=4, **options)
-    assert texts == [before_end(text) for text in expected]
+    options = {"num_beams": 4, "max_new_tokens": 40, "early_stopping": early_stopping, "length_penalty": length_penalty}
+    end = theirs_written(theirs, torch, PROMPTS, eos_token_id=None, **options)[0][9]  # a token that comes
+    expected = theirs_written(theirs, torch, PROMPTS, eos_token_id=ord(end), **options)
+    size = {"tokens": 40, "beams": 4, "early_stopping": early_stopping, "length_penalty": length_penalty}
+    texts = Writer(ours, end=ord(end)).search(PROMPTS, **size)
+    assert texts == [before_end(text, end) for text in expected]
     assert min(map(len, texts)) < 40
 
 
