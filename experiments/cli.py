@@ -60,7 +60,7 @@ def run(main: Callable[[Any], Any], config: type, doc: str | None) -> None:
     words = [word for argument in sys.argv[1:] for word in argument.split("=", 1)]
     try:
         name = f"python -m {sys.modules['__main__'].__spec__.name}" if sys.modules["__main__"].__spec__ else None
-        flags = (tyro.conf.OmitArgPrefixes,)
+        flags = (tyro.conf.OmitArgPrefixes, tyro.conf.UseAppendAction)
         doc = re.sub("^(?=python -m)", "  ", doc or "", flags=re.MULTILINE) or None  # tyro joins other lines
         parsed = tyro.cli(config, prog=name, description=doc, default=defaults(config, words), config=flags)
         check_read(parsed, {word.replace("--no-", "--").replace("_", "-") for word in words if word.startswith("--")})

@@ -75,7 +75,7 @@ def predict(config: Config, trained: Any) -> None:
 
     use = config.use
     writer = predict.Writer(trained, Sampling(use.temperature, use.top_k, use.top_p, use.min_p))
-    size = {"tokens": use.tokens, "samples": use.samples, "seed": use.draw}
+    size = {"tokens": use.tokens, "seed": use.draw}
 
     def checked(prompt: str) -> str:
         if words := trained.tokenizer.unknown_words(prompt):
@@ -83,14 +83,14 @@ def predict(config: Config, trained: Any) -> None:
         return prompt
 
     def write(prompt: str) -> list[str]:
-        return [prompt + text for text in writer(checked(prompt), **size)]
+        return [prompt + text for text in writer(use.samples * [checked(prompt)], **size)]
 
     def on_one_line(prompts: Sequence[str]) -> list[str]:
         escaped = ([text.replace("\\", "\\\\").replace("\n", "\\n") for text in write(prompt)] for prompt in prompts)
         return ["\t".join(texts) for texts in escaped]
 
     if predict.is_text(use.predict) and use.samples == 1 and sys.stdout.isatty():  # somebody waits
-        predict.print_as_it_comes(use.predict, writer.stream(checked(use.predict), piece=8, **size))
+        predict.print_as_it_comes(use.predict, writer.stream([checked(use.predict)], piece=1, **size))
     elif predict.is_text(use.predict):
         print("\n\n----\n\n".join(write(use.predict)))
     else:

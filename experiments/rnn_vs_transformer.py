@@ -49,8 +49,8 @@ def generation_speed(trained: Any, prompt: str, tokens: int) -> float:
     from nlpx import predict
 
     writer = predict.Writer(trained)
-    writer(prompt, tokens=tokens)
-    return tokens / median(repeat(lambda: writer(prompt, tokens=tokens), number=1, repeat=5))
+    writer([prompt], tokens=tokens)
+    return tokens / median(repeat(lambda: writer([prompt], tokens=tokens), number=1, repeat=5))
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def run(config: Config) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for arch, result in results.items():
         writer, size = predict.Writer(trained[arch], Sampling(contest.temperature)), trained[arch].model.config
-        (sample,) = writer(contest.prompt, tokens=contest.sample_tokens, seed=config.train.seed)
+        (sample,) = writer([contest.prompt], tokens=contest.sample_tokens, seed=config.train.seed)
         # There are no bits of words that the vocabulary lacks.
         losses = {"bits/character": result["metrics"].get("bits_per_character"), "nats/token": result["eval_loss"]}
         rows[arch] = {

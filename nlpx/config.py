@@ -602,6 +602,70 @@ class WritingConfig(PredictConfig):
 
 
 @dataclass(frozen=True)
+class GenerateConfig(Settings):
+    """Generation"""
+
+    model: str | None = None
+    """A run's workdir; a folder of Hugging Face's GPT-2; or the id of such a model of the hub, as gpt2."""
+    prompt: str | None = None
+    """Text to continue; a file, each line of which is continued; or - for lines of standard input."""
+    score: str | None = None
+    """Instead of writing: measure how well the model predicts the text of this file."""
+    stride: int | None = setting(None, "[1, inf)")
+    """With --score, of a Transformer: tokens between the begins of two windows; if not given, half the window."""
+    max_new_tokens: int = setting(200, "[1, inf)")
+    """Most tokens to write."""
+    temperature: float = setting(0.0, "[0, inf)")
+    """Divides the logits: below 1 more likely text, above 1 more daring; 0 always takes the likeliest token."""
+    top_k: int = setting(0, "[0, inf)")
+    """Choose among the k likeliest tokens; 0: among all."""
+    top_p: float = setting(1.0, "(0, 1]")
+    """Choose among the likeliest tokens that together reach this probability; 1: among all."""
+    min_p: float = setting(0.0, "[0, 1]")
+    """Choose among the tokens with at least this share of the highest probability; 0: among all."""
+    repetition_penalty: float = setting(1.0, "(0, inf)")
+    """Divides the positive logits of tokens that the text has, and multiplies the negative ones; 1: off."""
+    beams: int = setting(1, "[1, inf)")
+    """Hypotheses of a beam search, as transformers does it; 1: none."""
+    length_penalty: float = setting(1.0, "(-inf, inf)")
+    """With --beams: a hypothesis scores its log-probability divided by its tokens to this power."""
+    early_stopping: bool = False
+    """With --beams: stop as soon as so many hypotheses have ended."""
+    stop: tuple[str, ...] = ()
+    """String that ends a text and is not shown; may be given several times."""
+    seed: int = 0
+    """Seed of the sampling."""
+    batch_size: int = setting(32, "[1, inf)")
+    """Most lines of a file that are continued at once."""
+    checkpoint: Literal["best", "latest"] = "best"
+    """Which checkpoint of a run to use."""
+
+    def check(self) -> None:
+        """Refuse what would not be read.
+
+        Raises:
+          ValueError: neither or both of prompt and score, no model, or settings of another way to write.
+        """
+        if self.model is None:
+            raise InputError("which model? give --model: a run's workdir, a folder of GPT-2, or gpt2")
+        if (self.prompt is None) == (self.score is None):
+            raise InputError("give either --prompt, a text to continue, or --score, a file to measure")
+        usual = {field.name: field.default for field in dataclasses.fields(self)}
+        changed = {name for name, value in vars(self).items() if value != usual[name]}
+        writing = changed - {"model", "prompt", "score", "stride", "checkpoint"}
+        for why, names in (
+            ("without --score", set() if self.score else {"stride"}),
+            ("with --score", writing if self.score else set()),
+            ("with --beams", {"temperature", "seed"} if self.beams > 1 else set()),
+            ("without --beams", {"length_penalty", "early_stopping"} if self.beams == 1 else set()),
+            ("without --temperature above 0", {"top_k", "top_p", "min_p", "seed"} if not self.temperature else set()),
+        ):
+            if unread := sorted(changed & names):
+                flags = ", ".join("--" + name.replace("_", "-") for name in unread)
+                raise InputError(f"{flags}: not read {why}; leave it out")
+
+
+@dataclass(frozen=True)
 class SearchConfig(PredictConfig):
     """Prediction"""
 

@@ -49,6 +49,16 @@ def torch():
 
 
 @pytest.fixture
+def transformers(torch):
+    if importlib.util.find_spec("transformers") is None:
+        (pytest.fail if os.environ.get("NLPX_PARITY") == "1" else pytest.skip)("transformers is not installed")
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    return transformers
+
+
+@pytest.fixture
 def x64():
     """float64 in this test alone."""
     with jax.enable_x64(True):

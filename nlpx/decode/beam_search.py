@@ -1,15 +1,17 @@
 """Beam search: probable continuations, found by keeping the best few at every token."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from nlpx.decode.protocol import Decoded, Step, read_prompt
-from nlpx.errors import InputError
+from nlpx.errors import InputError, unknown
 from nlpx.ops.array_types import Array, Int, Mask
+
+RULES = ("wu", "transformers")
 
 
 def beam_search(
@@ -19,8 +21,10 @@ def beam_search(
     *,
     tokens: int,
     beams: int,
-    eos: int,
+    eos: int | None,
     length_penalty: float = 0.6,
+    early_stopping: bool = False,
+    rules: Literal["wu", "transformers"] = "wu",
     mask: Mask | None = None,
 ) -> Decoded:
     """Find each row's best `beams` continuations by beam search, best first. Pure: compile it with `jax.jit`.
@@ -31,6 +35,11 @@ def beam_search(
     hypothesis can beat the worst of the `beams` best that ended. Those still live after `tokens` tokens compete
     unfinished; `lengths` shows which. One beam is the greedy continuation. Of equal tokens the lowest comes first.
 
+    With the rules "transformers" it finds what `generate(num_beams=...)` of Hugging Face's transformers finds. These
+    differ in three points. The divisor is n ** length_penalty. What ends leaves its place to the next best, so that
+    `beams` hypotheses always live. And a row stops when no live hypothesis, divided as if it ended now, can beat the
+    worst of the `beams` best that ended: with a length penalty above 0 it may miss a longer one that would have won.
+
     A row's result does not depend on the rows beside it or on padding.
 
     Args:
@@ -38,8 +47,10 @@ def beam_search(
         memory that it closes over needs no repetition, and is read once for all beams of a row.
       state: before the prompt, with room for t + tokens - 1 tokens if it has a capacity.
       tokens: the most tokens to write, the end token included.
-      eos: the token that ends a continuation.
+      eos: the token that ends a continuation. None: all have `tokens` tokens.
       length_penalty: 0 compares log-probabilities; larger values prefer longer continuations.
+      early_stopping: a row stops as soon as `beams` hypotheses have ended.
+      rules: those above, "wu" or "transformers".
       mask: True where a prompt token is real; every row needs one.
 
     Returns:
@@ -48,37 +59,53 @@ def beam_search(
 
     Raises:
       ValueError: `tokens` or `beams` below 1, more beams than the vocabulary has tokens, an empty prompt, an end token
-        outside the vocabulary, a length penalty that is not finite, or a mask that is not boolean or not of the
-        prompt's shape.
+        outside the vocabulary, a length penalty that is not finite, unknown rules, or a mask that is not boolean or not
+        of the prompt's shape.
     """
     if beams < 1:
         raise InputError(f"beams must be at least 1, not {beams}")
     if not math.isfinite(length_penalty):
         raise InputError(f"length_penalty must be a finite number, not {length_penalty}")
+    if rules not in RULES:
+        raise unknown("rules", rules, RULES)
     logits, state = read_prompt(step, state, prompt, mask, tokens=tokens, eos=eos)
     rows, vocabulary = logits.shape
     if beams > vocabulary:
         raise InputError(f"beams {beams} is more than the vocabulary's {vocabulary} tokens: use at most {vocabulary}")
-    penalties = jnp.asarray(((5 + np.arange(tokens + 1)) / 6) ** length_penalty, jnp.float32)
+    refill, end = rules == "transformers", -1 if eos is None else eos  # -1 is no token: nothing ends
+    # To refill, each hypothesis offers twice as many tokens: at most one of them ends it.
+    width = min(2 * beams, vocabulary) if refill else beams
+    candidates = min(2 * beams, beams * width) if refill else beams
+    lengths = np.arange(tokens + 1)
+    penalties = (np.maximum(lengths, 1) if refill else (5 + lengths) / 6) ** float(length_penalty)
+    penalties = jnp.asarray(penalties, jnp.float32)
 
     def extend(n, logits, live, ended):
         """Write token n of each hypothesis; return also the parent of each live one."""
         logits = jnp.where(logits == 0, 0, logits).astype(jnp.float32)  # top_k ranks -0 below 0
         # Rank within a hypothesis by logits: different log-probabilities may round to the same.
-        best, token = jax.lax.top_k(logits, beams)
+        best, token = jax.lax.top_k(logits, width)
         gain = best - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
         before = live.scores[:, :, None]
         scores = jnp.where(before == -jnp.inf, before, before + gain)  # the dead stay dead
-        scores, chosen = jax.lax.top_k(scores.reshape(rows, beams**2), beams)
-        token = jnp.take_along_axis(token.reshape(rows, beams**2), chosen, axis=1)
-        parents = chosen // beams
+        scores, chosen = jax.lax.top_k(scores.reshape(rows, beams * width), candidates)
+        token = jnp.take_along_axis(token.reshape(rows, beams * width), chosen, axis=1)
+        parents = chosen // width
         text = jnp.take_along_axis(live.tokens, parents[:, :, None], axis=1).at[:, :, n].set(token)
-        ends = token == eos
-        ended = _best(ended, Decoded(text, live.lengths, jnp.where(ends, scores, -jnp.inf) / penalties[n + 1]))
-        scores = jnp.where(ends, -jnp.inf, scores)
+        ends = token == end
+        over = ends | (refill & (n + 1 == tokens))
+        # Of the candidates only the best `beams` may end.
+        new = Decoded(text, n + 1 - ends.astype(jnp.int32), jnp.where(over, scores, -jnp.inf) / penalties[n + 1])
+        ended = _best(ended, jax.tree.map(lambda leaf: leaf[:, :beams], new))
+        scores, place = jax.lax.top_k(jnp.where(over, -jnp.inf, scores), beams)
+        text = jnp.take_along_axis(text, place[:, :, None], axis=1)
+        parents = jnp.take_along_axis(parents, place, axis=1)
         # More tokens only lower a log-probability, and its divisor is largest at the next token or at the last.
-        hope = scores.max(axis=1) / jnp.maximum(penalties[jnp.minimum(n + 2, tokens)], penalties[tokens])
-        scores = jnp.where((hope <= ended.scores[:, -1])[:, None], -jnp.inf, scores)
+        now, last = penalties[n + 1], jnp.maximum(penalties[jnp.minimum(n + 2, tokens)], penalties[tokens])
+        stops = scores.max(axis=1) / (now if refill else last) <= ended.scores[:, -1]
+        if early_stopping:
+            stops |= ended.scores[:, -1] > -jnp.inf
+        scores = jnp.where(stops[:, None], -jnp.inf, scores)
         return Decoded(text, live.lengths + 1, scores), ended, parents
 
     def unfinished(carry):
@@ -96,7 +123,7 @@ def beam_search(
     of_beams = jax.vmap(lambda token, state: step(token, state, None), in_axes=1, out_axes=1)
     shape = (rows, beams)
     nothing = Decoded(
-        jnp.full((*shape, tokens), eos, jnp.int32), jnp.zeros(shape, jnp.int32), jnp.full(shape, -jnp.inf, jnp.float32)
+        jnp.full((*shape, tokens), end, jnp.int32), jnp.zeros(shape, jnp.int32), jnp.full(shape, -jnp.inf, jnp.float32)
     )
     prompt_alone = nothing._replace(scores=nothing.scores.at[:, 0].set(0))
     logits, state = jax.tree.map(

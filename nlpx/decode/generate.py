@@ -50,8 +50,14 @@ def extend(
     sampling: Sampling = Sampling(),  # noqa: B008 - frozen
     mask: Mask | None = None,
     eos: int | None = None,
+    before: int | Int[Array, ""] = 0,
 ) -> tuple[Decoded, Any]:
-    """Return the result of `generate`, and the state to continue from: its prompt is the last token, not yet read."""
+    """Return the result of `generate`, and the state to continue from: its prompt is the last token, not yet read.
+
+    Args:
+      before: tokens written in earlier calls. With the same keys, a text written in pieces is then that written at
+        once.
+    """
     rows = prompt.shape[0]
     check_keys(keys, rows)
     logits, state = read_prompt(step, state, prompt, mask, tokens=tokens, eos=eos)
@@ -61,7 +67,7 @@ def extend(
         return written.lengths == n  # a row that has ended is shorter than the n tokens written so far
 
     def write(n, logits, written):
-        token = choose(logits, jax.vmap(lambda key: jax.random.fold_in(key, n))(keys), sampling)
+        token = choose(logits, jax.vmap(lambda key: jax.random.fold_in(key, before + n))(keys), sampling)
         log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32))
         gain = jnp.take_along_axis(log_probabilities, token[:, None], axis=1)[:, 0]
         goes = going(n, written)

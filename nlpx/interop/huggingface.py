@@ -28,7 +28,7 @@ from nlpx.interop.huggingface_tensors import (
     tensors_of,
 )
 from nlpx.interop.safetensors import save_safetensors
-from nlpx.text import BPETokenizer, Tokenizer, load_tokenizer
+from nlpx.text import BPETokenizer, Tokenizer, WordPieceTokenizer, load_tokenizer
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.*", "merges.txt")
 
@@ -39,7 +39,8 @@ class Pretrained(NamedTuple):
     model: Any
     variables: dict[str, Any]
     tokenizer: Tokenizer | Path
-    """A byte-level BPE such as GPT-2's; otherwise the folder, where the library that made it reads the tokenizer."""
+    """A byte-level BPE such as GPT-2's, or BERT's WordPiece; otherwise the folder, where the library that made it reads
+    the tokenizer."""
 
 
 def load(
@@ -91,7 +92,7 @@ def load(
         params[row.ours] = placed(row, stored, shapes[row.ours], places.get(row.ours))
     if fresh:
         params |= initial(model, key, [row.ours for row in fresh], places)
-    return Pretrained(model, {"params": unflatten_dict(params, sep="/")}, _tokenizer(folder))
+    return Pretrained(model, {"params": unflatten_dict(params, sep="/")}, read_tokenizer(folder))
 
 
 def save(
@@ -108,7 +109,7 @@ def save(
     Args:
       folder: made if missing.
       model: with the settings of GPT-2 or BERT: what `load` gave, or one built alike.
-      tokenizer: a byte-level BPE, or a folder whose tokenizer files are copied.
+      tokenizer: a byte-level BPE or a WordPiece, or a folder whose tokenizer files are copied.
       more: further keys of config.json, such as {"pad_token_id": 0}.
       shard_bytes: the most bytes of a file; a larger model is written as several. Only one is in memory at a time.
 
@@ -127,7 +128,7 @@ def save(
         raise InputError(
             f"variables are not those of this model: {some_of(wrong)} missing, unknown or of another shape"
         )
-    if isinstance(tokenizer, Tokenizer) and not isinstance(tokenizer, BPETokenizer):
+    if isinstance(tokenizer, Tokenizer) and not isinstance(tokenizer, BPETokenizer | WordPieceTokenizer):
         raise InputError(f"transformers has nothing equal to a {tokenizer.kind} tokenizer: give a bpe, or a folder")
     if isinstance(tokenizer, str | os.PathLike):
         tokenizer = Path(tokenizer)
@@ -155,15 +156,46 @@ def save(
         raise InputError(f"cannot write into {folder}: {error.strerror}; choose another folder") from None
 
 
-def _tokenizer(folder: Path) -> Tokenizer | Path:
+def end_tokens(folder: str | os.PathLike[str], vocab_size: int) -> tuple[int | None, int | None]:
+    """Return the tokens that begin and end a text, as config.json says; None where it names none.
+
+    Raises:
+      ValueError: one that is no token of the vocabulary; or several.
+    """
+    config, found = read_json(Path(folder) / "config.json"), []
+    for name in ("bos_token_id", "eos_token_id"):
+        token = config.get(name)
+        token = token[0] if isinstance(token, list) and len(token) == 1 else token
+        if token is not None and not (type(token) is int and 0 <= token < vocab_size):
+            raise InputError(f"config.json has {name}={token!r}: give one token from 0 to {vocab_size - 1}, or null")
+        found.append(token)
+    return found[0], found[1]
+
+
+def read_tokenizer(folder: Path) -> Tokenizer | Path:
+    """Read GPT-2's or BERT's tokenizer from tokenizer.json, or else from vocab.json and merges.txt or vocab.txt; return
+    the folder where there is none, or one of another kind."""
     try:
         if (folder / "tokenizer.json").exists():
             return load_tokenizer(folder)
         if (folder / "merges.txt").exists():
             return BPETokenizer.from_gpt2(folder / "vocab.json", folder / "merges.txt")
-    except InputError:  # one of another kind, such as BERT's
+        if (folder / "vocab.txt").exists():
+            return _wordpiece(folder)
+    except InputError:  # one of another kind
         pass
     return folder
+
+
+def _wordpiece(folder: Path) -> WordPieceTokenizer:
+    path = folder / "tokenizer_config.json"
+    config = read_json(path) if path.exists() else {}
+    return WordPieceTokenizer.from_vocabulary(
+        folder / "vocab.txt",
+        lowercase=config.get("do_lower_case", True),
+        strip_accents=config.get("strip_accents"),
+        chinese_characters=config.get("tokenize_chinese_chars", True),
+    )
 
 
 def _save_tokenizer(folder: Path, tokenizer: Tokenizer | Path | None) -> None:

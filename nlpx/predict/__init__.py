@@ -12,7 +12,9 @@ from nlpx.predict.captions import Describer, test_captions
 from nlpx.predict.forecasts import SeriesForecaster, forecast_lines, measure_forecasts, read_given
 from nlpx.predict.gaps import MASK, GapFiller
 from nlpx.predict.labels import Labeller
+from nlpx.predict.language_models import LoadedLanguageModel, load_language_model
 from nlpx.predict.lines import answer_lines, is_text, print_as_it_comes
+from nlpx.predict.perplexity import Perplexity, text_perplexity
 from nlpx.predict.rows import RowPredictor
 from nlpx.predict.search import Search, Translated, check_beams
 from nlpx.predict.summaries import test_summaries
@@ -29,6 +31,8 @@ __all__ = [
     "EntityTagger",
     "GapFiller",
     "Labeller",
+    "LoadedLanguageModel",
+    "Perplexity",
     "RowPredictor",
     "Search",
     "SeriesForecaster",
@@ -42,6 +46,7 @@ __all__ = [
     "in_batches",
     "is_text",
     "load",
+    "load_language_model",
     "measure_forecasts",
     "parse_question",
     "print_as_it_comes",
@@ -51,4 +56,5 @@ __all__ = [
     "test_entities",
     "test_summaries",
     "test_translations",
+    "text_perplexity",
 ]

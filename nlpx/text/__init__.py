@@ -1,4 +1,4 @@
-"""Text to token ids and back: tokenizers by character, byte, word and byte pair; vectors of words. No JAX here."""
+"""Text to token ids and back: tokenizers by character, byte, word, byte pair, word piece; vectors of words. No JAX."""
 
 from nlpx.text.bpe import BPETokenizer
 from nlpx.text.byte import ByteTokenizer
@@ -10,6 +10,7 @@ from nlpx.text.tags import OUTSIDE, entities, split_tag, tags_of, to_iob2
 from nlpx.text.tokenizer import Tokenizer
 from nlpx.text.vectors import WordVectors, read_vectors
 from nlpx.text.word import WordTokenizer
+from nlpx.text.wordpiece import WordPieceTokenizer
 
 __all__ = [
     "OUTSIDE",
@@ -18,6 +19,7 @@ __all__ = [
     "CharTokenizer",
     "SpelledWordTokenizer",
     "Tokenizer",
+    "WordPieceTokenizer",
     "WordTokenizer",
     "WordVectors",
     "entities",

@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike
 from nlpx.errors import InputError, needs
 from nlpx.text.tokenizer import Tokenizer, checked_ids, utf8
 
+END_OF_TEXT = "<|endoftext|>"
+"""GPT-2's one special token."""
 _PIECE = 1 << 16
 # GPT-2's pattern ends a token before every white space that follows a visible character, and looks ahead for white
 # space only. So cutting the text there, and only there, changes no token.
@@ -83,6 +85,8 @@ class BPETokenizer(Tokenizer):
     def from_gpt2(cls, encoder_json: str | os.PathLike[str], vocab_bpe: str | os.PathLike[str]) -> "BPETokenizer":
         """Load GPT-2's own tokenizer, of 50,257 ids; raise an InputError if a file is missing or damaged.
 
+        `<|endoftext|>` is one token where it stands in a text, if the vocabulary has it.
+
         Args:
           encoder_json: token to id (`encoder.json`, elsewhere called `vocab.json`).
           vocab_bpe: the merges in order (`vocab.bpe`, elsewhere called `merges.txt`).
@@ -97,7 +101,10 @@ class BPETokenizer(Tokenizer):
             raise InputError(
                 f"{os.fspath(encoder_json)} and {os.fspath(vocab_bpe)} are not GPT-2's vocabulary and merges: {error}"
             ) from error
-        return cls(_byte_level(model))
+        tokenizer = _byte_level(model)
+        if tokenizer.token_to_id(END_OF_TEXT) is not None:
+            tokenizer.add_special_tokens([END_OF_TEXT])
+        return cls(tokenizer)
 
     @property
     def vocab_size(self) -> int:

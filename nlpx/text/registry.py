@@ -11,6 +11,7 @@ from nlpx.text.char import CharTokenizer
 from nlpx.text.spelled import SpelledWordTokenizer
 from nlpx.text.tokenizer import FILE_NAME, Tokenizer
 from nlpx.text.word import WordTokenizer
+from nlpx.text.wordpiece import WordPieceTokenizer
 
 _KINDS: dict[str, type[Tokenizer]] = {
     cls.kind: cls for cls in (CharTokenizer, ByteTokenizer, WordTokenizer, BPETokenizer)
@@ -42,7 +43,8 @@ def train_tokenizer(kind: str, text: str, *, vocab_size: int = 8192, min_count: 
 
 
 def load_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
-    """Load the tokenizer saved in `directory`, or a byte-level BPE in Hugging Face's format, such as GPT-2's, as "bpe".
+    """Load the tokenizer saved in `directory`, or one in Hugging Face's format: a byte-level BPE such as GPT-2's, or
+    BERT's WordPiece.
 
     Raises:
       InputError: the file is missing or damaged.
@@ -56,8 +58,10 @@ def load_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
         raise InputError(f"cannot read the tokenizer {path}: {error}") from error
     try:
         payload = json.loads(content)
-        kinds = {**_KINDS, SpelledWordTokenizer.kind: SpelledWordTokenizer}
-        return kinds[payload.get("kind", BPETokenizer.kind)].from_json(payload)
+        if "kind" not in payload:
+            foreign = WordPieceTokenizer if payload["model"]["type"] == "WordPiece" else BPETokenizer
+            return foreign.from_json(payload)
+        return {**_KINDS, SpelledWordTokenizer.kind: SpelledWordTokenizer}[payload["kind"]].from_json(payload)
     except InputError:  # a package is missing; the file is fine
         raise
     except (AttributeError, LookupError, TypeError, ValueError) as error:

@@ -20,7 +20,8 @@ class Tokenizer(abc.ABC):
     """Text to ids in [0, vocab_size) and back.
 
     Attributes:
-      kind: its name in the file, and for `train_tokenizer` ("char", "byte", "word", "bpe"; not "spelled").
+      kind: its name in the file, and for `train_tokenizer` ("char", "byte", "word", "bpe"; not "spelled" and
+        "wordpiece").
       vocab_size: the number of distinct ids.
       unspellable: ids that stand for any text outside the vocabulary; most tokenizers have none.
     """

@@ -136,6 +136,64 @@ def test_stopping_early_changes_nothing(beams, tokens, alpha):
     assert len(np.unique(found.lengths)) > 2
 
 
+def as_transformers(read, prompt, tokens, beams, eos, alpha, early_stopping):
+    """The beam search of transformers' generate in plain Python, one row: `beams` texts always live."""
+    live, done = [(0.0, ())], []
+    for n in range(1, tokens + 1):
+        gains = read([(*prompt, *text) for _, text in live])
+        every = [
+            (score + gain, (*text, token))
+            for (score, text), of_text in zip(live, gains, strict=True)
+            for token, gain in enumerate(of_text)
+        ]
+        kept = sorted(every, key=lambda hypothesis: -hypothesis[0])[: 2 * beams]
+        over = [text[-1] == eos or n == tokens for _, text in kept]
+        done += [(score / n**alpha, text) for (score, text), ends in zip(kept[:beams], over, strict=False) if ends]
+        done = sorted(done, key=lambda hypothesis: -hypothesis[0])[:beams]
+        live = [hypothesis for hypothesis, ends in zip(kept, over, strict=True) if not ends][:beams]
+        full = len(done) == beams
+        if not live or (full and (early_stopping or live[0][0] / n**alpha <= done[-1][0])):
+            break
+    return done
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize(
+    ("beams", "tokens", "alpha"), [(1, 9, 1.0), (2, 12, 2.0), (3, 9, 0.5), (5, 7, 0.0), (7, 6, 1.0)]
+)
+def test_by_the_rules_of_transformers_it_is_that_search_by_hand(beams, tokens, alpha, early_stopping):
+    table = Table(7)
+    prompt = np.array([[a, b] for a, b in itertools.product(range(7), range(0, 7, 2))], np.int32)
+    options = {"early_stopping": early_stopping, "rules": "transformers"}
+    found = table.search(prompt, tokens=tokens, beams=beams, eos=2, length_penalty=alpha, **options)
+    for row, start in enumerate(prompt.tolist()):
+        assert_found(found, row, as_transformers(table.read, start, tokens, beams, 2, alpha, early_stopping), 2)
+    assert len(np.unique(found.lengths)) > 2
+
+
+def test_early_stopping_ends_a_row_with_as_many_texts_as_beams():
+    """A live text that would win is not waited for."""
+    table = Table(3)
+    table.logits[2, 2], table.logits[2, 1], table.logits[1, 1] = (
+        np.log(odds) for odds in ([0.5, 0.45, 0.05], [0.9, 0.1, 1e-9], [1e-9, 1.0, 1e-9])
+    )
+    options = {"tokens": 12, "beams": 2, "eos": 0, "length_penalty": 3.0}
+    late, early = (table.search(np.array([[2, 2]], np.int32), early_stopping=stop, **options) for stop in (False, True))
+    assert late.lengths[0].tolist() == [12, 1]
+    assert early.lengths[0].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("rules", ["wu", "transformers"])
+def test_without_an_end_token_all_have_the_same_length(rules):
+    table = Table(7)
+    prompt = np.array([[1, 2], [3, 4]], np.int32)
+    found = table.search(prompt, tokens=6, beams=3, eos=None, rules=rules)
+    assert (found.lengths == 6).all()
+    for row, start in enumerate(prompt.tolist()):
+        alone = by_hand(table.read, start, 6, 3, -1, 0.6)  # where nothing ends, all live texts are the best
+        assert [tuple(text) for text in found.tokens[row].tolist()] == [text for _, text in alone]
+
+
 @pytest.mark.parametrize(
     ("alpha", "first", "second", "then", "best"),
     [

@@ -128,3 +128,21 @@ def test_min_p_compares_with_the_highest_probability_after_temperature():
 def test_of_equals_the_fewest_that_suffice_are_left():
     filtered = filter_logits(jnp.zeros((1, 1000)), Sampling(top_p=0.1))
     assert np.isfinite(filtered).sum() in (100, 101)  # the sum of a hundred thousandths may round below a tenth
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize(
+    "sampling",
+    [Sampling(0.7), Sampling(top_k=5), Sampling(1.5, top_p=0.6), Sampling(0.9, min_p=0.1), Sampling(1.3, 8, 0.8, 0.05)],
+    ids=str,
+)
+def test_logits_are_those_of_transformers(transformers, torch, sampling):
+    logits = np.random.default_rng(0).normal(0, 2, (50, VOCAB)).astype(np.float32)
+    warpers = [transformers.TemperatureLogitsWarper(sampling.temperature)]
+    warpers += [transformers.TopKLogitsWarper(sampling.top_k)] if sampling.top_k else []
+    warpers += [transformers.TopPLogitsWarper(sampling.top_p)] if sampling.top_p < 1 else []
+    warpers += [transformers.MinPLogitsWarper(sampling.min_p)] if sampling.min_p else []
+    theirs = torch.tensor(logits)
+    for warper in warpers:
+        theirs = warper(None, theirs)
+    np.testing.assert_allclose(filter_logits(jnp.asarray(logits), sampling), theirs.numpy(), rtol=1e-6)

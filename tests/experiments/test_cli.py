@@ -263,7 +263,7 @@ assert not heavy, heavy
 """
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
     assert f"\n  python -m {name}" in result.stdout  # each command on a line of its own
-    assert "--workdir" in result.stdout
+    assert ("--model" if name == "experiments.generate" else "--workdir") in result.stdout
     assert "default" in result.stdout
 
 

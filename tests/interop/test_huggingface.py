@@ -1,8 +1,6 @@
 """GPT-2 and BERT against transformers: tiny random checkpoints that it wrote itself, no bias at zero."""
 
-import importlib.util
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -41,16 +39,6 @@ HEADS = {
 LENGTHS = np.array([LENGTH, 5, 1, 8])
 RIGHT = np.arange(LENGTH) < LENGTHS[:, None]
 LEFT = RIGHT[:, ::-1].copy()
-
-
-@pytest.fixture
-def transformers(torch):
-    if importlib.util.find_spec("transformers") is None:
-        (pytest.fail if os.environ.get("NLPX_PARITY") == "1" else pytest.skip)("transformers is not installed")
-    import transformers
-
-    transformers.utils.logging.disable_progress_bar()
-    return transformers
 
 
 @pytest.fixture

@@ -143,3 +143,37 @@ def test_a_vocabulary_without_all_bytes_is_refused(foreign):
     settings["model"]["merges"] = []
     with pytest.raises(ValueError, match="1 of the 256 bytes are missing"):
         BPETokenizer.from_json(settings)
+
+
+HARD = [
+    "",
+    "emoji 🙂 👩‍👩‍👧 flags 🇫🇷",
+    "東京は日本の首都 한국어 ひらがな",
+    "control \x00 \x07 characters \x7f \ufeff \u200b \xad \u2028 end",
+    "runs   of    spaces\t\t\n\n\n and  \r\n lines   ",
+    "we'll they're it's I'M don't 'd ''s",
+    "déjà naïve",
+    "de\u0301ja\u0300 nai\u0308ve",  # NFD of the line above
+    "3.14 1,000 x² ½ ١٢٣",
+    "end<|endoftext|>\n\nbegin <|endoftext|> <|endoftext|>",
+    "snake_case #tag @name http://a.b/c?d=e",
+]
+
+
+@pytest.mark.parity
+def test_ids_are_those_of_transformers(transformers, tmp_path):
+    """From vocab.json and merges.txt, and from the tokenizer.json that transformers writes."""
+    from nlpx.interop.huggingface import read_tokenizer
+
+    learnt = tokenizers.ByteLevelBPETokenizer()
+    learnt.train_from_iterator([TEXT, *HARD], vocab_size=500, special_tokens=["<|endoftext|>"], show_progress=False)
+    learnt.save_model(str(tmp_path))
+    theirs = transformers.GPT2Tokenizer.from_pretrained(tmp_path)
+    theirs.save_pretrained(tmp_path / "json")
+    assert (tmp_path / "json" / "tokenizer.json").exists()
+    for ours in (read_tokenizer(tmp_path), read_tokenizer(tmp_path / "json")):
+        assert ours.vocab_size == len(theirs)
+        for text in HARD:
+            ids = ours.encode(text).tolist()
+            assert ids == theirs(text).input_ids, repr(text)
+            assert ours.decode(ids) == text
