@@ -520,6 +520,10 @@ class TrainConfig(Settings):
     """Decoupled decay of matrices, per unit of learning rate; biases, norms and single vectors do not decay."""
     clip_norm: float = setting(1.0, "[0, inf)")
     """Largest global norm of the gradient; 0 switches clipping off."""
+    start_from: str | None = None
+    """Start from the parameters of a trained model of the same layers: the workdir of a run, or a folder or hub id of
+    Hugging Face. What the new model has beyond it, such as a head, begins anew. experiments.finetune sets the flags
+    that must fit."""
     freeze: str | None = None
     """Leave parameters as they start: those whose whole path matches this regular expression, as embedding/table or
     backbone/.*; they have no gradient, no decay and no optimizer state."""
@@ -646,7 +650,7 @@ def read_config(kind: Any, path: Path, experiment: str | None = None) -> Any:
     of = values.pop("experiment", None) if isinstance(values, dict) else None
     if of is None or experiment not in (None, of):
         raise InputError(f"{path.parent} holds {f'a run of {of!r}' if of else 'no run'}, not of {experiment!r}")
-    for name in ("data_sha256", "vectors_sha256"):
+    for name in ("data_sha256", "vectors_sha256", "start_crc32"):
         values.pop(name, None)
     values["train"] = {**values.get("train", {}), **dict.fromkeys(("workdir", "seeds", "config"))}
     return from_dict(kind, values)

@@ -15,24 +15,21 @@ import dataclasses
 import hashlib
 import json
 import math
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import jax
-import jax.numpy as jnp
-
 from nlpx import data, plots
-from nlpx.config import MODELS, CorpusConfig, ExamplesConfig, TokenConfig, from_dict, training_settings
+from nlpx.config import CorpusConfig, ExamplesConfig, TokenConfig, training_settings
 from nlpx.errors import InputError
 from nlpx.text import Tokenizer, load_tokenizer, read_vectors, train_tokenizer
 from nlpx.train import workdir as folder
-from nlpx.train.checkpoint import Checkpoints
+from nlpx.train.checkpoint import checksum
 from nlpx.train.cpu import use_cpu_devices
 from nlpx.train.loop import Describe, Engine, HostBatch, train
+from nlpx.train.start import Parts, Start, read_start
+from nlpx.train.trained import Trained, load
 from nlpx.train.vectors import coverage, coverage_line, with_vectors
 
 
@@ -68,6 +65,8 @@ class Run:
         self._model, self._text = config.model, ""
         corpora = (group for group in vars(config).values() if isinstance(group, CorpusConfig))
         self._vectors_file, self._vectors = next((group.word_vectors for group in corpora), None), None
+        self._start: Start | None = None
+        self._parts: Parts | None = None
         self._dropped: dict[str, Mapping[str, int]] = {}
         self._unit = "nats"
 
@@ -83,8 +82,13 @@ class Run:
         self.workdir = Path(self.config.train.workdir or own_workdir(self.experiment, self._settings))
         for group in self._settings.values():  # `build` enters the vectors themselves, which may lie elsewhere now
             if isinstance(group, dict):
-                group.pop("word_vectors", None)
+                for name in ("word_vectors", "start_from"):
+                    group.pop(name, None)
         folder.check(self.workdir, self._settings)
+        if (name := self.config.train.start_from) is not None:
+            if self._vectors_file is not None:
+                raise InputError(f"word_vectors and start_from {name} both give the words' vectors: leave one out")
+            self._start = read_start(name, type(self.config.model))
 
     def tokenizer(self, settings: TokenConfig, train: str, others: str) -> Tokenizer:
         """Return the tokenizer that this run made when it started, or a new one.
@@ -92,30 +96,47 @@ class Run:
         The characters of the validation and test texts are in the vocabulary too, because an alphabet says nothing
         about a text. Words and pieces come from the training text alone.
         """
-        corpus = train + others if settings.tokenizer == "char" else train
-        size = {"vocab_size": settings.vocab_size}
-        return self.own_tokenizer(train, lambda _: train_tokenizer(settings.tokenizer, corpus, **size))
+        corpus, kind = train + others if settings.tokenizer == "char" else train, settings.tokenizer
+        return self.own_tokenizer(train, kind, lambda _: train_tokenizer(kind, corpus, vocab_size=settings.vocab_size))
 
-    def own_tokenizer(self, train: str, make: Callable[[str], Tokenizer]) -> Tokenizer:
-        """Return the tokenizer that this run made when it started, or a new one: `make` of the training text."""
-        made = (self.workdir / "tokenizer.json").exists()
-        self._text, self._tokenizer = train, load_tokenizer(self.workdir) if made else make(train)
+    def own_tokenizer(self, train: str, kind: str, make: Callable[[str], Tokenizer]) -> Tokenizer:
+        """Return the tokenizer of the model that this run starts from, the one that it made when it started, or a new
+        one: `make` of the training text.
+
+        Raises:
+          ValueError: the model that it starts from has a tokenizer of another kind.
+        """
+        self._text = train
+        if self._start is not None:
+            self._start.check_tokenizer(kind)
+            self._tokenizer = self._start.tokenizer
+        elif (self.workdir / "tokenizer.json").exists():
+            self._tokenizer = load_tokenizer(self.workdir)
+        else:
+            self._tokenizer = make(train)
         return self._tokenizer
 
     def build(self, **sizes: Any) -> Any:
         """Build the model by `config.model.build(**sizes)`; remember the sizes, so that `load` can build it again.
 
-        With word vectors, its embedding is as wide as they are.
+        With word vectors, its embedding is as wide as they are. The parameters of a model to start from are read here.
 
         Raises:
-          ValueError: word vectors that cannot be read, or whose width is not the embedding's.
+          ValueError: word vectors that cannot be read, or whose width is not the embedding's; a model to start from
+            that does not fit.
         """
-        self._sizes, self._settings["vectors_sha256"] = sizes, None
+        self._settings |= {"vectors_sha256": None, "start_crc32": None}
+        self._sizes = sizes if self._start is None else self._start.sizes(sizes)
         if self._vectors_file is not None:
             self._vectors = read_vectors(self._vectors_file, self._tokenizer.words)
             self._settings["vectors_sha256"] = self._vectors.sha256
             self._model = self._as_wide_as_vectors()
-        return self._model.build(**sizes)
+        model = self._model.build(**self._sizes)
+        if self._start is not None:
+            self._start.check(self._model)
+            self._parts = self._start.parts(model)
+            self._settings["start_crc32"] = checksum(self._parts.taken)
+        return model
 
     def _as_wide_as_vectors(self) -> Any:
         model, width = self.config.model, self._vectors.width
@@ -210,15 +231,19 @@ class Run:
         for part, reasons in self._dropped.items():
             for why, count in reasons.items():
                 print(f"{part}: {count:,} left out or cut: {why}")
-        vectors, begin = {}, None
+        more, begin = {}, None
         if self._vectors is not None:
-            vectors = {"vectors": coverage(self._vectors, self._tokenizer, self._text)}
+            more = {"vectors": coverage(self._vectors, self._tokenizer, self._text)}
             begin = partial(with_vectors, vectors=self._vectors)
-            print(coverage_line(vectors["vectors"]))
+            print(coverage_line(more["vectors"]))
             if doubled := self._vectors.doubled:
                 print(
                     f"vectors: {len(doubled):,} words stand there more than once, as {doubled[0]!r}: the first counts"
                 )
+        if self._parts is not None:
+            more = {"start": self._parts.told}
+            begin = self._parts.fill
+            print(self._parts.lines())
         if engine.frozen:
             print(f"frozen: {engine.frozen:,} of {engine.parameters:,} parameters")
         how_much = ", ".join(f"{amount:,} {name}" for name, amount in amounts.items())
@@ -237,7 +262,7 @@ class Run:
             **{name: value for name, value in vars(result).items() if name != "params"},
             "units": {"loss": engine.task.unit, "tokens": f"{engine.task.read}s"},
             "data": {"name": self._data.name, "sha256": self._data.sha256, **amounts, "dropped": self._dropped},
-            **vectors,
+            **more,
             "workdir": str(self.workdir),
         }
 
@@ -268,24 +293,6 @@ def headline(summary: Mapping[str, Any]) -> str:
     )
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A model ready for use."""
-
-    model: Any
-    params: Any
-    tokenizer: Tokenizer | None
-    """None for a model that reads no text."""
-    config: dict[str, Any]
-    """The settings that the run was started with: the groups of its flags."""
-    step: int
-    """The step of the checkpoint that the parameters come from."""
-
-    def apply(self, *inputs: Any, **options: Any) -> Any:
-        """Apply the model, with its parameters, to inputs."""
-        return self.model.apply({"params": self.params}, *inputs, **options)
-
-
 def read_summaries(workdirs: str | None, experiment: str) -> list[dict[str, Any]]:
     """Read the summaries of finished runs, whose folders are separated by commas.
 
@@ -297,33 +304,3 @@ def read_summaries(workdirs: str | None, experiment: str) -> list[dict[str, Any]
         if each.get("experiment") != experiment:
             raise InputError(f"{each.get('workdir')} is no run of {experiment}: give another folder")
     return summaries
-
-
-def load(workdir: str | Path | None, experiment: str | None = None, *, best: bool = True) -> Trained:
-    """Load the trained model of a workdir: its best checkpoint by validation loss, or its latest.
-
-    Args:
-      experiment: the experiment that the run must belong to; None takes any.
-
-    Raises:
-      ValueError: there is no run (of this experiment), or no checkpoint that can be read.
-    """
-    if workdir is None:
-        raise InputError("which model? give the folder of a finished run as workdir")
-    workdir = Path(workdir)
-    config = folder.read_json(workdir / "config.json")
-    if experiment is not None and config.get("experiment") != experiment:
-        raise InputError(f"{workdir} holds a run of {config.get('experiment')!r}, not of {experiment!r}")
-    about = folder.read_json(workdir / "model.json")
-    tokenizer = load_tokenizer(workdir) if about.get("tokenizer", True) else None
-    if about["config"] not in MODELS:
-        raise InputError(f"{workdir} holds a model of {about['config']}, which no imported module defines: import it")
-    model = from_dict(MODELS[about["config"]], about["settings"]).build(**about["sizes"])
-    shapes = jax.eval_shape(model.init, jax.random.key(0), *model.example_inputs())["params"]
-    like = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    checkpoints = Checkpoints(workdir, read_only=True)
-    params, step, damaged = checkpoints.restore_params(like, best=best)
-    checkpoints.close()
-    for each in damaged:
-        print(f"checkpoint {each} is damaged: using checkpoint {step}", file=sys.stderr)
-    return Trained(model, params, tokenizer, config, step)

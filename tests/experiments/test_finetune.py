@@ -1,0 +1,138 @@
+"""Fine-tuning, from the flags to the files of a run."""
+
+import json
+import shutil
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import classify, finetune
+from nlpx.train import load
+
+SMALL = ["--batch-size=8", "--mesh=data=1", "--buckets=1", "--steps=8", "--eval-every=4", "--log-every=4"]
+
+
+@pytest.fixture(scope="session")
+def labelled(text, tmp_path_factory):
+    """Lines of the text, labelled by their length."""
+    path = tmp_path_factory.mktemp("labelled") / "lines.tsv"
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    path.write_text("".join(f"{line}\t{'few' if len(line) < 12 else 'many'}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def tune(monkeypatch):
+    """Runs `python -m experiments.finetune flags` in this process; returns the exit code."""
+
+    def run(*flags):
+        monkeypatch.setattr(sys, "argv", ["finetune", *map(str, flags)])
+        try:
+            finetune.command()
+        except SystemExit as stop:
+            return stop.code
+        return 0
+
+    return run
+
+
+def flags_of(trained, labelled, workdir, *more):
+    return [f"--from={trained}", "--task=classify", *SMALL, f"--data=file:{labelled}", f"--workdir={workdir}", *more]
+
+
+def leaves(params):
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+    }
+
+
+def test_a_classifier_starts_from_a_language_model_and_keeps_what_is_frozen(
+    tune, command, trained, labelled, tmp_path, capsys
+):
+    workdir = tmp_path / "run"
+    assert tune(*flags_of(trained, labelled, workdir, "--freeze=(embedding|position|backbone)/.*")) == 0
+    out = capsys.readouterr().out
+    assert f"started from {trained}, of which " in out
+    assert "begins anew: head/bias, head/kernel\nunused: embedding/bias\n" in out
+    source, tuned = load(trained), load(workdir, best=False)
+    before, after = leaves(source.params), leaves(tuned.params)
+    for path in before.keys() & after.keys():
+        np.testing.assert_array_equal(after[path], before[path], path)
+    assert after.keys() - before.keys() == {"head/bias", "head/kernel"}
+    assert tuned.tokenizer.to_json() == source.tokenizer.to_json()
+    assert tuned.model.max_length == source.model.max_length == 16
+    summary = json.loads((workdir / "summary.json").read_text())
+    assert summary["start"]["anew"] == ["head/bias", "head/kernel"]
+    # In use it is a classifier like any other, and needs what it started from no more.
+    assert command(classify, [f"--workdir={workdir}", "--predict=aa bc"]) == 0
+    assert tune("--workdir", workdir, "--predict=aa bc") == 0
+
+
+def test_a_run_that_stopped_ends_bitwise_where_it_would_have(tune, trained, labelled, tmp_path):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert tune(*flags_of(trained, labelled, whole, "--dropout=0.1")) == 0
+    shutil.copytree(whole, stopped)
+    shutil.rmtree(stopped / "checkpoints" / "8")
+    shutil.copytree(trained, tmp_path / "moved")  # where the model lies does not matter
+    assert tune(*flags_of(tmp_path / "moved", labelled, stopped, "--dropout=0.1")) == 0
+    one, other = (load(workdir, best=False) for workdir in (whole, stopped))
+    assert (one.step, other.step) == (8, 8)
+    jax.tree.map(np.testing.assert_array_equal, one.params, other.params)
+
+
+def test_a_language_model_goes_on_with_another_text(tune, trained, text, tmp_path):
+    (tmp_path / "other.txt").write_text(text[::-1], encoding="utf-8")
+    more = ["--batch-size=8", "--mesh=data=1", "--learning-rate=0", "--steps=1", f"--data=file:{tmp_path}/other.txt"]
+    assert tune("--from", trained, "--task", "language-model", *more, f"--workdir={tmp_path / 'run'}") == 0
+    jax.tree.map(np.testing.assert_array_equal, load(tmp_path / "run").params, load(trained).params)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--width=32"], "width 32 is not that of {trained}, 16: leave width out"),
+        (["--tokenizer=word"], "tokenizer 'word' is not that of {trained}, 'char'"),
+        (["--freeze=.*"], "freeze '.*' matches every parameter"),
+        (["--freeze=back"], "freeze 'back' matches no whole path"),
+        (["--task=sing"], "unknown task 'sing'"),
+        (["--from"], "--from needs a value"),
+        (["--from={folder}"], "{folder} holds no model: it has no config.json"),
+        (["--from=runs/no/such"], "no folder runs/no/such"),
+        (["--seq-len=3"], "Unrecognized"),
+    ],
+)
+def test_bad_input_ends_in_one_line_before_anything_is_written(
+    more, message, tune, trained, labelled, tmp_path, capsys
+):
+    more = [each.format(folder=tmp_path) for each in more]
+    flags = [each for each in flags_of(trained, labelled, tmp_path / "run") if not each.startswith(f"{more[0][:6]}=")]
+    assert tune(*flags, *more) == 2
+    assert message.format(folder=tmp_path, trained=trained) in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_tagger_of_spelled_words_needs_a_tokenizer_of_them(tune, trained, tmp_path, capsys):
+    (tmp_path / "tags.conll").write_text("".join(f"aa O\n{n} B-x\n\n" for n in range(60)))
+    data = [f"--data=file:{tmp_path / 'tags.conll'}", f"--workdir={tmp_path / 'run'}"]
+    assert tune("--task=tag", f"--from={trained}", *data) == 2
+    assert f"tokenizer 'spelled' is not that of {trained}, 'char'" in capsys.readouterr().err
+
+
+def test_a_start_needs_a_name_and_is_part_of_the_run(tune, trained, labelled, tmp_path, capsys):
+    assert tune("--task=classify", f"--data=file:{labelled}") == 2
+    assert "give a run, or a folder of Hugging Face, as --from" in capsys.readouterr().err
+    assert tune(*flags_of(trained, labelled, tmp_path / "run")) == 0
+    other = tmp_path / "other"
+    assert tune(*flags_of(trained, labelled, other)) == 0
+    capsys.readouterr()
+    assert tune(*flags_of(other, labelled, tmp_path / "run")) == 2
+    assert "holds a run of another configuration (" in capsys.readouterr().err
+
+
+def test_characters_that_the_model_does_not_know_are_named(tune, trained, labelled, tmp_path, capsys):
+    (tmp_path / "lines.tsv").write_text("".join(f"{'a' * n} Ž\t{'few' if n % 2 else 'many'}\n" for n in range(1, 41)))
+    assert tune(*flags_of(trained, tmp_path / "lines.tsv", tmp_path / "run")) == 2
+    assert "Ž" in capsys.readouterr().err
