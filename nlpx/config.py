@@ -527,6 +527,17 @@ class TrainConfig(Settings):
     freeze: str | None = None
     """Leave parameters as they start: those whose whole path matches this regular expression, as embedding/table or
     backbone/.*; they have no gradient, no decay and no optimizer state."""
+    layer_decay: float | None = setting(None, "(0, 1]")
+    """Multiply the learning rate of each layer by this number for each layer above it: lower layers learn slower."""
+    unfreeze_every: int | None = setting(None, "[1, inf)")
+    """Train the topmost layer alone at first, and after each so many steps one layer more. Each stage is compiled."""
+    lora: int | None = setting(None, "[1, inf)")
+    """Rank of two thin matrices whose product is added to each kernel of the blocks: they and the head are trained, and
+    all else stays as it starts."""
+    lora_alpha: float | None = setting(None, "(0, inf)")
+    """Multiply the product by this number over the rank; if not given, it is added as it is."""
+    lora_kernels: str | None = None
+    """Add products to other kernels: those whose whole path matches this regular expression."""
     grad_accumulation: int = setting(1, "[1, inf)")
     """Parts a batch is processed in, one after the other, to save memory; the result is the same."""
     seed: int = 0
@@ -548,6 +559,11 @@ class TrainConfig(Settings):
     config: str | None = setting(None, training=False)
     """Start from the settings in this config.json of another run, except workdir and seeds; further flags take
     precedence."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.lora is None and (self.lora_alpha is not None or self.lora_kernels is not None):
+            raise InputError("lora_alpha and lora_kernels say how lora adapts: give lora a rank, or leave them out")
 
 
 @dataclass(frozen=True)

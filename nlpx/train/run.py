@@ -24,6 +24,7 @@ from nlpx import data, plots
 from nlpx.config import CorpusConfig, ExamplesConfig, TokenConfig, training_settings
 from nlpx.errors import InputError
 from nlpx.text import Tokenizer, load_tokenizer, read_vectors, train_tokenizer
+from nlpx.train import lora
 from nlpx.train import workdir as folder
 from nlpx.train.checkpoint import checksum
 from nlpx.train.cpu import use_cpu_devices
@@ -227,6 +228,10 @@ class Run:
         model, self._unit = self._model, f"{engine.task.unit} per {engine.task.counted}"
         about = {"config": type(model).__name__, "settings": dataclasses.asdict(model), "sizes": self._sizes}
         about["tokenizer"] = self._tokenizer is not None
+        options = self.config.train
+        if options.lora is not None:
+            kernels = options.lora_kernels or lora.KERNELS
+            about["lora"] = {"rank": options.lora, "alpha": options.lora_alpha, "kernels": kernels}
         folder.write_json(self.workdir / "model.json", about)
         for part, reasons in self._dropped.items():
             for why, count in reasons.items():
@@ -244,8 +249,9 @@ class Run:
             more = {"start": self._parts.told}
             begin = self._parts.fill
             print(self._parts.lines())
-        if engine.frozen:
-            print(f"frozen: {engine.frozen:,} of {engine.parameters:,} parameters")
+        trained = engine.parameters - engine.frozen
+        memory = f"optimizer state {engine.optimizer_bytes / 1e6:,.2f} MB"
+        print(f"trained: {trained:,} of {engine.parameters:,} parameters, {memory}")
         how_much = ", ".join(f"{amount:,} {name}" for name, amount in amounts.items())
         print(f"{model.arch} on {self._data.name}: {how_much}, workdir {self.workdir}", flush=True)
         result = train(
@@ -263,6 +269,7 @@ class Run:
             "units": {"loss": engine.task.unit, "tokens": f"{engine.task.read}s"},
             "data": {"name": self._data.name, "sha256": self._data.sha256, **amounts, "dropped": self._dropped},
             **more,
+            "optimizer_bytes": engine.optimizer_bytes,
             "workdir": str(self.workdir),
         }
 

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 from nlpx.config import MODELS, from_dict
 from nlpx.errors import InputError
 from nlpx.text import Tokenizer, load_tokenizer
+from nlpx.train import lora
 from nlpx.train import workdir as folder
 from nlpx.train.checkpoint import Checkpoints
 
@@ -47,7 +49,8 @@ def read_model(workdir: Path) -> tuple[Any, Tokenizer | None]:
 
 
 def load(workdir: str | Path | None, experiment: str | None = None, *, best: bool = True) -> Trained:
-    """Load the trained model of a workdir: its best checkpoint by validation loss, or its latest.
+    """Load the trained model of a workdir: its best checkpoint by validation loss, or its latest. Low-rank updates are
+    merged into the kernels.
 
     Args:
       experiment: the experiment that the run must belong to; None takes any.
@@ -63,10 +66,15 @@ def load(workdir: str | Path | None, experiment: str | None = None, *, best: boo
         raise InputError(f"{workdir} holds a run of {config.get('experiment')!r}, not of {experiment!r}")
     model, tokenizer = read_model(workdir)
     shapes = jax.eval_shape(model.init, jax.random.key(0), *model.example_inputs())["params"]
+    adapted = folder.read_json(workdir / "model.json").get("lora")
+    if adapted is not None:
+        low = partial(lora.factors, rank=adapted["rank"], pattern=adapted["kernels"])
+        shapes = {**shapes, lora.NAME: jax.eval_shape(low, shapes, jax.random.key(0))}
     like = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     checkpoints = Checkpoints(workdir, read_only=True)
     params, step, damaged = checkpoints.restore_params(like, best=best)
     checkpoints.close()
     for each in damaged:
         print(f"checkpoint {each} is damaged: using checkpoint {step}", file=sys.stderr)
+    params = lora.merge(params, (adapted or {}).get("alpha"))
     return Trained(model, params, tokenizer, config, step)

@@ -1,6 +1,7 @@
 """Fine-tuning, from the flags to the files of a run."""
 
 import json
+import re
 import shutil
 import sys
 
@@ -71,16 +72,37 @@ def test_a_classifier_starts_from_a_language_model_and_keeps_what_is_frozen(
     assert tune("--workdir", workdir, "--predict=aa bc") == 0
 
 
-def test_a_run_that_stopped_ends_bitwise_where_it_would_have(tune, trained, labelled, tmp_path):
+@pytest.mark.parametrize(
+    "more", [["--dropout=0.1"], ["--lora=2", "--lora-alpha=4"], ["--unfreeze-every=3", "--layer-decay=0.5"]]
+)
+def test_a_run_that_stopped_ends_bitwise_where_it_would_have(more, tune, trained, labelled, tmp_path):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    assert tune(*flags_of(trained, labelled, whole, "--dropout=0.1")) == 0
+    assert tune(*flags_of(trained, labelled, whole, *more)) == 0
     shutil.copytree(whole, stopped)
     shutil.rmtree(stopped / "checkpoints" / "8")
     shutil.copytree(trained, tmp_path / "moved")  # where the model lies does not matter
-    assert tune(*flags_of(tmp_path / "moved", labelled, stopped, "--dropout=0.1")) == 0
+    assert tune(*flags_of(tmp_path / "moved", labelled, stopped, *more)) == 0
     one, other = (load(workdir, best=False) for workdir in (whole, stopped))
     assert (one.step, other.step) == (8, 8)
     jax.tree.map(np.testing.assert_array_equal, one.params, other.params)
+
+
+def test_low_rank_updates_are_merged_in_use(tune, command, trained, labelled, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    assert tune(*flags_of(trained, labelled, workdir, "--lora=2", "--lora-alpha=8", "--learning-rate=0.1")) == 0
+    source, tuned = leaves(load(trained).params), leaves(load(workdir, best=False).params)
+    assert tuned.keys() - source.keys() == {"head/bias", "head/kernel"}
+    changed = {path for path in tuned.keys() & source.keys() if (source[path] != tuned[path]).any()}
+    assert changed == {path for path in source if path.startswith("backbone/stack_0/") and path.endswith("/kernel")}
+    summary = json.loads((workdir / "summary.json").read_text())
+    trained_alone = summary["parameters"] - summary["frozen"]
+    line = f"trained: {trained_alone:,} of {summary['parameters']:,} parameters, optimizer state 0.0"
+    assert line in capsys.readouterr().out
+    assert command(classify, [f"--workdir={workdir}", f"--evaluate=file:{labelled}"]) == 0
+    again = tmp_path / "again"  # what starts from it starts from the merged kernels
+    assert tune(*flags_of(workdir, labelled, again, "--learning-rate=0", "--checkpoint=latest")) == 0
+    best, new = leaves(load(workdir).params), leaves(load(again).params)
+    assert all((best[path] == new[path]).all() for path in best)
 
 
 def test_a_language_model_goes_on_with_another_text(tune, trained, text, tmp_path):
@@ -97,6 +119,9 @@ def test_a_language_model_goes_on_with_another_text(tune, trained, text, tmp_pat
         (["--tokenizer=word"], "tokenizer 'word' is not that of {trained}, 'char'"),
         (["--freeze=.*"], "freeze '.*' matches every parameter"),
         (["--freeze=back"], "freeze 'back' matches no whole path"),
+        (["--lora=2", "--lora-kernels=kernel"], "lora_kernels 'kernel' matches no whole path"),
+        (["--lora-alpha=2"], "lora_alpha and lora_kernels say how lora adapts: give lora a rank"),
+        (["--layer-decay=2"], "layer_decay must be in (0, 1], not 2.0"),
         (["--task=sing"], "unknown task 'sing'"),
         (["--from"], "--from needs a value"),
         (["--from={folder}"], "{folder} holds no model: it has no config.json"),
@@ -110,7 +135,8 @@ def test_bad_input_ends_in_one_line_before_anything_is_written(
     more = [each.format(folder=tmp_path) for each in more]
     flags = [each for each in flags_of(trained, labelled, tmp_path / "run") if not each.startswith(f"{more[0][:6]}=")]
     assert tune(*flags, *more) == 2
-    assert message.format(folder=tmp_path, trained=trained) in capsys.readouterr().err
+    line = " ".join(re.sub("[╭╮╰╯│─|]", " ", capsys.readouterr().err).split())  # of tyro's box
+    assert message.format(folder=tmp_path, trained=trained) in line
     assert not (tmp_path / "run").exists()
 
 
