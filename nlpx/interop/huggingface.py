@@ -101,8 +101,9 @@ class Parts(NamedTuple):
     model: Any
     tokenizer: Tokenizer | Path
     """As in `Pretrained`."""
-    params: Callable[[], dict[str, jax.Array]]
-    """Reads the parameters that the files have, by path."""
+    params: Callable[[], tuple[dict[str, jax.Array], list[str]]]
+    """Reads the parameters that the files have, by path; returns also the names of their tensors that are none of the
+    model's."""
 
 
 def read(name: str | os.PathLike[str], kind: type) -> Parts:
@@ -124,11 +125,12 @@ def read(name: str | os.PathLike[str], kind: type) -> Parts:
     family, task = family_and_task(folder, config, (fitting or list(heads))[0])
     model, head = build(family, task, config, None, {}), family.heads[task]
 
-    def params() -> dict[str, jax.Array]:
+    def params() -> tuple[dict[str, jax.Array], list[str]]:
         stored, shapes = stored_arrays(folder, family, head), shapes_of(model)
         rows = [row for row in rows_for(family, head, model.config) if row not in head.rows or not lacks(row, stored)]
         check_arrays(folder, family, rows, stored, shapes)
-        return {row.ours: placed(row, stored, shapes[row.ours], None) for row in rows}
+        unread = stored.keys() - {name for row in rows for name in row.theirs}
+        return {row.ours: placed(row, stored, shapes[row.ours], None) for row in rows}, sorted(unread)
 
     return Parts(model, _tokenizer(folder), params)
 

@@ -127,7 +127,7 @@ class Run:
             that does not fit.
         """
         self._settings |= {"vectors_sha256": None, "start_crc32": None}
-        self._sizes = sizes if self._start is None else self._start.sizes(sizes)
+        self._sizes = sizes if self._start is None else self._start.sizes(sizes, type(self._model))
         if self._vectors_file is not None:
             self._vectors = read_vectors(self._vectors_file, self._tokenizer.words)
             self._settings["vectors_sha256"] = self._vectors.sha256

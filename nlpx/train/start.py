@@ -4,6 +4,7 @@ What both models have at the same path is taken. The rest of the new model, such
 """
 
 import dataclasses
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -37,8 +38,8 @@ class Start:
     name: str
     model: Any
     tokenizer: Tokenizer | None
-    read: Callable[[], Mapping[str, jax.Array]]
-    """Reads its parameters, by path."""
+    read: Callable[[], tuple[Mapping[str, jax.Array], list[str]]]
+    """Reads its parameters, by path, and the names of further ones in its files."""
 
     @property
     def longest(self) -> int | None:
@@ -51,10 +52,13 @@ class Start:
         there = {"bidirectional": False, **vars(self.model.config)}  # a language model reads forwards
         return {name: value for name, value in there.items() if name in ours}
 
-    def sizes(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the sizes of a new model, with the segments that this one tells apart."""
+    def sizes(self, given: Mapping[str, Any], kind: type[ModelConfig]) -> dict[str, Any]:
+        """Return the sizes of a new model, which tells at least as many segments apart as this one, if it can."""
+        segments = inspect.signature(kind.build).parameters.get("segment_kinds")
         kinds = getattr(self.model, "segment_kinds", 0)
-        return {**({"segment_kinds": kinds} if kinds else {}), **given}
+        if segments is None or kinds <= segments.default:
+            return dict(given)
+        return {"segment_kinds": kinds, **given}
 
     def check_tokenizer(self, kind: str) -> None:
         """Refuse the kind of tokenizer that a new model's data ask for unless it is that of this model."""
@@ -83,7 +87,7 @@ class Start:
         """
         shapes = jax.eval_shape(model.init, jax.random.key(0), *model.example_inputs())["params"]
         ours = {path_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)}
-        params, anew, taken = self.read(), [], {}
+        (params, more), anew, taken = self.read(), [], {}
         same = all(getattr(self.model, name, ()) == getattr(model, name, ()) for name in ("labels", "tags"))
         for path, leaf in ours.items():
             there = params.get(path)
@@ -98,7 +102,7 @@ class Start:
                 anew.append(f"{path} from row {len(there)} on")
         if not taken:
             raise InputError(f"{self.name} has no parameter of this model: give a model with the same layers")
-        return Parts(self.name, taken, anew, sorted(params.keys() - taken.keys()))
+        return Parts(self.name, taken, anew, [*sorted(params.keys() - taken.keys()), *more])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +114,7 @@ class Parts:
     anew: list[str]
     """Paths of the new model alone."""
     unused: list[str]
-    """Paths of the trained model alone."""
+    """Paths of the trained model alone, and names of what its files have besides."""
 
     def fill(self, params: Any) -> Any:
         """Return a new model's parameters with what is taken in its place."""
@@ -145,7 +149,7 @@ def read_start(name: str, kind: type[ModelConfig]) -> Start:
     """
     if Path(name, "model.json").exists():
         model, tokenizer = read_model(Path(name))
-        return Start(name, model, tokenizer, lambda: flatten_dict(load(name).params, sep="/"))
+        return Start(name, model, tokenizer, lambda: (flatten_dict(load(name).params, sep="/"), []))
     found = huggingface.read(name, kind)
     if not isinstance(found.tokenizer, Tokenizer):
         raise InputError(

@@ -6,10 +6,12 @@ import shutil
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments import classify, finetune
+from nlpx.text import train_tokenizer
 from nlpx.train import load
 
 SMALL = ["--batch-size=8", "--mesh=data=1", "--buckets=1", "--steps=8", "--eval-every=4", "--log-every=4"]
@@ -162,3 +164,90 @@ def test_characters_that_the_model_does_not_know_are_named(tune, trained, labell
     (tmp_path / "lines.tsv").write_text("".join(f"{'a' * n} Ž\t{'few' if n % 2 else 'many'}\n" for n in range(1, 41)))
     assert tune(*flags_of(trained, tmp_path / "lines.tsv", tmp_path / "run")) == 2
     assert "Ž" in capsys.readouterr().err
+
+
+@pytest.fixture
+def hugging_face(torch, text, tmp_path):
+    """`hugging_face("BertModel")`: a tiny model that transformers wrote, and its folder, with a byte-level BPE."""
+    transformers = pytest.importorskip("transformers")
+    tokenizer = train_tokenizer("bpe", text, vocab_size=270)
+
+    def made(name):
+        torch.manual_seed(0)
+        special = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+        if name.startswith("GPT2"):
+            sizes = {"n_layer": 2, "n_embd": 16, "n_head": 2, "n_positions": 32}
+            config = transformers.GPT2Config(vocab_size=270, **sizes, **special)
+        else:
+            sizes = {"num_hidden_layers": 2, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 24}
+            config = transformers.BertConfig(vocab_size=270, max_position_embeddings=64, **sizes, **special)
+        model = getattr(transformers, name)(config).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        model.save_pretrained(tmp_path / name)
+        tokenizer.save(tmp_path / name)
+        return model, tmp_path / name
+
+    return made
+
+
+STILL = ["--learning-rate=0", "--weight-decay=0", "--mesh=data=1", "--batch-size=8", "--steps=1"]
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("name", ["BertModel", "BertForMaskedLM", "BertForSequenceClassification"])
+def test_a_classifier_starts_with_the_features_of_a_bert_of_transformers(
+    name, hugging_face, torch, tune, labelled, tmp_path, capsys
+):
+    theirs, folder = hugging_face(name)
+    data = ["--buckets=1", f"--data=file:{labelled}", f"--workdir={tmp_path / 'run'}"]
+    assert tune("--from", folder, "--task=classify", *STILL, *data) == 0
+    out, pooler = (
+        capsys.readouterr().out,
+        "" if name != "BertForMaskedLM" else ", pooling/hidden/bias, pooling/hidden/kernel",
+    )
+    assert f"begins anew: head/bias, head/kernel{pooler}\n" in out
+    assert ("unused: cls.predictions.bias, " in out) == (name == "BertForMaskedLM")
+    ours = load(tmp_path / "run")
+    assert ours.model.segment_kinds == 2
+    tokens = np.random.default_rng(0).integers(0, 270, (3, 9))
+    encoder = theirs if name == "BertModel" else theirs.bert
+    with torch.no_grad():
+        wanted = encoder(torch.tensor(tokens)).last_hidden_state.numpy()
+    # The same as they come out of our backbone, before they are pooled.
+    _, seen = ours.apply(jnp.asarray(tokens), capture_intermediates=lambda module, _: module.name == "backbone")
+    found = seen["intermediates"]["backbone"]["__call__"][0][0]
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+
+
+@pytest.mark.parity
+def test_a_reader_starts_from_a_bert_and_a_language_model_from_a_gpt2(
+    hugging_face, torch, tune, text_file, tmp_path, capsys
+):
+    _, folder = hugging_face("BertForQuestionAnswering")
+    lines = [{"context": f"a b {n} c", "question": f"what is {n}?", "answers": [f"{n}"]} for n in range(60)]
+    (tmp_path / "questions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    data = ["--buckets=1", f"--data=file:{tmp_path / 'questions.jsonl'}", f"--workdir={tmp_path / 'reader'}"]
+    data += ["--question-length=24"]
+    assert tune("--from", folder, "--task=answer", *STILL, *data) == 0
+    rows = "embedding/table from row 270 on, segment_embedding/table from row 2 on"
+    assert f"begins anew: {rows}\n" in capsys.readouterr().out
+
+    theirs, folder = hugging_face("GPT2LMHeadModel")
+    data = [f"--data=file:{text_file}", f"--workdir={tmp_path / 'writer'}"]
+    assert tune("--from", folder, "--task=language-model", *STILL, *data) == 0
+    assert "anew" not in capsys.readouterr().out
+    tokens = np.random.default_rng(0).integers(0, 270, (3, 9))
+    with torch.no_grad():
+        wanted = theirs(torch.tensor(tokens)).logits.numpy()
+    found, _ = load(tmp_path / "writer").apply(jnp.asarray(tokens))
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+
+
+@pytest.mark.parity
+def test_a_tokenizer_that_cannot_be_read_is_named(hugging_face, tune, labelled, tmp_path, capsys):
+    _, folder = hugging_face("BertModel")
+    (folder / "tokenizer.json").write_text('{"model": {"type": "WordPiece"}}')
+    assert tune("--from", folder, f"--data=file:{labelled}", f"--workdir={tmp_path / 'run'}") == 2
+    assert "is no byte-level BPE, the one kind of Hugging Face's that nlpx reads" in capsys.readouterr().err

@@ -20,7 +20,7 @@ def params_of(model, seed=0):
 def start_of(config, seed=0, **sizes):
     model = config.build(3, **sizes)
     params = flatten_dict(params_of(model, seed), sep="/")
-    return Start("there", model, TOKENIZER, lambda: params), params
+    return Start("there", model, TOKENIZER, lambda: (params, [])), params
 
 
 LANGUAGE_MODEL = LanguageModelConfig(**SIZE)
@@ -68,8 +68,9 @@ def test_the_settings_of_the_layers_are_those_there_and_dropout_is_free():
 
 def test_segments_are_told_apart_as_there():
     start, _ = start_of(ReaderConfig(**SIZE), segment_kinds=2)
-    assert start.sizes({"labels": "xy"}) == {"labels": "xy", "segment_kinds": 2}
-    assert start_of(LANGUAGE_MODEL)[0].sizes({"labels": "xy"}) == {"labels": "xy"}
+    assert start.sizes({"labels": "xy"}, ClassifierConfig) == {"labels": "xy", "segment_kinds": 2}
+    assert start.sizes({}, LanguageModelConfig) == start.sizes({}, ReaderConfig) == {}  # none, and three of its own
+    assert start_of(LANGUAGE_MODEL)[0].sizes({"labels": "xy"}, ClassifierConfig) == {"labels": "xy"}
 
 
 @pytest.mark.parametrize(
@@ -96,4 +97,4 @@ def test_a_model_with_nothing_in_common_is_refused():
         ["f"], labels="xy", target="y", scales={"center": [0.0], "spread": [1.0]}
     )
     with pytest.raises(InputError, match="has no parameter of this model"):
-        Start("there", network, None, lambda: {"other": jnp.zeros(3)}).parts(network)
+        Start("there", network, None, lambda: ({"other": jnp.zeros(3)}, [])).parts(network)
