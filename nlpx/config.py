@@ -527,6 +527,9 @@ class TrainConfig(Settings):
     freeze: str | None = None
     """Leave parameters as they start: those whose whole path matches this regular expression, as embedding/table or
     backbone/.*; they have no gradient, no decay and no optimizer state."""
+    head_only: bool = False
+    """Train the head alone, on features of the layers below that are computed once per example, without dropout, and
+    kept in memory."""
     layer_decay: float | None = setting(None, "(0, 1]")
     """Multiply the learning rate of each layer by this number for each layer above it: lower layers learn slower."""
     unfreeze_every: int | None = setting(None, "[1, inf)")
@@ -564,6 +567,8 @@ class TrainConfig(Settings):
         super().__post_init__()
         if self.lora is None and (self.lora_alpha is not None or self.lora_kernels is not None):
             raise InputError("lora_alpha and lora_kernels say how lora adapts: give lora a rank, or leave them out")
+        if self.head_only and (self.lora is not None or self.unfreeze_every is not None):
+            raise InputError("head_only trains nothing below the head: leave lora and unfreeze_every out")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from jax.sharding import PartitionSpec as P
 from nlpx import process
 from nlpx.config import TrainConfig
 from nlpx.errors import InputError
-from nlpx.train import lora
+from nlpx.train import head_only, lora
 from nlpx.train.checkpoint import Checkpoints
 from nlpx.train.depth import scale_by_depth, stages
 from nlpx.train.freeze import matching, split
@@ -122,6 +122,9 @@ class Engine:
             task = lora.Adapted(task, config.lora, config.lora_alpha, config.lora_kernels or lora.KERNELS)
             plain = jax.eval_shape(task.init, jax.random.key(0))
             frozen |= lora.frozen(plain)
+        if config.head_only:
+            task = head_only.HeadOnly(task)
+            frozen |= head_only.frozen(plain)
         optimizer = make_optimizer(config)
         if config.layer_decay is not None:
             optimizer = optax.chain(optimizer, scale_by_depth(plain, config.layer_decay))

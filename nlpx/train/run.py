@@ -28,6 +28,7 @@ from nlpx.train import lora
 from nlpx.train import workdir as folder
 from nlpx.train.checkpoint import checksum
 from nlpx.train.cpu import use_cpu_devices
+from nlpx.train.head_only import WithFeatures, encode
 from nlpx.train.loop import Describe, Engine, HostBatch, train
 from nlpx.train.start import Parts, Start, read_start
 from nlpx.train.trained import Trained, load
@@ -68,6 +69,7 @@ class Run:
         self._vectors_file, self._vectors = next((group.word_vectors for group in corpora), None), None
         self._start: Start | None = None
         self._parts: Parts | None = None
+        self._encoded = False
         self._dropped: dict[str, Mapping[str, int]] = {}
         self._unit = "nats"
 
@@ -191,13 +193,24 @@ class Run:
         options = self.config.train
         multiple = math.lcm(8, engine.mesh.shape["data"] * options.grad_accumulation)
         size = {"batch_size": options.batch_size, "multiple": multiple}
-        batches = data.training_batches(
-            train, lengths=lengths, batch_size=data.rows_of_equal_work(train, lengths, **size), seed=options.seed
-        )
-        evaluation = data.evaluation_batches(
-            valid, lengths=wide, batch_size=data.rows_of_equal_work(train, wide, **size)
-        )
+        rows, more = (data.rows_of_equal_work(train, each, **size) for each in (lengths, wide))
+        batches = data.training_batches(train, lengths=lengths, batch_size=rows, seed=options.seed)
+        evaluation = data.evaluation_batches(valid, lengths=wide, batch_size=more)
+        if options.head_only:
+            params, begin = engine.init().params, self._begin
+            params = params if begin is None else begin(params)
+            once = data.evaluation_batches(train, lengths=lengths, batch_size=rows)
+            self._encoded = True
+            batches = WithFeatures(batches, encode(engine, params, once))
+            evaluation = WithFeatures(evaluation, encode(engine, params, evaluation))
         return batches, evaluation
+
+    @property
+    def _begin(self) -> Callable[[Any], Any] | None:
+        """What makes the first parameters of the task's own, if they are other ones."""
+        if self._vectors is not None:
+            return partial(with_vectors, vectors=self._vectors)
+        return None if self._parts is None else self._parts.fill
 
     def train(
         self,
@@ -222,6 +235,8 @@ class Run:
         Raises:
           ValueError, DivergedError, Interrupted: see `nlpx.train.train`.
         """
+        if self.config.train.head_only and not self._encoded:
+            raise InputError(f"head_only keeps the features of examples, and {self.experiment} has none: leave it out")
         folder.prepare(self.workdir, self._settings, {**self._settings, **dataclasses.asdict(self.config)})
         if self._tokenizer is not None:
             self._tokenizer.save(self.workdir)
@@ -236,10 +251,9 @@ class Run:
         for part, reasons in self._dropped.items():
             for why, count in reasons.items():
                 print(f"{part}: {count:,} left out or cut: {why}")
-        more, begin = {}, None
+        more = {}
         if self._vectors is not None:
             more = {"vectors": coverage(self._vectors, self._tokenizer, self._text)}
-            begin = partial(with_vectors, vectors=self._vectors)
             print(coverage_line(more["vectors"]))
             if doubled := self._vectors.doubled:
                 print(
@@ -247,7 +261,6 @@ class Run:
                 )
         if self._parts is not None:
             more = {"start": self._parts.told}
-            begin = self._parts.fill
             print(self._parts.lines())
         trained = engine.parameters - engine.frozen
         memory = f"optimizer state {engine.optimizer_bytes / 1e6:,.2f} MB"
@@ -260,7 +273,7 @@ class Run:
             batches=iter(batches),
             evaluation=lambda: evaluation,
             describe=describe,
-            begin=begin,
+            begin=self._begin,
         )
         return {
             "experiment": self.experiment,

@@ -75,7 +75,8 @@ def test_a_classifier_starts_from_a_language_model_and_keeps_what_is_frozen(
 
 
 @pytest.mark.parametrize(
-    "more", [["--dropout=0.1"], ["--lora=2", "--lora-alpha=4"], ["--unfreeze-every=3", "--layer-decay=0.5"]]
+    "more",
+    [["--dropout=0.1"], ["--lora=2", "--lora-alpha=4"], ["--unfreeze-every=3", "--layer-decay=0.5"], ["--head-only"]],
 )
 def test_a_run_that_stopped_ends_bitwise_where_it_would_have(more, tune, trained, labelled, tmp_path):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
@@ -107,11 +108,31 @@ def test_low_rank_updates_are_merged_in_use(tune, command, trained, labelled, tm
     assert all((best[path] == new[path]).all() for path in best)
 
 
+@pytest.mark.parametrize("more", [[], ["--pooling=attention", "--buckets=3"]])
+def test_a_head_on_kept_features_ends_where_freezing_the_rest_does(more, tune, trained, labelled, tmp_path):
+    ways = {"kept": ["--head-only"], "frozen": ["--freeze=(embedding|position|backbone)/.*"]}
+    for way, flags in ways.items():
+        flags = [*flags, "--dropout=0", *more]
+        assert tune(*[f for f in flags_of(trained, labelled, tmp_path / way) if f not in more], *flags) == 0
+    one, other = (load(tmp_path / way, best=False).params for way in ways)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-6), one, other)
+    summaries = [json.loads((tmp_path / way / "summary.json").read_text()) for way in ways]
+    assert summaries[0]["frozen"] == summaries[1]["frozen"]
+    np.testing.assert_allclose(summaries[0]["eval_loss"], summaries[1]["eval_loss"], rtol=1e-6)
+
+
 def test_a_language_model_goes_on_with_another_text(tune, trained, text, tmp_path):
     (tmp_path / "other.txt").write_text(text[::-1], encoding="utf-8")
     more = ["--batch-size=8", "--mesh=data=1", "--learning-rate=0", "--steps=1", f"--data=file:{tmp_path}/other.txt"]
     assert tune("--from", trained, "--task", "language-model", *more, f"--workdir={tmp_path / 'run'}") == 0
     jax.tree.map(np.testing.assert_array_equal, load(tmp_path / "run").params, load(trained).params)
+
+
+def test_a_language_model_has_no_examples_whose_features_could_be_kept(tune, trained, text_file, tmp_path, capsys):
+    flags = ["--head-only", f"--data=file:{text_file}", f"--workdir={tmp_path / 'run'}"]
+    assert tune(f"--from={trained}", "--task=language-model", *flags) == 2
+    assert "head_only keeps the features of examples, and language_model has none" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -123,6 +144,7 @@ def test_a_language_model_goes_on_with_another_text(tune, trained, text, tmp_pat
         (["--freeze=back"], "freeze 'back' matches no whole path"),
         (["--lora=2", "--lora-kernels=kernel"], "lora_kernels 'kernel' matches no whole path"),
         (["--lora-alpha=2"], "lora_alpha and lora_kernels say how lora adapts: give lora a rank"),
+        (["--head-only", "--lora=2"], "head_only trains nothing below the head: leave lora and unfreeze_every out"),
         (["--layer-decay=2"], "layer_decay must be in (0, 1], not 2.0"),
         (["--task=sing"], "unknown task 'sing'"),
         (["--from"], "--from needs a value"),
