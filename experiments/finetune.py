@@ -2,12 +2,16 @@
 
 python -m experiments.finetune --from runs/language_model/... --task classify
 python -m experiments.finetune --from runs/classify/... --task classify --freeze "(embedding|backbone)/.*"
+python -m experiments.finetune --from bert-folder --task answer --lora 8 --lora-alpha 16
 python -m experiments.finetune --from runs/language_model/... --task language-model --data file:other.txt
 
 --task is classify (if not given), tag, answer or language-model. The command is then that experiment with --start-from:
 it has its data, flags and figures, and `experiments.classify --workdir ... --predict` uses what it trained. The layers'
 settings, the tokenizer and the learned positions are those of the model that --from names; flags that say otherwise are
-refused. What the new model has beyond it, such as its head, begins anew; what is begun anew or unused is printed.
+refused. What the new model has beyond it, such as its head, begins anew; what is begun anew or unused is printed. The
+Transformer of a language model sees what is before a token alone; that of other tasks sees all, and has to learn to.
+
+--freeze, --lora, --layer-decay, --unfreeze-every and --head-only say what is trained of it, and how.
 """
 
 import dataclasses

@@ -69,8 +69,8 @@ class TrainResult:
     seconds: float
     """Training, compilation and validation, over all starts of the run."""
     tokens_per_second: float | None
-    """In training, without validation and without the first step after each start, which compiles; None if no other
-    step ran."""
+    """In training, without validation and without steps that compile: the first after each start, and of each stage of
+    unfreezing; None if no other step ran."""
     train_loss: float
     """Mean of the last reported interval, nats."""
     eval_loss: float
@@ -267,11 +267,15 @@ def train(
 
         pending: deque[tuple[int, Any]] = deque()
 
+        def compiles(step: int) -> bool:
+            return step == start + 1 or engine.waiting(step - 1) != engine.waiting(step - 2)
+
         def read_back(keep: int) -> None:
             while len(pending) > keep:
                 step, values = pending.popleft()
                 sums = {name: float(value) for name, value in jax.device_get(values).items()}
-                report.step(step, sums, grad_norm=sums.pop("grad_norm"), learning_rate=float(engine.schedule(step - 1)))
+                now = {"grad_norm": sums.pop("grad_norm"), "learning_rate": float(engine.schedule(step - 1))}
+                report.step(step, sums, **now, compiling=compiles(step))
 
         def save(step: int, loss: float) -> None:
             meta = {"report": report.state, "metrics": metrics, "best": best, "plans": plans}
@@ -289,10 +293,10 @@ def train(
             for step in range(start + 1, config.steps + 1) if not spent() else ():
                 state, values = engine.train_step(state, engine.put(next(batches)), waiting=engine.waiting(step - 1))
                 pending.append((step, values))
-                read_back(keep=0 if step == start + 1 else 1)
+                read_back(keep=0 if compiles(step) else 1)
                 if step == start + 1:  # before this, there is nothing new to save
                     received = stack.enter_context(catch_signals())
-                report.seconds(tick(), compiling=step == start + 1)
+                report.seconds(tick(), compiling=compiles(step))
                 if step % config.eval_every == 0 or step == config.steps:
                     jax.block_until_ready(values)  # count its time in the same line as its tokens
                     report.seconds(tick())
