@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax.traverse_util import flatten_dict
 
 from nlpx.config import EmbeddingConfig, ModelConfig
@@ -121,7 +122,10 @@ class Parts:
 
         def put(path, leaf):
             there = self.taken.get(path_of(path))
-            return leaf if there is None else jnp.asarray(leaf).at[: len(there)].set(there.astype(leaf.dtype))
+            if there is None:
+                return leaf
+            there = np.asarray(there, leaf.dtype)  # from its devices, which may be others
+            return there if there.shape == leaf.shape else jnp.asarray(leaf).at[: len(there)].set(there)
 
         return jax.tree_util.tree_map_with_path(put, params)
 

@@ -108,7 +108,7 @@ def test_low_rank_updates_are_merged_in_use(tune, command, trained, labelled, tm
     assert all((best[path] == new[path]).all() for path in best)
 
 
-@pytest.mark.parametrize("more", [[], ["--pooling=attention", "--buckets=3"]])
+@pytest.mark.parametrize("more", [["--mesh=data=2,model=2"], ["--pooling=attention", "--buckets=3"]])
 def test_a_head_on_kept_features_ends_where_freezing_the_rest_does(more, tune, trained, labelled, tmp_path):
     ways = {"kept": ["--head-only"], "frozen": ["--freeze=(embedding|position|backbone)/.*"]}
     for way, flags in ways.items():
