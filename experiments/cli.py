@@ -54,15 +54,20 @@ def defaults(config: type, words: list[str]) -> Any:
     return config.preset(given.get("--arch")) if hasattr(config, "preset") else config()
 
 
-def run(main: Callable[[Any], Any], config: type, doc: str | None) -> None:
-    """Parse the flags of a frozen dataclass (nested ones are groups of flat flags) and call `main`."""
+def run(main: Callable[[Any], Any], config: type, doc: str | None, default: Callable[[], Any] | None = None) -> None:
+    """Parse the flags of a frozen dataclass (nested ones are groups of flat flags) and call `main`.
+
+    Args:
+      default: makes the values of flags that are not given; None: see `defaults`.
+    """
     process.print_anything()
     words = [word for argument in sys.argv[1:] for word in argument.split("=", 1)]
     try:
         name = f"python -m {sys.modules['__main__'].__spec__.name}" if sys.modules["__main__"].__spec__ else None
         flags = (tyro.conf.OmitArgPrefixes, tyro.conf.UseAppendAction)
         doc = re.sub("^(?=python -m)", "  ", doc or "", flags=re.MULTILINE) or None  # tyro joins other lines
-        parsed = tyro.cli(config, prog=name, description=doc, default=defaults(config, words), config=flags)
+        suited = default() if default else defaults(config, words)
+        parsed = tyro.cli(config, prog=name, description=doc, default=suited, config=flags)
         check_read(parsed, {word.replace("--no-", "--").replace("_", "-") for word in words if word.startswith("--")})
         if main.__module__ == "__main__":  # not when a test or a notebook calls it
             process.restart_if_needed()

@@ -67,7 +67,8 @@ def run(config: Config) -> dict[str, Any]:
     sentences = data.load_tagged(given.data, valid=given.valid, test=given.test, scheme=given.scheme, **limits)
     run.open(sentences)
     known = {"vocab_size": given.vocab_size, "min_count": given.min_count}
-    tokenizer = run.own_tokenizer(sentences.joined("train"), lambda text: SpelledWordTokenizer.train(text, **known))
+    words, kind = sentences.joined("train"), SpelledWordTokenizer.kind
+    tokenizer = run.own_tokenizer(words, kind, lambda text: SpelledWordTokenizer.train(text, **known))
     sizes = {"vocab_size": tokenizer.vocab_size, "characters": tokenizer.character_count}
     model = run.build(**sizes, types=sentences.types, max_length=given.max_length)
     columns = {

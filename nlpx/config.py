@@ -543,9 +543,27 @@ class TrainConfig(Settings):
     """Decoupled decay of matrices, per unit of learning rate; biases, norms and single vectors do not decay."""
     clip_norm: float = setting(1.0, "[0, inf)")
     """Largest global norm of the gradient; 0 switches clipping off."""
+    start_from: str | None = None
+    """Start from the parameters of a trained model of the same layers: the workdir of a run, or a folder or hub id of
+    Hugging Face. What the new model has beyond it, such as a head, begins anew. experiments.finetune sets the flags
+    that must fit."""
     freeze: str | None = None
     """Leave parameters as they start: those whose whole path matches this regular expression, as embedding/table or
     backbone/.*; they have no gradient, no decay and no optimizer state."""
+    head_only: bool = False
+    """Train the head alone, on features of the layers below that are computed once per example, without dropout, and
+    kept in memory."""
+    layer_decay: float | None = setting(None, "(0, 1]")
+    """Multiply the learning rate of each layer by this number for each layer above it: lower layers learn slower."""
+    unfreeze_every: int | None = setting(None, "[1, inf)")
+    """Train the topmost layer alone at first, and after each so many steps one layer more. Each stage is compiled."""
+    lora: int | None = setting(None, "[1, inf)")
+    """Rank of two thin matrices whose product is added to each kernel of the blocks: they and the head are trained, and
+    all else stays as it starts."""
+    lora_alpha: float | None = setting(None, "(0, inf)")
+    """Multiply the product by this number over the rank; if not given, it is added as it is."""
+    lora_kernels: str | None = None
+    """Add products to other kernels: those whose whole path matches this regular expression."""
     grad_accumulation: int = setting(1, "[1, inf)")
     """Parts a batch is processed in, one after the other, to save memory; the result is the same."""
     seed: int = 0
@@ -567,6 +585,13 @@ class TrainConfig(Settings):
     config: str | None = setting(None, training=False)
     """Start from the settings in this config.json of another run, except workdir and seeds; further flags take
     precedence."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.lora is None and (self.lora_alpha is not None or self.lora_kernels is not None):
+            raise InputError("lora_alpha and lora_kernels say how lora adapts: give lora a rank, or leave them out")
+        if self.head_only and (self.lora is not None or self.unfreeze_every is not None):
+            raise InputError("head_only trains nothing below the head: leave lora and unfreeze_every out")
 
 
 @dataclass(frozen=True)
@@ -733,7 +758,7 @@ def read_config(kind: Any, path: Path, experiment: str | None = None) -> Any:
     of = values.pop("experiment", None) if isinstance(values, dict) else None
     if of is None or experiment not in (None, of):
         raise InputError(f"{path.parent} holds {f'a run of {of!r}' if of else 'no run'}, not of {experiment!r}")
-    for name in ("data_sha256", "vectors_sha256"):
+    for name in ("data_sha256", "vectors_sha256", "start_crc32"):
         values.pop(name, None)
     values["train"] = {**values.get("train", {}), **dict.fromkeys(("workdir", "seeds", "config"))}
     return from_dict(kind, values)

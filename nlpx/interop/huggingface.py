@@ -10,6 +10,7 @@ import jax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from nlpx.errors import InputError
+from nlpx.interop.families import FAMILIES
 from nlpx.interop.hub import folder_of
 from nlpx.interop.huggingface_config import build, describe, family_and_task, read_json, write_json
 from nlpx.interop.huggingface_tensors import (
@@ -93,6 +94,46 @@ def load(
     if fresh:
         params |= initial(model, key, [row.ours for row in fresh], places)
     return Pretrained(model, {"params": unflatten_dict(params, sep="/")}, read_tokenizer(folder))
+
+
+class Parts(NamedTuple):
+    """A model whose head may be missing in its files."""
+
+    model: Any
+    tokenizer: Tokenizer | Path
+    """As in `Pretrained`."""
+    params: Callable[[], tuple[dict[str, jax.Array], list[str]]]
+    """Reads the parameters that the files have, by path; returns also the names of their tensors that are none of the
+    model's."""
+
+
+def read(name: str | os.PathLike[str], kind: type) -> Parts:
+    """Find a model of transformers to take parameters of, whatever it was saved for.
+
+    Args:
+      name: as in `load`.
+      kind: a config of ours. The head that goes with it is read, if the family has one and the files have it too.
+
+    Raises:
+      ValueError: as `load`; `params` raises it for what is wrong with the tensors.
+    """
+    folder = folder_of(os.fspath(name))
+    config = read_json(folder / "config.json")
+    if config.get("model_type") not in FAMILIES:  # names it
+        family_and_task(folder, config, None)
+    heads = FAMILIES[config["model_type"]].heads
+    fitting = [name for name in heads if heads[name].config is kind]
+    family, task = family_and_task(folder, config, (fitting or list(heads))[0])
+    model, head = build(family, task, config, None, {}), family.heads[task]
+
+    def params() -> tuple[dict[str, jax.Array], list[str]]:
+        stored, shapes = stored_arrays(folder, family, head), shapes_of(model)
+        rows = [row for row in rows_for(family, head, model.config) if row not in head.rows or not lacks(row, stored)]
+        check_arrays(folder, family, rows, stored, shapes)
+        unread = stored.keys() - {name for row in rows for name in row.theirs}
+        return {row.ours: placed(row, stored, shapes[row.ours], None) for row in rows}, sorted(unread)
+
+    return Parts(model, _tokenizer(folder), params)
 
 
 def save(

@@ -18,17 +18,20 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
+import optax
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from nlpx import process
 from nlpx.config import TrainConfig
 from nlpx.errors import InputError
+from nlpx.train import head_only, lora
 from nlpx.train.checkpoint import Checkpoints
-from nlpx.train.freeze import split
+from nlpx.train.depth import scale_by_depth, stages
+from nlpx.train.freeze import matching, split
 from nlpx.train.optimizer import make_optimizer, make_schedule
 from nlpx.train.report import DivergedError, Report
-from nlpx.train.sharding import make_mesh, parameter_shardings, rows_over_data
+from nlpx.train.sharding import make_mesh, parameter_shardings, path_of, rows_over_data
 from nlpx.train.step import Task, TrainState, init_state, make_eval_step, make_train_step
 
 HostBatch = Mapping[str, np.ndarray]
@@ -66,8 +69,8 @@ class TrainResult:
     seconds: float
     """Training, compilation and validation, over all starts of the run."""
     tokens_per_second: float | None
-    """In training, without validation and without the first step after each start, which compiles; None if no other
-    step ran."""
+    """In training, without validation and without steps that compile: the first after each start, and of each stage of
+    unfreezing; None if no other step ran."""
     train_loss: float
     """Mean of the last reported interval, nats."""
     eval_loss: float
@@ -113,8 +116,19 @@ class Engine:
                 f"grad_accumulation {accumulation} does not divide batch_size {config.batch_size}: choose a divisor"
             )
         self.mesh = make_mesh(config.mesh, config.batch_size // accumulation)
+        plain = jax.eval_shape(task.init, jax.random.key(0))
+        frozen = matching(plain, config.freeze)
+        if config.lora is not None:
+            task = lora.Adapted(task, config.lora, config.lora_alpha, config.lora_kernels or lora.KERNELS)
+            plain = jax.eval_shape(task.init, jax.random.key(0))
+            frozen |= lora.frozen(plain)
+        if config.head_only:
+            task = head_only.HeadOnly(task)
+            frozen |= head_only.frozen(plain)
         optimizer = make_optimizer(config)
-        init = partial(init_state, task, optimizer, config.seed, config.batch_size, config.freeze)
+        if config.layer_decay is not None:
+            optimizer = optax.chain(optimizer, scale_by_depth(plain, config.layer_decay))
+        init = partial(init_state, task, optimizer, config.seed, config.batch_size, frozen)
         shapes: TrainState = jax.eval_shape(init)
         self._rows = rows_over_data(self.mesh)
         whole = NamedSharding(self.mesh, P())
@@ -125,15 +139,19 @@ class Engine:
             carry=jax.tree.map(lambda _: self._rows, shapes.carry),
             key=whole,
         )
-        self._places = shardings.params
         self.parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes.params))
-        self.frozen = sum(leaf.size for leaf in jax.tree.leaves(split(shapes.params, config.freeze)[1]))
+        trained, constant = split(shapes.params, frozen)
+        self.frozen = sum(leaf.size for leaf in jax.tree.leaves(constant))
+        self.optimizer_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes.opt_state))
+        paths = frozenset(path_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(trained))
+        self._stages = [frozenset()] if config.unfreeze_every is None else stages(shapes.params, paths)
         self.config = config
         self.schedule = make_schedule(config)
         self.task = task
         self.init = jax.jit(init, out_shardings=shardings)
         self.train_step = jax.jit(
-            make_train_step(task, optimizer, self.mesh, grad_accumulation=accumulation, freeze=config.freeze),
+            make_train_step(task, optimizer, self.mesh, grad_accumulation=accumulation, frozen=frozen),
+            static_argnames="waiting",
             donate_argnums=0,
             out_shardings=(shardings, whole),
         )
@@ -145,7 +163,12 @@ class Engine:
 
     def place(self, params: Any) -> Any:
         """Copy parameters to where the programs have them."""
-        return jax.device_put(params, self._places)
+        return jax.device_put(params, parameter_shardings(params, self.mesh))
+
+    def waiting(self, step: int) -> frozenset[str]:
+        """Return the paths of the parameters that gradual unfreezing still leaves as they are at a step, from 0 on."""
+        stage = step // (self.config.unfreeze_every or 1)
+        return self._stages[min(stage, len(self._stages) - 1)]
 
     def evaluate(self, params: Any, batches: Iterable[HostBatch]) -> dict[str, float]:
         """Return the task's sums over all batches; `loss` / `count` is the mean loss, in the task's unit."""
@@ -244,11 +267,15 @@ def train(
 
         pending: deque[tuple[int, Any]] = deque()
 
+        def compiles(step: int) -> bool:
+            return step == start + 1 or engine.waiting(step - 1) != engine.waiting(step - 2)
+
         def read_back(keep: int) -> None:
             while len(pending) > keep:
                 step, values = pending.popleft()
                 sums = {name: float(value) for name, value in jax.device_get(values).items()}
-                report.step(step, sums, grad_norm=sums.pop("grad_norm"), learning_rate=float(engine.schedule(step - 1)))
+                now = {"grad_norm": sums.pop("grad_norm"), "learning_rate": float(engine.schedule(step - 1))}
+                report.step(step, sums, **now, compiling=compiles(step))
 
         def save(step: int, loss: float) -> None:
             meta = {"report": report.state, "metrics": metrics, "best": best, "plans": plans}
@@ -264,12 +291,12 @@ def train(
         step = start
         try:
             for step in range(start + 1, config.steps + 1) if not spent() else ():
-                state, values = engine.train_step(state, engine.put(next(batches)))
+                state, values = engine.train_step(state, engine.put(next(batches)), waiting=engine.waiting(step - 1))
                 pending.append((step, values))
-                read_back(keep=0 if step == start + 1 else 1)
+                read_back(keep=0 if compiles(step) else 1)
                 if step == start + 1:  # before this, there is nothing new to save
                     received = stack.enter_context(catch_signals())
-                report.seconds(tick(), compiling=step == start + 1)
+                report.seconds(tick(), compiling=compiles(step))
                 if step % config.eval_every == 0 or step == config.steps:
                     jax.block_until_ready(values)  # count its time in the same line as its tokens
                     report.seconds(tick())

@@ -81,8 +81,10 @@ class Report:
         if not compiling:
             self._interval_seconds += seconds
 
-    def step(self, step: int, sums: Mapping[str, float], grad_norm: float, learning_rate: float) -> None:
-        """Add the task's sums of one step, and note the norm of its gradient.
+    def step(
+        self, step: int, sums: Mapping[str, float], grad_norm: float, learning_rate: float, compiling: bool = False
+    ) -> None:
+        """Add the task's sums of one step, and note the norm of its gradient. Speed leaves out a step that compiles.
 
         Raises:
           DivergedError: loss or gradient is not finite.
@@ -94,7 +96,7 @@ class Report:
         self.state["interval"] = {name: interval.get(name, 0.0) + value for name, value in sums.items()}
         tokens = sums.get("tokens", sums["count"])
         self.state["tokens"] += tokens
-        if step != self._first_step:
+        if step != self._first_step and not compiling:
             self._interval_tokens += tokens
         self._now = {"grad_norm": grad_norm, "learning_rate": learning_rate}
         if step % self._log_every == 0 or step == self._steps:

@@ -15,24 +15,23 @@ import dataclasses
 import hashlib
 import json
 import math
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import jax
-import jax.numpy as jnp
-
 from nlpx import data, plots
-from nlpx.config import MODELS, CorpusConfig, ExamplesConfig, TokenConfig, from_dict, training_settings
+from nlpx.config import CorpusConfig, ExamplesConfig, TokenConfig, training_settings
 from nlpx.errors import InputError
 from nlpx.text import Tokenizer, load_tokenizer, read_vectors, train_tokenizer
+from nlpx.train import lora
 from nlpx.train import workdir as folder
-from nlpx.train.checkpoint import Checkpoints
+from nlpx.train.checkpoint import checksum
 from nlpx.train.cpu import use_cpu_devices
+from nlpx.train.head_only import WithFeatures, encode
 from nlpx.train.loop import Describe, Engine, HostBatch, train
+from nlpx.train.start import Parts, Start, read_start
+from nlpx.train.trained import Trained, load
 from nlpx.train.vectors import coverage, coverage_line, with_vectors
 
 
@@ -68,6 +67,9 @@ class Run:
         self._model, self._text = config.model, ""
         corpora = (group for group in vars(config).values() if isinstance(group, CorpusConfig))
         self._vectors_file, self._vectors = next((group.word_vectors for group in corpora), None), None
+        self._start: Start | None = None
+        self._parts: Parts | None = None
+        self._encoded = False
         self._dropped: dict[str, Mapping[str, int]] = {}
         self._unit = "nats"
 
@@ -83,8 +85,13 @@ class Run:
         self.workdir = Path(self.config.train.workdir or own_workdir(self.experiment, self._settings))
         for group in self._settings.values():  # `build` enters the vectors themselves, which may lie elsewhere now
             if isinstance(group, dict):
-                group.pop("word_vectors", None)
+                for name in ("word_vectors", "start_from"):
+                    group.pop(name, None)
         folder.check(self.workdir, self._settings)
+        if (name := self.config.train.start_from) is not None:
+            if self._vectors_file is not None:
+                raise InputError(f"word_vectors and start_from {name} both give the words' vectors: leave one out")
+            self._start = read_start(name, type(self.config.model))
 
     def tokenizer(self, settings: TokenConfig, train: str, others: str) -> Tokenizer:
         """Return the tokenizer that this run made when it started, or a new one.
@@ -92,30 +99,47 @@ class Run:
         The characters of the validation and test texts are in the vocabulary too, because an alphabet says nothing
         about a text. Words and pieces come from the training text alone.
         """
-        corpus = train + others if settings.tokenizer == "char" else train
-        size = {"vocab_size": settings.vocab_size}
-        return self.own_tokenizer(train, lambda _: train_tokenizer(settings.tokenizer, corpus, **size))
+        corpus, kind = train + others if settings.tokenizer == "char" else train, settings.tokenizer
+        return self.own_tokenizer(train, kind, lambda _: train_tokenizer(kind, corpus, vocab_size=settings.vocab_size))
 
-    def own_tokenizer(self, train: str, make: Callable[[str], Tokenizer]) -> Tokenizer:
-        """Return the tokenizer that this run made when it started, or a new one: `make` of the training text."""
-        made = (self.workdir / "tokenizer.json").exists()
-        self._text, self._tokenizer = train, load_tokenizer(self.workdir) if made else make(train)
+    def own_tokenizer(self, train: str, kind: str, make: Callable[[str], Tokenizer]) -> Tokenizer:
+        """Return the tokenizer of the model that this run starts from, the one that it made when it started, or a new
+        one: `make` of the training text.
+
+        Raises:
+          ValueError: the model that it starts from has a tokenizer of another kind.
+        """
+        self._text = train
+        if self._start is not None:
+            self._start.check_tokenizer(kind)
+            self._tokenizer = self._start.tokenizer
+        elif (self.workdir / "tokenizer.json").exists():
+            self._tokenizer = load_tokenizer(self.workdir)
+        else:
+            self._tokenizer = make(train)
         return self._tokenizer
 
     def build(self, **sizes: Any) -> Any:
         """Build the model by `config.model.build(**sizes)`; remember the sizes, so that `load` can build it again.
 
-        With word vectors, its embedding is as wide as they are.
+        With word vectors, its embedding is as wide as they are. The parameters of a model to start from are read here.
 
         Raises:
-          ValueError: word vectors that cannot be read, or whose width is not the embedding's.
+          ValueError: word vectors that cannot be read, or whose width is not the embedding's; a model to start from
+            that does not fit.
         """
-        self._sizes, self._settings["vectors_sha256"] = sizes, None
+        self._settings |= {"vectors_sha256": None, "start_crc32": None}
+        self._sizes = sizes if self._start is None else self._start.sizes(sizes, type(self._model))
         if self._vectors_file is not None:
             self._vectors = read_vectors(self._vectors_file, self._tokenizer.words)
             self._settings["vectors_sha256"] = self._vectors.sha256
             self._model = self._as_wide_as_vectors()
-        return self._model.build(**sizes)
+        model = self._model.build(**self._sizes)
+        if self._start is not None:
+            self._start.check(self._model)
+            self._parts = self._start.parts(model)
+            self._settings["start_crc32"] = checksum(self._parts.taken)
+        return model
 
     def _as_wide_as_vectors(self) -> Any:
         model, width = self.config.model, self._vectors.width
@@ -169,13 +193,24 @@ class Run:
         options = self.config.train
         multiple = math.lcm(8, engine.mesh.shape["data"] * options.grad_accumulation)
         size = {"batch_size": options.batch_size, "multiple": multiple}
-        batches = data.training_batches(
-            train, lengths=lengths, batch_size=data.rows_of_equal_work(train, lengths, **size), seed=options.seed
-        )
-        evaluation = data.evaluation_batches(
-            valid, lengths=wide, batch_size=data.rows_of_equal_work(train, wide, **size)
-        )
+        rows, more = (data.rows_of_equal_work(train, each, **size) for each in (lengths, wide))
+        batches = data.training_batches(train, lengths=lengths, batch_size=rows, seed=options.seed)
+        evaluation = data.evaluation_batches(valid, lengths=wide, batch_size=more)
+        if options.head_only:
+            params, begin = engine.init().params, self._begin
+            params = params if begin is None else begin(params)
+            once = data.evaluation_batches(train, lengths=lengths, batch_size=rows)
+            self._encoded = True
+            batches = WithFeatures(batches, encode(engine, params, once))
+            evaluation = WithFeatures(evaluation, encode(engine, params, evaluation))
         return batches, evaluation
+
+    @property
+    def _begin(self) -> Callable[[Any], Any] | None:
+        """What makes the first parameters of the task's own, if they are other ones."""
+        if self._vectors is not None:
+            return partial(with_vectors, vectors=self._vectors)
+        return None if self._parts is None else self._parts.fill
 
     def train(
         self,
@@ -200,25 +235,34 @@ class Run:
         Raises:
           ValueError, DivergedError, Interrupted: see `nlpx.train.train`.
         """
+        if self.config.train.head_only and not self._encoded:
+            raise InputError(f"head_only keeps the features of examples, and {self.experiment} has none: leave it out")
         folder.prepare(self.workdir, self._settings, {**self._settings, **dataclasses.asdict(self.config)})
         if self._tokenizer is not None:
             self._tokenizer.save(self.workdir)
         model, self._unit = self._model, f"{engine.task.unit} per {engine.task.counted}"
         about = {"config": type(model).__name__, "settings": dataclasses.asdict(model), "sizes": self._sizes}
         about["tokenizer"] = self._tokenizer is not None
+        options = self.config.train
+        if options.lora is not None:
+            kernels = options.lora_kernels or lora.KERNELS
+            about["lora"] = {"rank": options.lora, "alpha": options.lora_alpha, "kernels": kernels}
         folder.write_json(self.workdir / "model.json", about)
         for part, reasons in self._dropped.items():
             for why, count in reasons.items():
                 print(f"{part}: {count:,} left out or cut: {why}")
-        vectors, begin = {}, None
+        more = {}
         if self._vectors is not None:
-            vectors = {"vectors": coverage(self._vectors, self._tokenizer, self._text)}
-            begin = partial(with_vectors, vectors=self._vectors)
-            print(coverage_line(vectors["vectors"]))
+            more = {"vectors": coverage(self._vectors, self._tokenizer, self._text)}
+            print(coverage_line(more["vectors"]))
             if doubled := self._vectors.doubled:
                 print(f"vectors: {len(doubled):,} words appear more than once, as {doubled[0]!r}: the first counts")
-        if engine.frozen:
-            print(f"frozen: {engine.frozen:,} of {engine.parameters:,} parameters")
+        if self._parts is not None:
+            more = {"start": self._parts.told}
+            print(self._parts.lines())
+        trained = engine.parameters - engine.frozen
+        memory = f"optimizer state {engine.optimizer_bytes / 1e6:,.2f} MB"
+        print(f"trained: {trained:,} of {engine.parameters:,} parameters, {memory}")
         how_much = ", ".join(f"{amount:,} {name}" for name, amount in amounts.items())
         print(f"{model.arch} on {self._data.name}: {how_much}, workdir {self.workdir}", flush=True)
         result = train(
@@ -227,7 +271,7 @@ class Run:
             batches=iter(batches),
             evaluation=lambda: evaluation,
             describe=describe,
-            begin=begin,
+            begin=self._begin,
         )
         return {
             "experiment": self.experiment,
@@ -235,7 +279,8 @@ class Run:
             **{name: value for name, value in vars(result).items() if name != "params"},
             "units": {"loss": engine.task.unit, "tokens": f"{engine.task.read}s"},
             "data": {"name": self._data.name, "sha256": self._data.sha256, **amounts, "dropped": self._dropped},
-            **vectors,
+            **more,
+            "optimizer_bytes": engine.optimizer_bytes,
             "workdir": str(self.workdir),
         }
 
@@ -266,24 +311,6 @@ def headline(summary: Mapping[str, Any]) -> str:
     )
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A model ready for use."""
-
-    model: Any
-    params: Any
-    tokenizer: Tokenizer | None
-    """None for a model that reads no text."""
-    config: dict[str, Any]
-    """The settings that the run was started with: the groups of its flags."""
-    step: int
-    """The step of the checkpoint that the parameters come from."""
-
-    def apply(self, *inputs: Any, **options: Any) -> Any:
-        """Apply the model, with its parameters, to inputs."""
-        return self.model.apply({"params": self.params}, *inputs, **options)
-
-
 def read_summaries(workdirs: str | None, experiment: str) -> list[dict[str, Any]]:
     """Read the summaries of finished runs, whose folders are separated by commas.
 
@@ -295,33 +322,3 @@ def read_summaries(workdirs: str | None, experiment: str) -> list[dict[str, Any]
         if each.get("experiment") != experiment:
             raise InputError(f"{each.get('workdir')} is no run of {experiment}: give another folder")
     return summaries
-
-
-def load(workdir: str | Path | None, experiment: str | None = None, *, best: bool = True) -> Trained:
-    """Load the trained model of a workdir: its best checkpoint by validation loss, or its latest.
-
-    Args:
-      experiment: the experiment that the run must belong to; None takes any.
-
-    Raises:
-      ValueError: there is no run (of this experiment), or no checkpoint that can be read.
-    """
-    if workdir is None:
-        raise InputError("which model? give the folder of a finished run as workdir")
-    workdir = Path(workdir)
-    config = folder.read_json(workdir / "config.json")
-    if experiment is not None and config.get("experiment") != experiment:
-        raise InputError(f"{workdir} holds a run of {config.get('experiment')!r}, not of {experiment!r}")
-    about = folder.read_json(workdir / "model.json")
-    tokenizer = load_tokenizer(workdir) if about.get("tokenizer", True) else None
-    if about["config"] not in MODELS:
-        raise InputError(f"{workdir} holds a model of {about['config']}, which no imported module defines: import it")
-    model = from_dict(MODELS[about["config"]], about["settings"]).build(**about["sizes"])
-    shapes = jax.eval_shape(model.init, jax.random.key(0), *model.example_inputs())["params"]
-    like = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    checkpoints = Checkpoints(workdir, read_only=True)
-    params, step, damaged = checkpoints.restore_params(like, best=best)
-    checkpoints.close()
-    for each in damaged:
-        print(f"checkpoint {each} is damaged: using checkpoint {step}", file=sys.stderr)
-    return Trained(model, params, tokenizer, config, step)

@@ -27,6 +27,7 @@ RULES: tuple[tuple[str, P], ...] = (
     (r"feed_forward/(up|gate)/kernel", P(None, "model")),
     (r"feed_forward/(up|gate)/bias", P("model")),
     (r"feed_forward/down/kernel", P("model", None)),
+    (r"lora/.*/(down|up)", P()),
     # Every device has a whole copy of the rest, which is small or read at every step of a recurrence.
     (r"((cross_)?attention/out|feed_forward/down)/bias", P()),
     (r"(attention_norm|cross_norm|feed_forward_norm|final_norm|embedding_norm|readout_norm)/(scale|bias)", P()),

@@ -6,7 +6,7 @@ A task is any object with the members of `Task`. The step sums gradients and div
 averaging means: the same batch gives the same update on any number of devices and in any number of parts.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import flax.struct
@@ -70,7 +70,7 @@ class TrainState(flax.struct.PyTreeNode):
 
 
 def init_state(
-    task: Task, optimizer: optax.GradientTransformation, seed: int, batch_size: int, freeze: str | None = None
+    task: Task, optimizer: optax.GradientTransformation, seed: int, batch_size: int, frozen: Collection[str] = ()
 ) -> TrainState:
     """Return the state before the first step. Initialization and training draw from two keys of the seed."""
     init_key, train_key = jax.random.split(jax.random.key(seed))
@@ -78,7 +78,7 @@ def init_state(
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        opt_state=optimizer.init(split(params, freeze)[0]),
+        opt_state=optimizer.init(split(params, frozen)[0]),
         carry=task.initial_carry(batch_size),
         key=train_key,
     )
@@ -138,19 +138,19 @@ def make_train_step(
     mesh: Mesh,
     *,
     grad_accumulation: int = 1,
-    freeze: str | None = None,
-) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+    frozen: Collection[str] = (),
+) -> Callable[..., tuple[TrainState, Metrics]]:
     """Make a task's pure step, for the caller to compile. Metrics: the task's sums, and `grad_norm` before clipping.
 
     Args:
       mesh: devices, with axes data and model.
       grad_accumulation: the number of parts of a batch, which must divide each device's rows. The summed gradients are
         divided by the count of the whole batch, so parts with fewer tokens weigh less, as they should.
-      freeze: which parameters stay as they are: see `nlpx.train.freeze.split`.
+      frozen: the paths of the parameters that stay as they are.
     """
 
-    def loss_of_part(trained, frozen, step, batch, carry, keys):
-        sums, carry = task.loss(join(trained, frozen), batch, carry, keys, step)
+    def loss_of_part(trained, constant, step, batch, carry, keys):
+        sums, carry = task.loss(join(trained, constant), batch, carry, keys, step)
         return sums["loss"], (sums, carry)
 
     gradient = jax.grad(loss_of_part, has_aux=True)
@@ -175,20 +175,25 @@ def make_train_step(
 
     run = over_rows(sums_of_batch, mesh)
 
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def train_step(
+        state: TrainState, batch: Batch, waiting: frozenset[str] = frozenset()
+    ) -> tuple[TrainState, Metrics]:
+        """Take a step. The parameters of the paths that are waiting stay as they are too, but have optimizer state."""
         step_key = jax.random.fold_in(state.key, state.step)
         rows = jax.tree.leaves(batch)[0].shape[0]
         keys = jax.vmap(lambda row: jax.random.fold_in(step_key, row))(jnp.arange(rows))
-        trained, frozen = split(state.params, freeze)
-        (grads, sums), carry = run((trained, frozen, state.step), batch, state.carry, keys)
+        trained, constant = split(state.params, frozen)
+        now, later = split(trained, waiting)
+        (grads, sums), carry = run((now, join(later, constant), state.step), batch, state.carry, keys)
         grads = jax.tree.map(lambda g: g / jnp.maximum(sums["count"], 1), grads)
+        grads = join(grads, jax.tree.map(jnp.zeros_like, later))
         updates, opt_state = optimizer.update(grads, state.opt_state, trained)
-        updated = optax.apply_updates(trained, updates), opt_state
+        updated = join(split(optax.apply_updates(trained, updates), waiting)[0], later), opt_state
         # A batch without tokens teaches nothing: neither decay nor momentum may act then.
         trained, opt_state = jax.tree.map(
             lambda new, old: jnp.where(sums["count"] > 0, new, old), updated, (trained, state.opt_state)
         )
-        params = join(trained, frozen)
+        params = join(trained, constant)
         state = state.replace(step=state.step + 1, params=params, opt_state=opt_state, carry=carry)
         return state, {**sums, "grad_norm": optax.tree.norm(grads)}
 

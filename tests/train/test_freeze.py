@@ -6,7 +6,7 @@ import pytest
 
 from nlpx.errors import InputError
 from nlpx.train.checkpoint import Checkpoints
-from nlpx.train.freeze import join, split
+from nlpx.train.freeze import join, matching, split
 from nlpx.train.sharding import path_of
 
 TABLE = "embedding/table"
@@ -36,7 +36,7 @@ def trained(make_engine, make_batches):
 @pytest.mark.parametrize("pattern", [None, TABLE, "embedding/.*", "backbone/stack_0/.*|embedding/bias"])
 def test_parameters_are_split_by_their_whole_path_and_joined_again(make_engine, pattern):
     params = jax.device_get(make_engine().init().params)
-    trained, frozen = split(params, pattern)
+    trained, frozen = split(params, matching(params, pattern))
     assert shapes(trained).keys().isdisjoint(shapes(frozen))
     assert (TABLE in shapes(frozen)) == (pattern in (TABLE, "embedding/.*"))
     assert "embedding/bias" in shapes(trained if pattern in (None, TABLE) else frozen)
@@ -68,6 +68,17 @@ def test_frozen_rows_stay_bitwise_and_have_no_optimizer_state(trained, optimizer
     assert [path for path in shapes(trained(None, **options)[1].opt_state) if path.endswith(TABLE)]
 
 
+def test_no_gradient_of_the_frozen_is_computed(make_engine, make_batches):
+    counts = []
+    for freeze in (None, "backbone/.*/kernel"):
+        engine = make_engine("transformer", freeze=freeze)
+        step = engine.train_step.lower(jax.eval_shape(engine.init), engine.put(make_batches(1)[0]))
+        counts.append((step.as_text().count("stablehlo.dot_general"), step.compile().cost_analysis()["flops"]))
+    kernels = 2 * len(("qkv", "out", "up", "down"))
+    assert counts[0][0] - counts[1][0] == kernels  # one product each
+    assert counts[1][1] < counts[0][1]
+
+
 def test_the_others_get_the_gradient_they_would_have_and_the_norm_is_of_them(trained):
     first, alone = (trained(freeze, mesh="data=2", grad_accumulation=2)[2][0] for freeze in (None, TABLE))
     np.testing.assert_array_equal(alone["loss"], first["loss"])
@@ -79,7 +90,7 @@ def test_the_first_update_of_the_others_is_the_same(make_engine, make_batches):
     for freeze in (None, TABLE):
         engine = make_engine(freeze=freeze)
         state, _ = engine.train_step(engine.init(), engine.put(make_batches(1)[0]))
-        updated.append(split(jax.device_get(state.params), TABLE)[0])
+        updated.append(split(jax.device_get(state.params), {TABLE})[0])
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-7), *updated)
 
 

@@ -124,6 +124,7 @@ def others():
     yield of_model(MaskedLanguageModelConfig(arch="transformer", **size, **options).build(4, segment_kinds=2))
     for config in (LanguageModelConfig, MaskedLanguageModelConfig, ReaderConfig, EncoderDecoderConfig):
         yield of_model(config(embedding_width=3, **size).build(4))
+    yield {"lora": {"backbone": {"stack_0": {"input_kernel": {"down": jnp.ones((8, 2)), "up": jnp.ones((2, 8))}}}}}
     yield of_model(ClassifierConfig(embedding_width=3, **size).build(4, labels=("a", "b")))
     yield of_model(TaggerConfig(embedding_width=3, **size).build(4, types=("x",), characters=3))
 
