@@ -6,7 +6,7 @@ python -m experiments.answer --data file:train-v1.1.json --test file:dev-v1.1.js
 python -m experiments.answer --workdir runs/answer/... --predict "Peru pays in soles. ||| How does Peru pay?"
 python -m experiments.answer --workdir runs/answer/... --evaluate file:others.json
 
-By default: questions about countries and languages it has never read of; five minutes on two CPU cores, 94 % exact.
+By default: countries and languages it has never read of. Under five minutes on two CPU cores; 85 to 93 % exact.
 """
 
 import sys
