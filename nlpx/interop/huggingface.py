@@ -133,7 +133,7 @@ def read(name: str | os.PathLike[str], kind: type) -> Parts:
         unread = stored.keys() - {name for row in rows for name in row.theirs}
         return {row.ours: placed(row, stored, shapes[row.ours], None) for row in rows}, sorted(unread)
 
-    return Parts(model, _tokenizer(folder), params)
+    return Parts(model, read_tokenizer(folder), params)
 
 
 def save(

@@ -157,6 +157,6 @@ def read_start(name: str, kind: type[ModelConfig]) -> Start:
     found = huggingface.read(name, kind)
     if not isinstance(found.tokenizer, Tokenizer):
         raise InputError(
-            f"the tokenizer in {found.tokenizer} is no byte-level BPE, the one kind of Hugging Face's that nlpx reads"
+            f"the tokenizer in {found.tokenizer} is neither a byte-level BPE nor WordPiece, the kinds that nlpx reads"
         )
     return Start(name, found.model, found.tokenizer, found.params)

@@ -272,4 +272,4 @@ def test_a_tokenizer_that_cannot_be_read_is_named(hugging_face, tune, labelled, 
     _, folder = hugging_face("BertModel")
     (folder / "tokenizer.json").write_text('{"model": {"type": "WordPiece"}}')
     assert tune("--from", folder, f"--data=file:{labelled}", f"--workdir={tmp_path / 'run'}") == 2
-    assert "is no byte-level BPE, the one kind of Hugging Face's that nlpx reads" in capsys.readouterr().err
+    assert "is neither a byte-level BPE nor WordPiece, the kinds that nlpx reads" in capsys.readouterr().err
