@@ -6,7 +6,7 @@ python -m experiments.tag --workdir runs/tag/... --predict "Ada paid 30 euros in
 python -m experiments.tag --workdir runs/tag/... --evaluate file:others.conll
 
 By default: dates, amounts of money, countries and languages, in patterns and with names that training lacks.
-Three to five minutes on two shared CPU cores. Expect an entity F1 of 95 to 97; looking entities up gives 3 to 4.
+A minute on two CPU cores. Expect an entity F1 of 95 to 97; looking entities up gives 3 to 4.
 """
 
 from dataclasses import dataclass, field
