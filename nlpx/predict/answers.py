@@ -192,8 +192,7 @@ def test_answers(answerer: Answerer, questions: Sequence[data.Question], folder:
     test = metrics.answer_metrics(texts, truths, lengths)
     baseline = metrics.answer_metrics(guessed, truths, lengths)
     groups = {"reader": test["by_length"], "sliding window": baseline["by_length"]}
-    plots.plot_by_length(
-        groups, folder / "plots" / "f1_by_length.png", "f1", length="context length (words, mean of each group)"
-    )
+    path, length = folder / "plots" / "f1_by_length.png", "context length (words, mean of each group)"
+    plots.plot_by_length(groups, path, "f1", length=length, title=f"Answers to {len(questions):,} unseen questions")
     answerer.draw(questions[0], folder / "plots" / "probabilities.png")
     return {**test, "baseline": baseline, "seconds": seconds}
