@@ -23,8 +23,8 @@ class TextsConfig(ExamplesConfig):
     """Data"""
 
     data: str = "cldr-languages"
-    """cldr-languages (built in), cpython-modules (built in: which of 16 modules is this docstring of?), file:PATH (.tsv,
-    .csv, .jsonl; with :TEXT,LABEL, columns by name or place), or tfds:NAME[/CONFIG], such as glue/sst2."""
+    """cldr-languages (built in), cpython-modules (built in: which of 16 modules is this docstring of?), file:PATH
+    (.tsv, .csv, .jsonl; with :TEXT,LABEL, columns by name or place), or tfds:NAME[/CONFIG], such as glue/sst2."""
 
 
 @dataclass(frozen=True)

@@ -69,11 +69,10 @@ def load_labelled(
     and, in a TFDS set, examples without a published label ("no label"); a split with no published labels is ignored.
 
     Args:
-      spec: `cldr-languages` (made, nothing to download: which language is this phrase in?), `cpython-modules` (built in:
-        which of 16 modules is this docstring of?), `brackets[:LENGTH]` (made: is this string of brackets balanced?),
-        `file:PATH` or `file:PATH:TEXT,LABEL` (a table or JSON lines, see
-        `labelled_files.read`), or `tfds:NAME[/CONFIG]` (a set with one text and a `ClassLabel`), with the set's own
-        splits.
+      spec: `cldr-languages` (made, nothing to download: which language is this phrase in?), `cpython-modules` (which of
+        16 modules is this docstring of?), `brackets[:LENGTH]` (made: is this string of brackets balanced?), `file:PATH`
+        or `file:PATH:TEXT,LABEL` (a table or JSON lines, see `labelled_files.read`), or `tfds:NAME[/CONFIG]` (a set
+        with one text and a `ClassLabel`), with the set's own splits.
       valid: `file:` as above; takes the place of the source's own validation part.
       test: the same for the test part.
       lowercase: texts in lower case; labels stay as they are.
