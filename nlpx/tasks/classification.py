@@ -4,12 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jax.numpy as jnp
-
-from nlpx import ops
 from nlpx.models import Classifier
-from nlpx.ops.array_types import Array, Int, RowKeys
-from nlpx.tasks.task import ModelTask
+from nlpx.ops.array_types import Array, RowKeys
+from nlpx.tasks.task import ModelTask, accuracy, scored
 
 
 @dataclass(frozen=True)
@@ -24,24 +21,13 @@ class Classification(ModelTask):
     label_smoothing: float = 0.0
     counted = "text"
 
-    def loss(
-        self,
-        params: Any,
-        batch: dict[str, Array],
-        carry: Any,
-        dropout_keys: RowKeys | None = None,
-        step: Int[Array, ""] | None = None,
-    ) -> tuple[dict[str, Array], Any]:
+    def sums(self, params: Any, batch: dict[str, Array], dropout_keys: RowKeys | None) -> dict[str, Array]:
         logits = self.model.apply({"params": params}, batch["text"], mask=batch["text_mask"], dropout_keys=dropout_keys)
         real = batch["index"] >= 0
-        smoothing = self.label_smoothing if dropout_keys is not None else 0.0
         # The same loss as over tokens: a text is a sequence of one.
-        total, count = ops.cross_entropy(
-            logits[:, None], batch["label"][:, None], real[:, None], label_smoothing=smoothing
-        )
-        correct = jnp.sum(real & (logits.argmax(axis=-1) == batch["label"]), dtype=total.dtype)
-        tokens = batch["text_mask"].sum(dtype=total.dtype)
-        return {"loss": total, "count": count, "correct": correct, "tokens": tokens}, ()
+        one_each = logits[:, None], batch["label"][:, None], real[:, None]
+        sums = scored(*one_each, smoothing=self.smoothing(dropout_keys))
+        return {**sums, "tokens": batch["text_mask"].sum(dtype=sums["loss"].dtype)}
 
     def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
-        return {"accuracy": sums["correct"] / sums["count"]}
+        return {"accuracy": accuracy(sums)}

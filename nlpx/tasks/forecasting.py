@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from nlpx import ops
 from nlpx.models import Forecaster
-from nlpx.ops.array_types import Array, Int, RowKeys
+from nlpx.ops.array_types import Array, RowKeys
 from nlpx.tasks.task import ModelTask
 
 
@@ -21,14 +21,7 @@ class Forecasting(ModelTask):
     counted = "value"
     unit = "standard deviations"
 
-    def loss(
-        self,
-        params: Any,
-        batch: dict[str, Array],
-        carry: Any,
-        dropout_keys: RowKeys | None = None,
-        step: Int[Array, ""] | None = None,
-    ) -> tuple[dict[str, Array], Any]:
+    def sums(self, params: Any, batch: dict[str, Array], dropout_keys: RowKeys | None) -> dict[str, Array]:
         quantiles = self.model.apply({"params": params}, batch["history"], dropout_keys=dropout_keys)
         real = batch["index"] >= 0
         known = batch["known"] & real[:, None, None]
@@ -37,7 +30,7 @@ class Forecasting(ModelTask):
         error = jnp.abs(quantiles[..., levels.index(0.5)] - batch["future"])
         absolute = jnp.where(known, error, 0).sum(dtype=total.dtype)
         tokens = real.sum(dtype=total.dtype) * batch["history"].shape[1]
-        return {"loss": total, "count": count, "absolute_error": absolute, "tokens": tokens}, ()
+        return {"loss": total, "count": count, "absolute_error": absolute, "tokens": tokens}
 
     def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
         return {"absolute_error": sums["absolute_error"] / sums["count"]}

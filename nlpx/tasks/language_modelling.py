@@ -12,7 +12,7 @@ from nlpx import data, ops
 from nlpx.errors import InputError
 from nlpx.models import LanguageModel
 from nlpx.ops.array_types import Array, Int, RowKeys
-from nlpx.tasks.task import ModelTask
+from nlpx.tasks.task import ModelTask, perplexity, scored
 from nlpx.text import Tokenizer
 
 
@@ -60,14 +60,8 @@ class LanguageModelling(ModelTask):
             state = jax.tree.map(lambda new, old: ops.keep_real(batch["start"], new, old), fresh, carry)
         how = {"segment_ids": batch.get("segment_ids"), "dropout_keys": dropout_keys}
         logits, state = self.model.apply(variables, batch["inputs"], state=state, **how)
-        # Label smoothing is for training; a validation loss without it can be compared.
-        smoothing = self.label_smoothing if dropout_keys is not None else 0.0
-        total, count = ops.cross_entropy(logits, batch["targets"], batch["mask"], label_smoothing=smoothing)
-        sums = {"loss": total, "count": count}
-        if dropout_keys is None:  # training needs no accuracy
-            right = batch["mask"] & (logits.argmax(axis=-1) == batch["targets"])
-            sums["correct"] = right.sum(dtype=total.dtype)
-        return sums, state if self.carry_state else ()
+        how = {"smoothing": self.smoothing(dropout_keys), "with_correct": dropout_keys is None}  # training needs none
+        return scored(logits, batch["targets"], batch["mask"], **how), state if self.carry_state else ()
 
     def reading(
         self, tokenizer: Tokenizer, text: str, *, seq_len: int, batch_size: int
@@ -89,4 +83,4 @@ class LanguageModelling(ModelTask):
         return cut(tokens, seq_len=seq_len, batch_size=batch_size), describe
 
     def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
-        return {"perplexity": math.exp(min(sums["loss"] / sums["count"], 700))}
+        return {"perplexity": perplexity(sums)}

@@ -1,14 +1,12 @@
 """Masked language modelling: predict the tokens that were hidden."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nlpx import ops
 from nlpx.models import MaskedLanguageModel
-from nlpx.ops.array_types import Array, Int, RowKeys
-from nlpx.tasks.task import ModelTask
+from nlpx.ops.array_types import Array, RowKeys
+from nlpx.tasks.task import ModelTask, accuracy, perplexity, scored
 
 
 @dataclass(frozen=True)
@@ -24,25 +22,12 @@ class MaskedLanguageModelling(ModelTask):
     label_smoothing: float = 0.0
     counted = "predicted token"
 
-    def loss(
-        self,
-        params: Any,
-        batch: dict[str, Array],
-        carry: Any,
-        dropout_keys: RowKeys | None = None,
-        step: Int[Array, ""] | None = None,
-    ) -> tuple[dict[str, Array], Any]:
+    def sums(self, params: Any, batch: dict[str, Array], dropout_keys: RowKeys | None) -> dict[str, Array]:
         given = {"mask": batch["text_mask"], "segment_ids": batch["segment_ids"], "places": batch["places"]}
         logits = self.model.apply({"params": params}, batch["text"], dropout_keys=dropout_keys, **given)
-        targets, counts = batch["targets"], batch["places_mask"]
-        # Label smoothing is for training; a validation loss without it can be compared.
-        smoothing = self.label_smoothing if dropout_keys is not None else 0.0
-        total, count = ops.cross_entropy(logits, targets, counts, label_smoothing=smoothing)
-        sums = {"loss": total, "count": count, "tokens": batch["text_mask"].sum(dtype=total.dtype)}
-        if dropout_keys is None:  # training needs no accuracy
-            sums["correct"] = (counts & (logits.argmax(axis=-1) == targets)).sum(dtype=total.dtype)
-        return sums, ()
+        how = {"smoothing": self.smoothing(dropout_keys), "with_correct": dropout_keys is None}  # training needs none
+        sums = scored(logits, batch["targets"], batch["places_mask"], **how)
+        return {**sums, "tokens": batch["text_mask"].sum(dtype=sums["loss"].dtype)}
 
     def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
-        perplexity = math.exp(min(sums["loss"] / sums["count"], 700))
-        return {"perplexity": perplexity, "accuracy": sums["correct"] / sums["count"]}
+        return {"perplexity": perplexity(sums), "accuracy": accuracy(sums)}

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from nlpx.models import Reader
-from nlpx.ops.array_types import Array, Bool, Float, Int, RowKeys
+from nlpx.ops.array_types import Array, Bool, Float, RowKeys
 from nlpx.tasks.task import ModelTask
 
 NEVER = -1e9
@@ -37,18 +37,11 @@ class QuestionAnswering(ModelTask):
     label_smoothing: float = 0.0
     counted = "window"
 
-    def loss(
-        self,
-        params: Any,
-        batch: dict[str, Array],
-        carry: Any,
-        dropout_keys: RowKeys | None = None,
-        step: Int[Array, ""] | None = None,
-    ) -> tuple[dict[str, Array], Any]:
+    def sums(self, params: Any, batch: dict[str, Array], dropout_keys: RowKeys | None) -> dict[str, Array]:
         inputs = batch["text"], batch["segment"]
         logits = self.model.apply({"params": params}, *inputs, mask=batch["text_mask"], dropout_keys=dropout_keys)
         real = batch["index"] >= 0
-        smoothing = self.label_smoothing if dropout_keys is not None else 0.0
+        smoothing = self.smoothing(dropout_keys)
         total, right = 0.0, real
         for of_place, allowed, target in zip(logits, ("begins", "ends"), ("start", "end"), strict=True):
             log_p = place_log_probabilities(of_place, batch[allowed] > 0)
@@ -57,7 +50,7 @@ class QuestionAnswering(ModelTask):
             total -= jnp.where(real, (1 - smoothing) * at_target + smoothing * mean, 0).sum()
             right &= log_p.argmax(axis=1) == batch[target]
         counts = {"count": real, "right": right, "tokens": batch["text_mask"]}
-        return {"loss": total, **{name: each.sum(dtype=total.dtype) for name, each in counts.items()}}, ()
+        return {"loss": total, **{name: each.sum(dtype=total.dtype) for name, each in counts.items()}}
 
     def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
         """`spans`: the share of windows with both places right."""

@@ -7,10 +7,9 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
-from nlpx import ops
 from nlpx.models import FeedForwardNetwork
-from nlpx.ops.array_types import Array, Int, RowKeys
-from nlpx.tasks.task import ModelTask
+from nlpx.ops.array_types import Array, RowKeys
+from nlpx.tasks.task import ModelTask, accuracy, scored
 
 
 @dataclass(frozen=True)
@@ -22,22 +21,13 @@ class RowClassification(ModelTask):
     counted: ClassVar[str] = "row"
     read: ClassVar[str] = "row"
 
-    def loss(
-        self,
-        params: Any,
-        batch: dict[str, Array],
-        carry: Any,
-        dropout_keys: RowKeys | None = None,
-        step: Int[Array, ""] | None = None,
-    ) -> tuple[dict[str, Array], Any]:
+    def sums(self, params: Any, batch: dict[str, Array], dropout_keys: RowKeys | None) -> dict[str, Array]:
         logits = self.model.apply({"params": params}, batch["features"], dropout_keys=dropout_keys)
         real = batch["index"] >= 0
-        total, count = ops.cross_entropy(logits[:, None], batch["target"][:, None], real[:, None])
-        correct = jnp.sum(real & (logits.argmax(axis=-1) == batch["target"]), dtype=total.dtype)
-        return {"loss": total, "count": count, "correct": correct}, ()
+        return scored(logits[:, None], batch["target"][:, None], real[:, None])
 
     def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
-        return {"accuracy": sums["correct"] / sums["count"]}
+        return {"accuracy": accuracy(sums)}
 
 
 @dataclass(frozen=True)
@@ -54,18 +44,11 @@ class RowRegression(ModelTask):
     read: ClassVar[str] = "row"
     unit: ClassVar[str] = "squared standard deviations"
 
-    def loss(
-        self,
-        params: Any,
-        batch: dict[str, Array],
-        carry: Any,
-        dropout_keys: RowKeys | None = None,
-        step: Int[Array, ""] | None = None,
-    ) -> tuple[dict[str, Array], Any]:
+    def sums(self, params: Any, batch: dict[str, Array], dropout_keys: RowKeys | None) -> dict[str, Array]:
         found = self.model.apply({"params": params}, batch["features"], dropout_keys=dropout_keys)[:, 0]
         real = batch["index"] >= 0
         errors = jnp.where(real, found - batch["target"], 0)
-        return {"loss": jnp.sum(errors**2), "count": real.sum(dtype=errors.dtype)}, ()
+        return {"loss": jnp.sum(errors**2), "count": real.sum(dtype=errors.dtype)}
 
     def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
         """Return `rmse`, the root of the mean squared error, in the unit of the target."""

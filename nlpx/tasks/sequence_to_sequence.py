@@ -1,6 +1,5 @@
 """Sequence to sequence: predict each next target token from the source and the target so far."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nlpx import ops
 from nlpx.errors import InputError
 from nlpx.models import EncoderDecoder
 from nlpx.ops.array_types import Array, Float, Int, RowKeys
-from nlpx.tasks.task import ModelTask
+from nlpx.tasks.task import ModelTask, perplexity, scored
 
 
 @dataclass(frozen=True)
@@ -75,13 +73,10 @@ class SequenceToSequence(ModelTask):
             logits = self.model.apply(
                 {"params": params}, source[0], inputs, source_mask=source[1], mask=mask, dropout_keys=dropout_keys
             )
-        # Label smoothing is for training; a validation loss without it can be compared.
-        smoothing = self.label_smoothing if training else 0.0
-        total, count = ops.cross_entropy(logits, targets, mask, label_smoothing=smoothing)
-        return {"loss": total, "count": count}, ()
+        return scored(logits, targets, mask, smoothing=self.smoothing(dropout_keys), with_correct=False), ()
 
     def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
-        return {"perplexity": math.exp(min(sums["loss"] / sums["count"], 700))}
+        return {"perplexity": perplexity(sums)}
 
     def _sampled(
         self, params: Any, source: Any, source_mask: Any, inputs: Any, mask: Any, rate: Float[Array, ""], keys: RowKeys

@@ -10,7 +10,7 @@ import numpy as np
 
 from nlpx.models import Tagger
 from nlpx.ops.array_types import Array, Bool, Int, Mask, RowKeys
-from nlpx.tasks.task import ModelTask
+from nlpx.tasks.task import ModelTask, accuracy
 from nlpx.text import split_tag
 
 
@@ -24,14 +24,7 @@ class Tagging(ModelTask):
     model: Tagger
     counted = "word"
 
-    def loss(
-        self,
-        params: Any,
-        batch: dict[str, Array],
-        carry: Any,
-        dropout_keys: RowKeys | None = None,
-        step: Int[Array, ""] | None = None,
-    ) -> tuple[dict[str, Array], Any]:
+    def sums(self, params: Any, batch: dict[str, Array], dropout_keys: RowKeys | None) -> dict[str, Array]:
         tags, mask = batch["tags"], batch["words_mask"]
         inputs = batch["words"], batch["spelling"]
         scores = self.model.apply({"params": params}, *inputs, mask=mask, dropout_keys=dropout_keys)
@@ -44,12 +37,12 @@ class Tagging(ModelTask):
             right = true[0] & found[0] & (true[1] == found[1]) & (tags == best)
             for name, each in (("entities", true[0]), ("found", found[0]), ("right", right)):
                 sums[name] = each.sum(dtype=total.dtype)
-        return sums, ()
+        return sums
 
     def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
         """`accuracy` of words; `f1` of entities, right in type and extent."""
         f1 = 2 * sums["right"] / max(sums["entities"] + sums["found"], 1)
-        return {"accuracy": sums["correct"] / sums["count"], "f1": f1}
+        return {"accuracy": accuracy(sums), "f1": f1}
 
 
 def bounds(tags: Int[Array, "b t"], mask: Mask, names: tuple[str, ...]) -> tuple[Bool[Array, "b t"], Int[Array, "b t"]]:
