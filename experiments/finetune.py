@@ -8,8 +8,11 @@ python -m experiments.finetune --from runs/language_model/... --task language-mo
 --task is classify (if not given), tag, answer or language-model. The command is then that experiment with --start-from:
 it has its data, flags and figures, and `experiments.classify --workdir ... --predict` uses what it trained. The layers'
 settings, the tokenizer and the learned positions are those of the model that --from names; flags that say otherwise are
-refused. What the new model has beyond it, such as its head, begins anew; what is begun anew or unused is printed. The
-Transformer of a language model sees what is before a token alone; that of other tasks sees all, and has to learn to.
+refused. What the new model has beyond it, such as its head, begins anew; what is begun anew or unused is printed.
+
+What starts from a language model reads forward alone, as it does: its features are the same. With --bidirectional a
+Transformer sees the rest of a text too, and has to learn to. BERT's classifier takes the features of the token [CLS],
+which no text begins with here; a start from it takes the mean of all, unless --pooling says otherwise.
 
 --freeze, --lora, --layer-decay, --unfreeze-every and --head-only say what is trained of it, and how.
 """

@@ -110,5 +110,6 @@ class Tied(EmbeddingConfig):
 
 @dataclass(frozen=True)
 class Bidirectional(EmbeddingConfig):
-    bidirectional: bool = setting(True, archs=RECURRENT)
-    """Let a recurrent encoder read in both directions."""
+    bidirectional: bool = True
+    """Let the encoder read in both directions; if not, what it knows at a token is that and those before it, as in a
+    language model."""

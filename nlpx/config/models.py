@@ -71,7 +71,7 @@ class ClassifierConfig(Bidirectional):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.pooling == "first" and self.recurrent and not self.bidirectional:
+        if self.pooling == "first" and not self.bidirectional:
             raise InputError(
                 f"pooling 'first' takes the first token, and a {self.arch} that reads forward knows no other there: "
                 "use 'last', or bidirectional"

@@ -232,7 +232,7 @@ BERT = Family(
         "tie_word_embeddings": True,
     },
     written={"attention_probs_dropout_prob": 0.0, "pad_token_id": None},
-    fixed={**COMMON, "norm": "post", "embedding_norm": True},
+    fixed={**COMMON, "norm": "post", "embedding_norm": True, "bidirectional": True},
     rows=(
         Row("embedding/table", ("bert.embeddings.word_embeddings.weight",)),
         Row("segment_embedding/table", ("bert.embeddings.token_type_embeddings.weight",)),

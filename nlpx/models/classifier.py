@@ -101,10 +101,9 @@ class Classifier(nn.Module):
         config, types = self.config, {"dtype": jnp.dtype(self.config.dtype), "param_dtype": self.param_dtype}
         self.embedding = make_embedding(config, self.vocab_size, self.param_dtype, has_logits=False)
         self.segment_embedding = make_segment_embedding(config, self.segment_kinds, self.param_dtype)
-        both = config.recurrent and config.bidirectional
         self.position = make_positions(config, self.max_length, self.param_dtype)
-        causal = config.recurrent and not both
-        self.backbone = Backbone(config, self.position, causal=causal, param_dtype=self.param_dtype)
+        self.backbone = Backbone(config, self.position, causal=not config.bidirectional, param_dtype=self.param_dtype)
+        both = config.recurrent and config.bidirectional  # a Transformer has no features of one direction
         self.pooling = Pooling(config.pooling, config.width if both else 0, **types)
         self.output_dropout = Dropout(config.dropout)
         self.head = nn.Dense(len(self.labels), **types)

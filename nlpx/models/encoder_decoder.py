@@ -136,8 +136,8 @@ class EncoderDecoder(nn.Module):
         if not config.tied:
             self.source_embedding = make_embedding(config, self.vocab_size, self.param_dtype, has_logits=False)
         self.source_position = make_positions(config, self.max_length, self.param_dtype)
-        causal = config.recurrent and not config.bidirectional
-        self.encoder = Backbone(config, self.source_position, causal=causal, param_dtype=self.param_dtype)
+        both = config.bidirectional
+        self.encoder = Backbone(config, self.source_position, causal=not both, param_dtype=self.param_dtype)
 
     def read(
         self, source: Source, mask: Bool[Array, "b s"] | None, dropout_keys: RowKeys | None

@@ -43,12 +43,13 @@ class MaskedLanguageModel(nn.Module):
         config, types = self.config, {"dtype": jnp.dtype(self.config.dtype), "param_dtype": self.param_dtype}
         self.embedding = make_embedding(config, self.vocab_size, self.param_dtype)
         self.segment_embedding = make_segment_embedding(config, self.segment_kinds, self.param_dtype)
-        both = config.recurrent and config.bidirectional
         self.position = make_positions(config, self.max_length, self.param_dtype)
-        causal = config.recurrent and not both
-        self.backbone = Backbone(config, self.position, causal=causal, param_dtype=self.param_dtype)
+        self.backbone = Backbone(config, self.position, causal=not config.bidirectional, param_dtype=self.param_dtype)
         self.readout = nn.Dense(config.width, **types)
-        self.readout_norm = LayerNorm(epsilon=config.norm_epsilon, **types)
+        # A recurrent backbone reads neither setting, and the readout behind it has their defaults.
+        read = MaskedLanguageModelConfig() if config.recurrent else config
+        self.nonlinearity = ACTIVATIONS[read.activation]
+        self.readout_norm = LayerNorm(epsilon=read.norm_epsilon, **types)
 
     def __call__(
         self,
@@ -74,5 +75,5 @@ class MaskedLanguageModel(nn.Module):
         x, _ = self.backbone(x, mask=mask, segment_ids=segment_ids, dropout_keys=dropout_keys)
         if places is not None:
             x = jnp.take_along_axis(x, places[..., None], axis=1)
-        x = self.readout_norm(ACTIVATIONS[self.config.activation](self.readout(x)))
+        x = self.readout_norm(self.nonlinearity(self.readout(x)))
         return self.embedding.logits(x)

@@ -25,8 +25,8 @@ class Reader(nn.Module):
     """Reads question, separator and context as one sequence, and gives each token two logits: that the answer begins
     there, and that it ends there. Each token's vector is the sum of its own embedding and its segment's.
 
-    In a Transformer every token attends to all others (Devlin 2019, arXiv 1810.04805, section 4.2). A recurrent stack
-    reads in both directions (unless configured otherwise). Then every token attends to the question (Luong's general
+    Unless configured otherwise, it reads in both directions: in a Transformer every token attends to all others (Devlin
+    2019, arXiv 1810.04805, section 4.2). After a recurrent stack every token attends to the question (Luong's general
     score), and one more recurrent layer reads its features, what attention found, and their product (Seo 2017, arXiv
     1611.01603).
 
@@ -57,11 +57,9 @@ class Reader(nn.Module):
         config, types = self.config, {"dtype": jnp.dtype(self.config.dtype), "param_dtype": self.param_dtype}
         self.embedding = make_embedding(config, self.vocab_size, self.param_dtype, has_logits=False)
         self.segment_embedding = make_segment_embedding(config, self.segment_kinds, self.param_dtype)
-        both = config.recurrent and config.bidirectional
         self.position = make_positions(config, self.max_length, self.param_dtype)
-        self.backbone = Backbone(
-            config, self.position, causal=config.recurrent and not both, param_dtype=self.param_dtype
-        )
+        both = config.bidirectional
+        self.backbone = Backbone(config, self.position, causal=not both, param_dtype=self.param_dtype)
         if config.recurrent and config.attention:
             self.attention = RecurrentAttention((1 + both) * config.width, "general", **types)
             self.fusion_dropout = Dropout(config.dropout)

@@ -131,10 +131,8 @@ class Tagger(nn.Module):
         self.segment_embedding = make_segment_embedding(config, self.segment_kinds, self.param_dtype)
         if config.characters != "none":
             self.spelling = Spelling(config.characters, self.characters, config.character_width, config.width, **types)
-        both = config.recurrent and config.bidirectional
         self.position = make_positions(config, self.max_length, self.param_dtype)
-        causal = config.recurrent and not both
-        self.backbone = Backbone(config, self.position, causal=causal, param_dtype=self.param_dtype)
+        self.backbone = Backbone(config, self.position, causal=not config.bidirectional, param_dtype=self.param_dtype)
         self.word_dropout, self.letter_dropout = Dropout(config.word_dropout), Dropout(config.word_dropout)
         self.output_dropout = Dropout(config.dropout)
         self.head = nn.Dense(len(self.tags), **types)

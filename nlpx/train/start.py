@@ -41,6 +41,8 @@ class Start:
     tokenizer: Tokenizer | None
     read: Callable[[], tuple[Mapping[str, jax.Array], list[str]]]
     """Reads its parameters, by path, and the names of further ones in its files."""
+    ours: bool = True
+    """Whether it is a run of ours."""
 
     @property
     def longest(self) -> int | None:
@@ -49,9 +51,11 @@ class Start:
 
     def settings(self, kind: type[ModelConfig]) -> dict[str, Any]:
         """Return the settings that a config of another kind has too, except those of `FREE`."""
-        ours = {field.name for field in dataclasses.fields(kind)} - {*FREE}
+        known = {field.name for field in dataclasses.fields(kind)} - {*FREE}
         there = {"bidirectional": False, **vars(self.model.config)}  # a language model reads forwards
-        return {name: value for name, value in there.items() if name in ours}
+        if there.get("pooling") == "first" and not self.ours:
+            there["pooling"] = "mean"  # theirs is of [CLS], with which a text of ours does not begin
+        return {name: value for name, value in there.items() if name in known}
 
     def sizes(self, given: Mapping[str, Any], kind: type[ModelConfig]) -> dict[str, Any]:
         """Return the sizes of a new model, which tells at least as many segments apart as this one, if it can."""
@@ -71,7 +75,10 @@ class Start:
             )
 
     def check(self, config: ModelConfig) -> None:
-        """Refuse a new model whose features would not be those of this one: raise a ValueError that names a setting."""
+        """Refuse a new model whose features would not be those of this one: raise a ValueError that names a setting.
+
+        A Transformer may see more than before, or less, with the same parameters: that is for its user to say.
+        """
         there = self.settings(type(config))
         bidirectional = ("bidirectional",) if getattr(config, "recurrent", False) else ()
         for name in (*STRUCTURE, *bidirectional):
@@ -159,4 +166,4 @@ def read_start(name: str, kind: type[ModelConfig]) -> Start:
         raise InputError(
             f"the tokenizer in {found.tokenizer} is neither a byte-level BPE nor WordPiece, the kinds that nlpx reads"
         )
-    return Start(name, found.model, found.tokenizer, found.params)
+    return Start(name, found.model, found.tokenizer, found.params, ours=False)

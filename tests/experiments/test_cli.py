@@ -211,7 +211,7 @@ def test_prediction_needs_a_checkpoint(refused, trained, tmp_path):
         (language_model, ["--arch=transformer", "--carry-state"], "--carry-state: not read by transformer"),
         (language_model, ["--arch=mingru", "--remat"], "--remat: not read by mingru"),
         (translate, ["--reverse-source"], "--reverse-source: not read by transformer"),
-        (classify, ["--arch=transformer", "--no-bidirectional"], "--bidirectional: not read by transformer"),
+        (classify, ["--arch=transformer", "--initial=zeros"], "--initial: not read by transformer"),
         (caption, ["--arch=transformer", "--attention=luong"], "--attention: not read by transformer"),
         (answer, ["--no-attention"], "--attention: not read by transformer"),
         (rnn_vs_transformer, ["--initial=learned"], "--initial: not read by transformer"),

@@ -218,21 +218,27 @@ STILL = ["--learning-rate=0", "--weight-decay=0", "--mesh=data=1", "--batch-size
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("name", ["BertModel", "BertForMaskedLM", "BertForSequenceClassification"])
+@pytest.mark.parametrize(
+    ("name", "pooling", "pooler"),
+    [
+        ("BertModel", [], "unused"),
+        ("BertForMaskedLM", ["--pooling=first"], "anew"),
+        ("BertForSequenceClassification", ["--pooling=first"], "taken"),
+    ],
+)
 def test_a_classifier_starts_with_the_features_of_a_bert_of_transformers(
-    name, hugging_face, torch, tune, labelled, tmp_path, capsys
+    name, pooling, pooler, hugging_face, torch, tune, labelled, tmp_path, capsys
 ):
     theirs, folder = hugging_face(name)
     data = ["--buckets=1", f"--data=file:{labelled}", f"--workdir={tmp_path / 'run'}"]
-    assert tune("--from", folder, "--task=classify", *STILL, *data) == 0
-    out, pooler = (
-        capsys.readouterr().out,
-        "" if name != "BertForMaskedLM" else ", pooling/hidden/bias, pooling/hidden/kernel",
-    )
-    assert f"begins anew: head/bias, head/kernel{pooler}\n" in out
+    assert tune("--from", folder, "--task=classify", *STILL, *data, *pooling) == 0
+    out, dense = capsys.readouterr().out, "pooling/hidden/bias, pooling/hidden/kernel"
+    assert f"begins anew: head/bias, head/kernel{f', {dense}' if pooler == 'anew' else ''}\n" in out
+    assert (dense in out) == (pooler != "taken")
     assert ("unused: cls.predictions.bias, " in out) == (name == "BertForMaskedLM")
     ours = load(tmp_path / "run")
     assert ours.model.segment_kinds == 2
+    assert ours.model.config.pooling == ("first" if pooling else "mean")
     tokens = np.random.default_rng(0).integers(0, 270, (3, 9))
     encoder = theirs if name == "BertModel" else theirs.bert
     with torch.no_grad():

@@ -60,6 +60,7 @@ SUBJECTS = {
 }
 BERT = {"norm": "post", "embedding_norm": True, "activation": "gelu_exact", "scale_embedding": False}
 SUBJECTS["transformer-first"] = Subject(model("transformer", "first", **BERT))
+SUBJECTS["transformer-one-way-last"] = Subject(model("transformer", "last", bidirectional=False))
 # Every family and every pooling at least once; the pooling knows of the family only what is read backwards.
 LESS = ("lstm-mean", "gru-one-way-max", "gru-one-way-attention", "transformer-last", "transformer-attention")
 ALL = [pytest.param(name, marks=[pytest.mark.slow] * (name in LESS)) for name in SUBJECTS]
@@ -296,6 +297,7 @@ def test_values_and_gradients_are_those_of_pytorch(torch, pooling):
             "unknown pooling 'men'; did you mean 'mean'",
         ),
         (lambda: model(pooling="first", bidirectional=False), "pooling 'first' takes the first token, and a lstm that"),
+        (lambda: model("transformer", "first", bidirectional=False), "and a transformer that reads forward knows no"),
         (lambda: model(layers=0), "layers must be at least 1, not 0"),
         (lambda: model("gru", positions="rotary"), "positions 'rotary' turns queries and keys, and gru has none"),
     ],

@@ -1,8 +1,10 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from nlpx.config import ClassifierConfig, FeedForwardConfig, LanguageModelConfig, ReaderConfig
 from nlpx.errors import InputError
@@ -64,6 +66,32 @@ def test_the_settings_of_the_layers_are_those_there_and_dropout_is_free():
     assert settings["bidirectional"] is False  # a language model reads forwards
     assert not settings.keys() & {"dropout", "dtype", "tied"}
     start.check(ClassifierConfig(**settings, dropout=0.5))
+    with pytest.raises(InputError, match="bidirectional True is not that of there, False: leave bidirectional out"):
+        start.check(ClassifierConfig(**{**settings, "bidirectional": True}))
+
+
+def test_a_transformer_has_the_features_of_a_language_model_unless_told_to_see_more():
+    start, params = start_of(LANGUAGE_MODEL, max_length=6)
+    tokens = jnp.array([[0, 2, 1, 1]])
+
+    def features(model, params):
+        _, kept = model.apply({"params": params}, tokens, capture_intermediates=lambda m, _: m.name == "backbone")
+        return kept["intermediates"]["backbone"]["__call__"][0][0]
+
+    wanted, found = features(start.model, unflatten_dict(params, sep="/")), []
+    for more in ({}, {"bidirectional": True}):
+        config = ClassifierConfig(**{**start.settings(ClassifierConfig), **more})
+        start.check(config)
+        model = config.build(3, labels="xy", max_length=6)
+        found.append(features(model, start.parts(model).fill(params_of(model, seed=1))))
+    np.testing.assert_array_equal(found[0], wanted)
+    assert (found[1][:, :-1] != wanted[:, :-1]).any(axis=-1).all()
+
+
+def test_the_pooling_of_a_bert_is_of_a_token_that_no_text_begins_with():
+    start, _ = start_of(ClassifierConfig(**SIZE, pooling="first"), labels="xy")
+    assert start.settings(ClassifierConfig)["pooling"] == "first"
+    assert dataclasses.replace(start, ours=False).settings(ClassifierConfig)["pooling"] == "mean"
 
 
 def test_segments_are_told_apart_as_there():
