@@ -39,6 +39,8 @@ RUNS = {  # the experiment, what it reads, and its flags
     "translate": ("translate", "pairs.tsv", f"{SMALL} --arch=gru --attention=luong --buckets=1 --tokenizer=char"),
     "summarize": ("summarize", "pairs.tsv", f"{SMALL} --arch=gru --attention=bahdanau --copy --buckets=1"),
     "answer": ("answer", "questions.jsonl", f"{SMALL} --arch=gru --buckets=1 --tokenizer=char"),
+    "finetune": ("finetune", "labels.tsv", f"{PLAN} --dropout=0.1 --from={{start}} --mesh=data=2,model=2 --lora=2"),
+    "head_only": ("finetune", "labels.tsv", f"{PLAN} --from={{start}} --mesh=data=2 --head-only"),
 }
 ROOT = Path(__file__).parents[2]
 
@@ -73,11 +75,23 @@ def data(tmp_path_factory):
     return folder
 
 
+def model_to_start_from(data):
+    """The workdir of a small Transformer that was trained on the text."""
+    flags = "--objective=causal --arch=transformer --heads=2 --layers=1 --width=32 --seq-len=16 --tokenizer=char"
+    more = f"--steps=2 --data=file:{data / 'text.txt'} --workdir={data / 'start'}"
+    command = [sys.executable, "-m", "experiments.pretrain", *flags.split(), *more.split()]
+    if not (data / "start" / "summary.json").exists():
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return data / "start"
+
+
 class Run:
     """A run of an experiment in a process of its own."""
 
     def __init__(self, data, workdir, name, *more):
         experiment, source, flags = RUNS[name]
+        if "{start}" in flags:
+            flags = flags.format(start=model_to_start_from(data))
         flags = [*flags.split(), *more, f"--data=file:{data / source}", f"--workdir={workdir}"]
         self.workdir = workdir
         self.command = [sys.executable, "-m", f"experiments.{experiment}", *flags]
