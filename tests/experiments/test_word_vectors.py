@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from experiments import classify
-from nlpx.config import CorpusConfig
 from nlpx.text import read_vectors
 from nlpx.train import load
 
@@ -146,11 +145,13 @@ def test_bad_input_ends_in_one_line_before_anything_is_written(more, message, fo
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    "name", ["language_model", "classify", "tag", "translate", "caption", "summarize", "answer", "rnn_vs_transformer"]
-)
-def test_every_experiment_of_words_has_the_flag(name):
-    kind = importlib.import_module(f"experiments.{name}").Config
-    config = kind.preset(None) if hasattr(kind, "preset") else kind()
-    assert [group for group in vars(config).values() if isinstance(group, CorpusConfig)]
-    assert hasattr(config.model, "embedding_width")
+WORDS = ["language_model", "pretrain", "tag", "translate", "caption", "summarize", "answer", "rnn_vs_transformer"]
+
+
+@pytest.mark.slow  # each reads its own data
+@pytest.mark.parametrize("name", WORDS)
+def test_every_experiment_of_words_looks_for_the_vectors(name, command, tmp_path, capsys):
+    tokens = [] if name == "tag" else ["--tokenizer=word"]
+    flags = [f"--word-vectors={tmp_path / 'none'}", f"--workdir={tmp_path / 'run'}", "--mesh=data=1", *tokens]
+    assert command(importlib.import_module(f"experiments.{name}"), flags) == 2
+    assert f"cannot read the word vectors {tmp_path / 'none'}: No such file" in capsys.readouterr().err

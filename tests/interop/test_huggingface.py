@@ -332,7 +332,7 @@ def cut(folder):
 
 WTE = "transformer.wte.weight"
 FAULTS = {
-    "no folder .*: give|no folder": (lambda folder: shutil.rmtree(folder), {}),
+    "^no folder .*a; give one with config.json": (lambda folder: shutil.rmtree(folder), {}),
     "it has no config.json": (lambda folder: (folder / "config.json").unlink(), {}),
     "cannot read .*config.json": (lambda folder: (folder / "config.json").write_text("{"), {}),
     "holds a LlamaForCausalLM; those .* GPT2LMHeadModel, Bert": (
@@ -392,7 +392,9 @@ def test_what_has_no_equal_is_not_saved(tmp_path):
         refused(
             rf"^{family} has nothing equal to embedding_width=8 \(it has None\): build", own(name, embedding_width=8)[0]
         )
-    refused("a Forecaster|a FeedForwardNetwork", FeedForwardConfig().build(["x"], labels=[], target="y", scales={}))
+    network = FeedForwardConfig().build(["x"], labels=[], target="y", scales={})
+    refused("^a FeedForwardNetwork has the form of no GPT-2 or BERT: keep it", network)
+    refused(r"bidirectional=False \(it has True\)", own("masked_language_model", bidirectional=False)[0])
     model, variables = own("masked_language_model")
     refused("segment_kinds=0", model.clone(segment_kinds=0))
     refused("backbone/embedding_norm/bias, .* more missing", model)
