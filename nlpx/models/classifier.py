@@ -10,6 +10,7 @@ from nlpx import ops
 from nlpx.config import ClassifierConfig
 from nlpx.errors import unknown
 from nlpx.layers import Backbone, Dropout, embed, make_embedding, make_positions, make_segment_embedding
+from nlpx.models.of_tokens import OfTokens
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 from nlpx.ops.checks import check_sequence
 
@@ -70,7 +71,7 @@ class Pooling(nn.Module):
         return jnp.einsum("bt,btd->bd", ops.keep_real(mask, weights).astype(x.dtype), ops.keep_real(mask, x))
 
 
-class Classifier(nn.Module):
+class Classifier(OfTokens, nn.Module):
     """Embeds tokens, runs a backbone over them, pools its features, and returns the logits of the classes.
 
     Attributes:
@@ -87,15 +88,6 @@ class Classifier(nn.Module):
     max_length: int = 256
     segment_kinds: int = 0
     param_dtype: Any = jnp.float32
-
-    @property
-    def longest(self) -> int | None:
-        """The most tokens a text may have; None where there is no limit."""
-        return self.max_length if self.config.position_kind == "learned" else None
-
-    def example_inputs(self) -> tuple[Array, ...]:
-        """Return inputs that `init` can be called with."""
-        return (jnp.zeros((1, 1), jnp.int32),)
 
     def setup(self):
         config, types = self.config, {"dtype": jnp.dtype(self.config.dtype), "param_dtype": self.param_dtype}

@@ -24,6 +24,7 @@ from nlpx.layers import (
     make_embedding,
     make_positions,
 )
+from nlpx.models.of_tokens import OfTokens
 from nlpx.ops.array_types import Array, Bool, Float, Int, Mask, RowKeys, UInt8
 from nlpx.ops.masks import check_mask
 
@@ -45,7 +46,7 @@ class Encoded(NamedTuple):
     """The source tokens, `UNKNOWN` where the mask is False, if the decoder copies from them; otherwise ()."""
 
 
-class EncoderDecoder(nn.Module):
+class EncoderDecoder(OfTokens, nn.Module):
     """Reads a sequence of tokens and writes another. Source and target share one vocabulary.
 
     A recurrent encoder passes its last state to the decoder; with `config.attention` "none", nothing else (Sutskever
@@ -93,11 +94,6 @@ class EncoderDecoder(nn.Module):
     def attends(self) -> bool:
         """Whether the decoder attends to the source."""
         return not self.config.recurrent or self.config.attention != "none"
-
-    @property
-    def longest(self) -> int | None:
-        """The most tokens a sequence may have; None where there is no limit."""
-        return self.max_length if self.config.position_kind == "learned" else None
 
     def example_inputs(self) -> tuple[Array, ...]:
         """Return inputs that `init` can be called with."""

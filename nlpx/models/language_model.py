@@ -7,10 +7,11 @@ import jax.numpy as jnp
 
 from nlpx.config import LanguageModelConfig
 from nlpx.layers import Backbone, BackboneState, Dropout, make_embedding, make_positions
+from nlpx.models.of_tokens import OfTokens
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 
 
-class LanguageModel(nn.Module):
+class LanguageModel(OfTokens, nn.Module):
     """Embeds tokens, runs a causal backbone over them, and returns the logits of each next token.
 
     Attributes:
@@ -23,15 +24,6 @@ class LanguageModel(nn.Module):
     config: LanguageModelConfig
     max_length: int = 256
     param_dtype: Any = jnp.float32
-
-    @property
-    def longest(self) -> int | None:
-        """The most tokens a sequence may have; None where there is no limit."""
-        return self.max_length if self.config.position_kind == "learned" else None
-
-    def example_inputs(self) -> tuple[Array, ...]:
-        """Return inputs that `init` can be called with."""
-        return (jnp.zeros((1, 1), jnp.int32),)
 
     def setup(self):
         config = self.config

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 from nlpx.config import MaskedLanguageModelConfig
 from nlpx.layers import Backbone, embed, make_embedding, make_positions, make_segment_embedding
 from nlpx.layers.transformer import ACTIVATIONS, LayerNorm
+from nlpx.models.of_tokens import OfTokens
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 
 
-class MaskedLanguageModel(nn.Module):
+class MaskedLanguageModel(OfTokens, nn.Module):
     """Embeds tokens, runs a backbone that reads in both directions, and returns the logits of the token at each place
     (Devlin 2019, arXiv 1810.04805).
 
@@ -29,15 +30,6 @@ class MaskedLanguageModel(nn.Module):
     max_length: int = 512
     segment_kinds: int = 0
     param_dtype: Any = jnp.float32
-
-    @property
-    def longest(self) -> int | None:
-        """The most tokens a text may have; None where there is no limit."""
-        return self.max_length if self.config.position_kind == "learned" else None
-
-    def example_inputs(self) -> tuple[Array, ...]:
-        """Return inputs that `init` can be called with."""
-        return (jnp.zeros((1, 1), jnp.int32),)
 
     def setup(self):
         config, types = self.config, {"dtype": jnp.dtype(self.config.dtype), "param_dtype": self.param_dtype}

@@ -17,11 +17,12 @@ from nlpx.layers import (
     make_positions,
     make_segment_embedding,
 )
+from nlpx.models.of_tokens import OfTokens
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 from nlpx.ops.masks import check_mask
 
 
-class Reader(nn.Module):
+class Reader(OfTokens, nn.Module):
     """Reads question, separator and context as one sequence, and gives each token two logits: that the answer begins
     there, and that it ends there. Each token's vector is the sum of its own embedding and its segment's.
 
@@ -43,11 +44,6 @@ class Reader(nn.Module):
     max_length: int = 384
     segment_kinds: int = 3
     param_dtype: Any = jnp.float32
-
-    @property
-    def longest(self) -> int | None:
-        """The most tokens a question and its context may have together; None where there is no limit."""
-        return self.max_length if self.config.position_kind == "learned" else None
 
     def example_inputs(self) -> tuple[Array, ...]:
         """Return inputs that `init` can be called with."""

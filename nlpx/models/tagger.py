@@ -21,6 +21,7 @@ from nlpx.layers import (
     make_segment_embedding,
 )
 from nlpx.models.classifier import Pooling
+from nlpx.models.of_tokens import OfTokens
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 from nlpx.text import split_tag, tags_of
 
@@ -88,7 +89,7 @@ class Spelling(nn.Module):
         return nn.Dense(self.outputs, name="readout", **types)(x).reshape(batch, length, self.outputs)
 
 
-class Tagger(nn.Module):
+class Tagger(OfTokens, nn.Module):
     """Embeds words, adds the vectors of their spelling, runs a backbone over the sentence, and scores its tags.
 
     The sum of an embedding and of a dense layer over the letters' features equals a dense layer over both side by side.
@@ -111,11 +112,6 @@ class Tagger(nn.Module):
     names: tuple[str, ...] | None = None
     segment_kinds: int = 0
     param_dtype: Any = jnp.float32
-
-    @property
-    def longest(self) -> int | None:
-        """The most words a sentence may have; None where there is no limit."""
-        return self.max_length if self.config.position_kind == "learned" else None
 
     @property
     def tags(self) -> tuple[str, ...]:
