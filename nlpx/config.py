@@ -5,7 +5,6 @@ inside its dataclass: `config.build(...)` makes the module. On the command line 
 """
 
 import dataclasses
-import json
 import math
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from nlpx.errors import InputError, unknown
+from nlpx.json_files import read_json
 
 TRANSFORMER = ("transformer",)
 STATE_READING = ("elman", "lstm", "gru")
@@ -155,7 +155,7 @@ class EmbeddingConfig(BackboneConfig):
     """Model"""
 
     scale_embedding: bool = True
-    """Multiply the tokens' vectors by the root of their width (Vaswani 2017); GPT-2 and BERT do not."""
+    """Multiply the tokens' vectors by the square root of their width (Vaswani 2017); GPT-2 and BERT do not."""
     embedding_width: int | None = setting(None, "[1, inf)")
     """Features of the tokens' vectors, which a projection makes --width wide; if not given, they are --width wide, or
     as wide as --word-vectors."""
@@ -228,8 +228,8 @@ class ClassifierConfig(_Bidirectional):
         super().__post_init__()
         if self.pooling == "first" and self.recurrent and not self.bidirectional:
             raise InputError(
-                f"pooling 'first' takes the first token, and a {self.arch} that reads forward knows no other there: "
-                "use 'last', or bidirectional"
+                f"pooling 'first' takes the first token's features, and a forward-only {self.arch} has read no other "
+                "token by then: use 'last', or bidirectional"
             )
 
     def build(self, vocab_size: int, *, labels: Sequence[str], max_length: int = 256, segment_kinds: int = 0) -> Any:
@@ -749,13 +749,8 @@ def read_config(kind: Any, path: Path, experiment: str | None = None) -> Any:
     Raises:
       ValueError: the file cannot be read, or is of another experiment or another version.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path.parent} holds no run: it has no {path.name}") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {error}") from None
-    of = values.pop("experiment", None) if isinstance(values, dict) else None
+    values = read_json(path)
+    of = values.pop("experiment", None)
     if of is None or experiment not in (None, of):
         raise InputError(f"{path.parent} holds {f'a run of {of!r}' if of else 'no run'}, not of {experiment!r}")
     for name in ("data_sha256", "vectors_sha256", "start_crc32"):
