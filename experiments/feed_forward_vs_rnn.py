@@ -59,8 +59,8 @@ def run(config: Config) -> dict[str, Any]:
     """Train both, from where they stopped if they did; test, draw, and write the summary."""
     from nlpx import data, plots, predict
     from nlpx.errors import InputError
+    from nlpx.json_files import write_json
     from nlpx.train import own_workdir
-    from nlpx.train import workdir as folder
 
     contest, seed = config.contest, config.train.seed
     length, spec = contest.length, f"brackets:{contest.length}"
@@ -93,7 +93,7 @@ def run(config: Config) -> dict[str, Any]:
         name: {f"accuracy at {each['mean']}": each["accuracy"] for each in groups} for name, groups in by_length.items()
     }
     summary = {"experiment": config.experiment, "test": test, "by_length": by_length, "results": results}
-    folder.write_json(top / "summary.json", {**summary, "workdir": str(top)})
+    write_json(top / "summary.json", {**summary, "workdir": str(top)})
     print("length   " + "  ".join(f"{name:>12}" for name in by_length))
     for groups in zip(*by_length.values(), strict=True):
         shares = "  ".join(f"{100 * each['accuracy']:>10.1f} %" for each in groups)

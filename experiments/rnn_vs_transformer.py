@@ -61,9 +61,10 @@ def run(config: Config) -> dict[str, Any]:
     from nlpx import plots, predict
     from nlpx.decode import Sampling
     from nlpx.errors import InputError
+    from nlpx.json_files import write_json
     from nlpx.models import matching_width
     from nlpx.train import own_workdir
-    from nlpx.train import workdir as folder
+    from nlpx.train.workdir import read_metrics
 
     contest = config.contest
     if config.model.arch != "transformer":
@@ -75,7 +76,7 @@ def run(config: Config) -> dict[str, Any]:
         options = replace(config.train, workdir=str(top / model.arch))
         results[model.arch] = language_model.run(language_model.Config(model, config.text, options))
         trained[model.arch] = predict.load(options.workdir)
-        records[model.arch] = folder.read_metrics(Path(options.workdir))
+        records[model.arch] = read_metrics(Path(options.workdir))
 
     train(config.model)
     wide = results["transformer"].get("vectors", {}).get("width", config.model.embedding_width)
@@ -105,8 +106,7 @@ def run(config: Config) -> dict[str, Any]:
     for x in ("step", "seconds"):
         plots.plot_losses(records, path := top / "plots" / f"loss_by_{x}.png", x=x)
         print(f"loss curves: {path}")
-    summary = {"experiment": config.experiment, "results": results, "table": rows}
-    folder.write_json(top / "summary.json", summary)
+    write_json(top / "summary.json", summary := {"experiment": config.experiment, "results": results, "table": rows})
     return summary
 
 

@@ -55,6 +55,7 @@ def transformers(torch):
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.enable_propagation()  # for `caplog`, which sees no warning of theirs otherwise
     return transformers
 
 

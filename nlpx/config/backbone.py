@@ -96,7 +96,7 @@ class EmbeddingConfig(BackboneConfig):
     """Model"""
 
     scale_embedding: bool = True
-    """Multiply the tokens' vectors by the root of their width (Vaswani 2017); GPT-2 and BERT do not."""
+    """Multiply the tokens' vectors by the square root of their width (Vaswani 2017); GPT-2 and BERT do not."""
     embedding_width: int | None = setting(None, "[1, inf)")
     """Features of the tokens' vectors, which a projection makes --width wide; if not given, they are --width wide, or
     as wide as --word-vectors."""

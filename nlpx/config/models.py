@@ -73,8 +73,8 @@ class ClassifierConfig(Bidirectional):
         super().__post_init__()
         if self.pooling == "first" and not self.bidirectional:
             raise InputError(
-                f"pooling 'first' takes the first token, and a {self.arch} that reads forward knows no other there: "
-                "use 'last', or bidirectional"
+                f"pooling 'first' takes the first token's features, and a forward-only {self.arch} has read no other "
+                "token by then: use 'last', or bidirectional"
             )
 
     def build(self, vocab_size: int, *, labels: Sequence[str], max_length: int = 256, segment_kinds: int = 0) -> Any:

@@ -1,7 +1,6 @@
 """The machinery of settings: fields with a range and readers, checked when an instance is made; and their files."""
 
 import dataclasses
-import json
 import math
 import typing
 from collections.abc import Iterator, Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nlpx.errors import InputError, unknown
+from nlpx.json_files import read_json
 
 
 def setting(
@@ -91,13 +91,8 @@ def read_config(kind: Any, path: Path, experiment: str | None = None) -> Any:
     Raises:
       ValueError: the file cannot be read, or is of another experiment or another version.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path.parent} holds no run: it has no {path.name}") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {error}") from None
-    of = values.pop("experiment", None) if isinstance(values, dict) else None
+    values = read_json(path)
+    of = values.pop("experiment", None)
     if of is None or experiment not in (None, of):
         raise InputError(f"{path.parent} holds {f'a run of {of!r}' if of else 'no run'}, not of {experiment!r}")
     for name in ("data_sha256", "vectors_sha256", "start_crc32"):

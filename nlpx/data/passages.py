@@ -1,6 +1,6 @@
 """Questions and contexts as columns of token ids: a row is a question, a separator, and a window of the context.
 
-The ragged columns are `text` (token ids; the separator has its own id), `segment` (an index into `SEGMENTS`), `begins`
+The ragged columns are `text` (token ids, with one for the separator), `segment` (an index into `SEGMENTS`), `begins`
 and `ends` (1 where an answer may begin or end: at the first or the last token of a word, and at the separator, which
 stands for "not in this window").
 """
@@ -73,7 +73,7 @@ class PassageEncoder:
     everywhere.
 
     Args:
-      tokenizer: turns a word into ids. The separator's id is the one after its last.
+      tokenizer: turns a word into ids. The separator is its `[SEP]`, or else the id after its last.
       max_length: most tokens in a row.
       question_length: most tokens in a question; the rest is cut.
       stride: tokens from the start of one window to the start of the next, at most a window; None means half a window.
@@ -97,7 +97,7 @@ class PassageEncoder:
                 f"a question_length of {question_length} leaves less than half of the max_length {max_length} to the "
                 "context: lower the one or raise the other"
             )
-        self.separator = tokenizer.vocab_size
+        self.separator = tokenizer.special.get("[SEP]", tokenizer.vocab_size)
         self._tokenizer, self._lowercase = tokenizer, lowercase
         self._max_length, self._question_length, self._stride = max_length, question_length, stride
         self._ids: dict[str, np.ndarray] = {}

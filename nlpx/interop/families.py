@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -136,6 +137,16 @@ class Family:
     block_rows: tuple[Row, ...]
     heads: Mapping[str, Head]
     unread: str
+
+    @cached_property
+    def head_tensors(self) -> frozenset[str]:
+        """The names of the tensors that belong to any of its heads."""
+        rows = (row for head in self.heads.values() for row in (*head.rows, *head.untied))
+        return frozenset(name for row in rows for name in row.theirs)
+
+    def of_head(self, row: Row) -> bool:
+        """Tell whether a row belongs to a head, and can begin anew where the files lack it."""
+        return self.head_tensors >= set(row.theirs)
 
 
 def _norm(ours: str, theirs: str) -> tuple[Row, ...]:

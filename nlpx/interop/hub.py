@@ -40,5 +40,5 @@ def folder_of(name: str) -> Path:
             return Path(huggingface_hub.snapshot_download(**options, local_files_only=True))
         except Exception:  # not there, or not whole
             first = (str(error).splitlines() or [""])[0].strip()
-            why = f"the hub gives none, nor is it in the cache ({first or type(error).__name__})"
+            why = f"it is not in the cache and cannot be fetched from the hub ({first or type(error).__name__})"
     raise InputError(f"{name} is no folder, and {why}; give a folder with config.json and model.safetensors")

@@ -12,7 +12,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from nlpx.errors import InputError
 from nlpx.interop.families import FAMILIES
 from nlpx.interop.hub import folder_of
-from nlpx.interop.huggingface_config import build, describe, family_and_task, read_json, write_json
+from nlpx.interop.huggingface_config import build, describe, family_and_task
 from nlpx.interop.huggingface_tensors import (
     FILE,
     INDEX,
@@ -29,6 +29,7 @@ from nlpx.interop.huggingface_tensors import (
     tensors_of,
 )
 from nlpx.interop.safetensors import save_safetensors
+from nlpx.json_files import read_json, write_json
 from nlpx.text import BPETokenizer, Tokenizer, WordPieceTokenizer, load_tokenizer
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.*", "merges.txt")
@@ -74,7 +75,7 @@ def load(
         missing, unexpected, damaged or of another shape (names them).
     """
     folder = folder_of(os.fspath(name))
-    config = read_json(folder / "config.json")
+    config = read_json(folder / "config.json", "model")
     family, task = family_and_task(folder, config, task)
     model, head = build(family, task, config, labels, settings or {}), family.heads[task]
     stored, shapes = stored_arrays(folder, family, head), shapes_of(model)
@@ -83,7 +84,8 @@ def load(
 
     rows, fresh = rows_for(family, head, model.config), []
     if key is not None:
-        fresh = [row for row in head.rows if lacks(row, stored) or (labels and row.ours.startswith("head/"))]
+        other_labels = {row for row in rows if labels and row.ours.startswith("head/")}
+        fresh = [row for row in rows if row in other_labels or (family.of_head(row) and lacks(row, stored))]
         rows = [row for row in rows if row not in fresh]
     check_arrays(folder, family, rows, stored, shapes)
     places = flatten_dict(shardings(unflatten_dict(shapes, sep="/")), sep="/") if shardings else {}
@@ -118,7 +120,7 @@ def read(name: str | os.PathLike[str], kind: type) -> Parts:
       ValueError: as `load`; `params` raises it for what is wrong with the tensors.
     """
     folder = folder_of(os.fspath(name))
-    config = read_json(folder / "config.json")
+    config = read_json(folder / "config.json", "model")
     if config.get("model_type") not in FAMILIES:  # names it
         family_and_task(folder, config, None)
     heads = FAMILIES[config["model_type"]].heads
@@ -128,7 +130,7 @@ def read(name: str | os.PathLike[str], kind: type) -> Parts:
 
     def params() -> tuple[dict[str, jax.Array], list[str]]:
         stored, shapes = stored_arrays(folder, family, head), shapes_of(model)
-        rows = [row for row in rows_for(family, head, model.config) if row not in head.rows or not lacks(row, stored)]
+        rows = [row for row in rows_for(family, head, model.config) if not (family.of_head(row) and lacks(row, stored))]
         check_arrays(folder, family, rows, stored, shapes)
         unread = stored.keys() - {name for row in rows for name in row.theirs}
         return {row.ours: placed(row, stored, shapes[row.ours], None) for row in rows}, sorted(unread)
@@ -150,15 +152,18 @@ def save(
     Args:
       folder: made if missing.
       model: with the settings of GPT-2 or BERT: what `load` gave, or one built alike.
+      variables: {"params": ...}, as `load` and the model's `init` give them.
       tokenizer: a byte-level BPE or a WordPiece, or a folder whose tokenizer files are copied.
       more: further keys of config.json, such as {"pad_token_id": 0}.
       shard_bytes: the most bytes of a file; a larger model is written as several. Only one is in memory at a time.
 
     Raises:
-      ValueError: a model that neither GPT-2 nor BERT equals (names each setting); variables of another model; a
-        tokenizer of another kind; a folder that cannot be written.
+      ValueError: a model that neither GPT-2 nor BERT equals (names each setting); variables without "params", or of
+        another model; a tokenizer of another kind; a folder that cannot be written.
     """
     config = describe(model)
+    if "params" not in variables:
+        raise InputError('variables has no "params": give what model.init or load returns, such as {"params": params}')
     params, shapes = flatten_dict(variables["params"], sep="/"), shapes_of(model)
     wrong = [
         name
@@ -203,7 +208,7 @@ def end_tokens(folder: str | os.PathLike[str], vocab_size: int) -> tuple[int | N
     Raises:
       ValueError: one that is no token of the vocabulary; or several.
     """
-    config, found = read_json(Path(folder) / "config.json"), []
+    config, found = read_json(Path(folder) / "config.json", "model"), []
     for name in ("bos_token_id", "eos_token_id"):
         token = config.get(name)
         token = token[0] if isinstance(token, list) and len(token) == 1 else token

@@ -1,6 +1,5 @@
 """Models of ours from the config.json of transformers, and back."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -114,12 +113,14 @@ def describe(model: Any) -> dict[str, Any]:
     """Return config.json; raise an InputError for settings that would be lost in it."""
     family, task = family_of(model)
     config, head = model.config, family.heads[task]
-    there = {**vars(config), "positions": config.position_kind, "hidden": config.hidden_width}
+    there = {**vars(config), "positions": config.position_kind}
     wanted = {name: value for name, value in {**family.fixed, **head.fixed}.items() if name not in TRAINING}
     lost = [f"{name}={there[name]!r} (it has {wanted[name]!r})" for name in wanted if there[name] != wanted[name]]
     written = {"model_type": family.model_type, "architectures": [head.architecture], **family.needed, **family.written}
     for entry in family.entries:
         value = there[entry.ours]
+        if value is None and entry.default is not None:  # theirs needs a number for `hidden`
+            value = config.hidden_width
         names = [theirs for theirs, ours in entry.known.items() if ours == value] if entry.known else [value]
         lost += [] if names else [f"{entry.ours}={value!r} (it has {', '.join(dict.fromkeys(entry.known.values()))})"]
         written[entry.theirs] = names[0] if names else None
@@ -133,21 +134,3 @@ def describe(model: Any) -> dict[str, Any]:
         written["id2label"] = {str(number): label for number, label in enumerate(labels)}
         written["label2id"] = {label: number for number, label in enumerate(labels)}
     return written
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; raise an InputError if there is none."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path.parent} holds no model: it has no {path.name}") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {error}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"cannot read {path}: it holds no JSON object")
-    return content
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON object."""
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

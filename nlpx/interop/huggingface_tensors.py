@@ -13,8 +13,9 @@ from flax.traverse_util import flatten_dict
 
 from nlpx.errors import InputError
 from nlpx.interop.families import Family, Head, Row
-from nlpx.interop.huggingface_config import family_of, read_json
+from nlpx.interop.huggingface_config import family_of
 from nlpx.interop.safetensors import StoredArray, open_safetensors
+from nlpx.json_files import read_json
 
 FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
 BLOCK = 1 << 24
@@ -49,7 +50,7 @@ def stored_arrays(folder: Path, family: Family, head: Head) -> dict[str, StoredA
     if (folder / FILE).exists() or not (folder / INDEX).exists():
         files = [FILE]
     else:
-        where = read_json(folder / INDEX).get("weight_map")
+        where = read_json(folder / INDEX, "model").get("weight_map")
         if not isinstance(where, dict) or not all(isinstance(file, str) for file in where.values()):
             raise InputError(f"{folder / INDEX} has no weight_map: fetch or save the folder again")
         files = sorted(set(where.values()))
@@ -60,12 +61,11 @@ def stored_arrays(folder: Path, family: Family, head: Head) -> dict[str, StoredA
                 f"transformers: {head.architecture}.from_pretrained(folder).save_pretrained(folder)"
             )
         raise InputError(f"{folder} has neither {FILE} nor {INDEX}: give a folder that save_pretrained wrote")
-    of_heads = {name for head in family.heads.values() for row in (*head.rows, *head.untied) for name in row.theirs}
     found = {}
     for file in files:
         for name, tensor in open_safetensors(folder / file).items():
             name = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name))  # BERT's names of 2018
-            with_head = name.startswith(family.prefix) or name in of_heads or re.search(family.unread, name)
+            with_head = name.startswith(family.prefix) or name in family.head_tensors or re.search(family.unread, name)
             found[name if with_head else family.prefix + name] = tensor
     return found
 
@@ -81,8 +81,8 @@ def check_arrays(
     """Raise an InputError unless the files have the tensors of these rows, and none that nobody knows."""
     needed = {name: row.their_shape(shapes[row.ours].shape) for row in rows for name in row.theirs}
     if missing := sorted(needed.keys() - stored.keys()):
-        of_heads = {name for head in family.heads.values() for row in head.rows for name in row.theirs}
-        hint = "; pass key, such as jax.random.key(0), to begin this head anew" if of_heads >= set(missing) else ""
+        only_head = family.head_tensors >= set(missing)
+        hint = "; pass key, such as jax.random.key(0), to begin this head anew" if only_head else ""
         raise InputError(f"{folder} lacks {some_of(missing)}{hint or ', which its config.json needs: fetch it again'}")
     for name, shape in needed.items():
         tensor = stored[name]
@@ -93,10 +93,12 @@ def check_arrays(
             )
         if tensor.dtype not in READABLE:
             raise InputError(f"{name} in {tensor.path} is {tensor.dtype}: save it as {', '.join(READABLE)}")
-    known = {name for head in family.heads.values() for row in (*head.rows, *head.untied) for name in row.theirs}
-    extra = {name for name in stored.keys() - needed.keys() - known if not re.search(family.unread, name)}
-    if extra:
-        raise InputError(f"{folder} has {some_of(sorted(extra))}, which no {family.name} of its config.json has")
+    others = stored.keys() - needed.keys() - family.head_tensors
+    if extra := sorted(name for name in others if not re.search(family.unread, name)):
+        raise InputError(
+            f"{folder} has {some_of(extra)}, which do not belong to the {family.name} in its config.json: "
+            "fetch or save the folder again"
+        )
 
 
 def some_of(names: Sequence[str]) -> str:

@@ -125,7 +125,7 @@ def open_safetensors(path: str | os.PathLike[str]) -> dict[str, StoredArray]:
 
 def _dtype(name: str, array: str, path: Path) -> np.dtype:
     if name not in DTYPES:
-        raise InputError(f"{array} in {path} is {name}, which NumPy has not: save it in another dtype")
+        raise InputError(f"{array} in {path} is {name}, a dtype that NumPy lacks: save it in another")
     return jnp.dtype(DTYPES[name])
 
 

@@ -17,9 +17,9 @@ POSITIONS = ("none", "sinusoidal", "learned")
 class TokenEmbedding(nn.Module):
     """One vector per vocabulary entry, and logits from vectors.
 
-    The table starts with a variance of 1 / its width, and its vectors are multiplied by the root of its width (Vaswani
-    2017, section 3.4), unless `scaled` is False. So the first layer's inputs and, if tied, the logits start at about
-    one in size.
+    The table starts with a variance of 1 / its width, and its vectors are multiplied by the square root of its width
+    (Vaswani 2017, section 3.4), unless `scaled` is False. So the first layer's inputs and, if tied, the logits start at
+    about one in size.
 
     Attributes:
       tied: the logits use the embedding's table (Press and Wolf 2017, arXiv 1608.05859); otherwise a dense layer of
@@ -76,7 +76,7 @@ class TokenEmbedding(nn.Module):
         check_sequence(x)
         x, kernel = x.astype(self.dtype), self.table.T if self.tied else self.kernel
         if self.tied and self.table_width:
-            # By the root of this ratio: sums over more features than those of the table would start larger.
+            # By the square root of this ratio: sums over more features than those of the table would start larger.
             x = x @ self.projection.T.astype(self.dtype) * (self.table_width / self.width) ** 0.5
         logits = x @ kernel.astype(self.dtype)
         return logits + self.bias[None, None].astype(self.dtype) if self.has_bias else logits

@@ -32,11 +32,11 @@ class Reader(OfTokens, nn.Module):
     1611.01603).
 
     Attributes:
-      vocab_size: the number of tokens, the last of which stands between question and context.
+      vocab_size: the number of tokens, with the one that stands between question and context.
       config: see `ReaderConfig`, whose `build` makes this module.
       max_length: the number of learned positions.
       segment_kinds: the number of segments told apart: question (0), context (1), and words of the context that are
-        also in the question (2).
+        also in the question (2). With two kinds, as in BERT, these words are context (1) like all others.
     """
 
     vocab_size: int
@@ -90,6 +90,8 @@ class Reader(OfTokens, nn.Module):
           ValueError: tokens or segments that are not whole numbers (b, t) of one shape; a mask or keys that do not fit.
         """
         check_mask(mask, tokens.shape)
+        if self.segment_kinds == 2:
+            segments = jnp.where(segments == 2, 1, segments)
         x = embed(tokens, segments, self.embedding, self.segment_embedding)
         x, _ = self.backbone(x, mask=mask, dropout_keys=dropout_keys)
         if self.config.recurrent and self.config.attention:

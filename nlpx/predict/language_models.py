@@ -7,7 +7,7 @@ from typing import NamedTuple
 from nlpx.errors import InputError
 from nlpx.interop import huggingface
 from nlpx.interop.hub import folder_of
-from nlpx.interop.huggingface_config import read_json
+from nlpx.json_files import read_json
 from nlpx.models import LanguageModel
 from nlpx.text import Tokenizer
 from nlpx.train.run import Trained, load
@@ -36,7 +36,7 @@ def load_language_model(name: str | os.PathLike[str], *, best: bool = True) -> L
       ValueError: no such model; one that does not write text; or a tokenizer that is missing or not the model's.
     """
     folder = folder_of(os.fspath(name))
-    if "experiment" in read_json(folder / "config.json"):
+    if "experiment" in read_json(folder / "config.json", "model"):
         trained = load(folder, best=best)
         if not isinstance(trained.model, LanguageModel):
             kind = trained.config.get("experiment")

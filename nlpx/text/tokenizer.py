@@ -33,6 +33,11 @@ class Tokenizer(abc.ABC):
     @abc.abstractmethod
     def vocab_size(self) -> int: ...
 
+    @property
+    def special(self) -> dict[str, int]:
+        """The ids of BERT's special tokens that the vocabulary has, such as `[SEP]`; most tokenizers have none."""
+        return {}
+
     @abc.abstractmethod
     def encode(self, text: str) -> Int32[np.ndarray, "t"]:
         """Return the ids of `text`; raise an InputError for text that the tokenizer cannot represent."""

@@ -124,7 +124,7 @@ def _rows(file: io.BufferedReader, name: str, wanted: set[bytes]) -> Iterator[Ro
         width = len(_fields(first)) - 1
         if not width:
             raise InputError(f"{name}, line 1: no numbers after the word: no vectors of GloVe, word2vec or fastText")
-        # Here, and not when a row is wanted: a file of another kind shall be refused as such.
+        # Checked here, not when a row is wanted: a file of another kind is refused even if it has no wanted word.
         _numbers(_fields(first)[1:], f"{name}, line 1")
         yield from _text_rows(itertools.chain([first], _lines(file)), 1, width, "line 1 has", name, wanted)
         return

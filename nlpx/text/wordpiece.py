@@ -88,7 +88,6 @@ class WordPieceTokenizer(Tokenizer):
 
     @property
     def special(self) -> dict[str, int]:
-        """The ids of BERT's special tokens that the vocabulary has, such as `[CLS]`."""
         ids = {token: self._tokenizer.token_to_id(token) for token in SPECIAL}
         return {token: number for token, number in ids.items() if number is not None}
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from nlpx.config import training_settings
 from nlpx.errors import InputError
+from nlpx.json_files import write_json
 from nlpx.train.run import Run, Trained, headline, own_workdir
-from nlpx.train.workdir import check_path, write_json
+from nlpx.train.workdir import check_path
 
 NOT_COMPARED = ("data", "plans", "checkpoint")
 

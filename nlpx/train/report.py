@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from nlpx.errors import InputError, needs
-from nlpx.train.workdir import read_metrics, write_lines
+from nlpx.json_files import write_lines
+from nlpx.train.workdir import read_metrics
 
 with needs("a report of training"):
     from rich import progress

@@ -23,6 +23,7 @@ from typing import Any, Protocol, runtime_checkable
 from nlpx import data, plots
 from nlpx.config import CorpusConfig, ExamplesConfig, TokenConfig, training_settings
 from nlpx.errors import InputError
+from nlpx.json_files import read_json, write_json
 from nlpx.text import Tokenizer, load_tokenizer, read_vectors, train_tokenizer
 from nlpx.train import lora
 from nlpx.train import workdir as folder
@@ -252,7 +253,7 @@ class Run:
         if options.lora is not None:
             kernels = options.lora_kernels or lora.KERNELS
             about["lora"] = {"rank": options.lora, "alpha": options.lora_alpha, "kernels": kernels}
-        folder.write_json(self.workdir / "model.json", about)
+        write_json(self.workdir / "model.json", about)
         for part, reasons in self._dropped.items():
             for why, count in reasons.items():
                 print(f"{part}: {count:,} left out or cut: {why}")
@@ -296,7 +297,7 @@ class Run:
     def finish(self, summary: dict[str, Any], **measured: Any) -> dict[str, Any]:
         """Write the summary, with any further measurements, and the loss curves."""
         summary = {**summary, **measured}
-        folder.write_json(self.workdir / "summary.json", summary)
+        write_json(self.workdir / "summary.json", summary)
         records = {summary["arch"]: folder.read_metrics(self.workdir)}
         for x in ("step", "seconds"):
             plots.plot_losses(records, self.workdir / "plots" / f"loss_by_{x}.png", x=x, unit=self._unit)
@@ -322,7 +323,7 @@ def read_summaries(workdirs: str | None, experiment: str) -> list[dict[str, Any]
     Raises:
       ValueError: a folder without a finished run of the experiment.
     """
-    summaries = [folder.read_json(Path(each) / "summary.json") for each in (workdirs or "").split(",") if each]
+    summaries = [read_json(Path(each) / "summary.json") for each in (workdirs or "").split(",") if each]
     for each in summaries:
         if each.get("experiment") != experiment:
             raise InputError(f"{each.get('workdir')} is no run of {experiment}: give another folder")

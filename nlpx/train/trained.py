@@ -11,9 +11,9 @@ import jax.numpy as jnp
 
 from nlpx.config import MODELS, from_dict
 from nlpx.errors import InputError
+from nlpx.json_files import read_json
 from nlpx.text import Tokenizer, load_tokenizer
 from nlpx.train import lora
-from nlpx.train import workdir as folder
 from nlpx.train.checkpoint import Checkpoints
 
 
@@ -41,7 +41,7 @@ def read_model(workdir: Path) -> tuple[Any, Tokenizer | None]:
     Raises:
       ValueError: there is no run, or one of a model that is not known.
     """
-    about = folder.read_json(workdir / "model.json")
+    about = read_json(workdir / "model.json")
     tokenizer = load_tokenizer(workdir) if about.get("tokenizer", True) else None
     if about["config"] not in MODELS:
         raise InputError(f"{workdir} holds a model of {about['config']}, which no imported module defines: import it")
@@ -61,12 +61,12 @@ def load(workdir: str | Path | None, experiment: str | None = None, *, best: boo
     if workdir is None:
         raise InputError("which model? give the folder of a finished run as workdir")
     workdir = Path(workdir)
-    config = folder.read_json(workdir / "config.json")
+    config = read_json(workdir / "config.json")
     if experiment is not None and config.get("experiment") != experiment:
         raise InputError(f"{workdir} holds a run of {config.get('experiment')!r}, not of {experiment!r}")
     model, tokenizer = read_model(workdir)
     shapes = jax.eval_shape(model.init, jax.random.key(0), *model.example_inputs())["params"]
-    adapted = folder.read_json(workdir / "model.json").get("lora")
+    adapted = read_json(workdir / "model.json").get("lora")
     if adapted is not None:
         low = partial(lora.factors, rank=adapted["rank"], pattern=adapted["kernels"])
         shapes = {**shapes, lora.NAME: jax.eval_shape(low, shapes, jax.random.key(0))}

@@ -1,44 +1,13 @@
 """The folder of a run: its configuration, so that only the same run resumes in it, and its records."""
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nlpx.errors import InputError
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write the file whole or not at all: a reader never sees half of it, even after a kill."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file, whole or not at all."""
-    _write_whole(path, json.dumps(content, indent=2) + "\n")
-
-
-def write_lines(path: Path, records: list[dict[str, Any]]) -> None:
-    """Write a file with one JSON object per line, whole or not at all."""
-    _write_whole(path, "".join(json.dumps(record) + "\n" for record in records))
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file of a workdir.
-
-    Raises:
-      ValueError: it is missing or damaged.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path.parent} holds no run: it has no {path.name}") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {error}") from None
+from nlpx.json_files import read_json, write_json
 
 
 def _differences(found: Any, wanted: Mapping[str, Any]) -> list[str]:

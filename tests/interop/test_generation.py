@@ -1,4 +1,5 @@
-"""What GPT-2 writes, against generate of transformers: a tiny random checkpoint that it wrote itself."""
+"""What GPT-2 writes, against generate of transformers: random checkpoints that it wrote itself, a tiny one and (slow)
+one of GPT-2 small's shape."""
 
 from dataclasses import replace
 
@@ -10,37 +11,41 @@ from nlpx.interop.huggingface import end_tokens, load
 from nlpx.predict import Trained, Writer, text_perplexity
 from nlpx.text import ByteTokenizer, CharTokenizer
 
-V, EOS, POSITIONS = 256, 46, 256
+EOS, POSITIONS = 46, 256
 GREEDY = Sampling(temperature=0.0)
-LATIN = CharTokenizer("".join(map(chr, range(V))))
+TINY = {"n_layer": 2, "n_embd": 32, "n_head": 4, "vocab_size": 256}
+SMALL = {"n_layer": 12, "n_embd": 768, "n_head": 12, "vocab_size": 50257}
+LETTERS = {size["vocab_size"]: CharTokenizer("".join(map(chr, range(size["vocab_size"])))) for size in (TINY, SMALL)}
 PROMPTS = ["To be, or not", "a", "The road from RNN to Transformer is long"]
 
 
-@pytest.fixture
-def gpt2(transformers, torch, tmp_path):
+@pytest.fixture(params=[pytest.param(TINY, id="tiny"), pytest.param(SMALL, id="small", marks=pytest.mark.slow)])
+def gpt2(request, transformers, torch, tmp_path):
     """Theirs, and ours with characters as tokens. Weights this large make it write much, not one token for ever."""
-    config = {"n_layer": 2, "n_embd": 32, "n_head": 4, "n_positions": POSITIONS, "vocab_size": V}
     ends = {"bos_token_id": None, "eos_token_id": EOS, "pad_token_id": 0}
+    config = transformers.GPT2Config(n_positions=POSITIONS, **request.param, **ends)
     torch.manual_seed(0)
-    theirs = transformers.GPT2LMHeadModel(transformers.GPT2Config(**config, **ends)).eval()
+    theirs = transformers.GPT2LMHeadModel(config).eval()
     with torch.no_grad():
         for name, parameter in theirs.named_parameters():
-            scale = ".ln_" in name and name.endswith("weight")
-            parameter.normal_(1.0 if scale else 0.0, 1.5 if "wpe" in name else 0.3)
+            scale, kernel = ".ln_" in name and name.endswith("weight"), ".h." in name and parameter.ndim == 2
+            spread = 0.3 * (32 / config.n_embd) ** 0.5 if kernel else 1.5 if "wpe" in name else 0.3
+            parameter.normal_(1.0 if scale else 0.0, spread)
     theirs.save_pretrained(tmp_path)
     model, variables, _ = load(tmp_path)
-    assert end_tokens(tmp_path, V) == (None, EOS)
-    return theirs, Trained(model, variables["params"], LATIN, {}, 0)
+    assert end_tokens(tmp_path, config.vocab_size) == (None, EOS)
+    return theirs, Trained(model, variables["params"], LETTERS[config.vocab_size], {}, 0)
 
 
 def theirs_written(model, torch, texts, **options):
     """What they write after prompts of several lengths, padded on the left in one batch."""
-    rows = [LATIN.encode(text).tolist() for text in texts]
+    letters = LETTERS[model.config.vocab_size]
+    rows = [letters.encode(text).tolist() for text in texts]
     width = max(map(len, rows))
     tokens = torch.tensor([[0] * (width - len(row)) + row for row in rows])
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
     written = model.generate(tokens, attention_mask=mask, pad_token_id=EOS, do_sample=False, **options)
-    return [LATIN.decode(row) for row in written[:, width:].tolist()]
+    return [letters.decode(row) for row in written[:, width:].tolist()]
 
 
 def before_end(text, end):
@@ -66,8 +71,10 @@ def test_200_greedy_tokens_are_those_of_transformers(gpt2, torch, penalty):
 @pytest.mark.parity
 def test_texts_end_where_theirs_do(gpt2, torch):
     theirs, ours = gpt2
-    expected = [before_end(text, chr(EOS)) for text in theirs_written(theirs, torch, PROMPTS, max_new_tokens=120)]
-    texts = Writer(ours, GREEDY, end=EOS)(PROMPTS, tokens=120)
+    end = theirs_written(theirs, torch, PROMPTS, max_new_tokens=40, eos_token_id=None)[0][39]  # a token that comes
+    written = theirs_written(theirs, torch, PROMPTS, max_new_tokens=120, eos_token_id=ord(end))
+    expected = [before_end(text, end) for text in written]
+    texts = Writer(ours, GREEDY, end=ord(end))(PROMPTS, tokens=120)
     assert texts == expected
     assert len({len(text) for text in texts}) > 1
 

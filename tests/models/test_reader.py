@@ -129,6 +129,14 @@ def test_the_separator_is_a_token_of_its_own():
     assert (module.longest, model("transformer").longest) == (None, LENGTH)
 
 
+def test_a_reader_of_two_segments_takes_words_of_the_question_for_context():
+    module = model("transformer").clone(segment_kinds=2)
+    tokens, segments = map(jnp.asarray, rows(0))
+    variables = jit(module.init)(jax.random.key(0), tokens, segments)
+    run = jit(module.apply)
+    assert_identical(run(variables, tokens, segments), run(variables, tokens, jnp.minimum(segments, 1)))
+
+
 def test_what_does_not_fit_is_named():
     setup = """
 import jax, jax.numpy as jnp

@@ -1,10 +1,9 @@
-import json
-import re
 from pathlib import Path
 
 import pytest
 
 from nlpx.errors import InputError
+from nlpx.json_files import read_json, write_lines
 from nlpx.train import workdir as folder
 
 CONFIG = {
@@ -22,7 +21,7 @@ def test_a_new_folder_is_made_and_the_same_run_may_go_on(tmp_path):
     assert not workdir.exists()
     for _ in range(2):
         folder.prepare(workdir, CONFIG)
-    assert folder.read_json(workdir / "config.json") == {**CONFIG, "data": ["a", "b"]}
+    assert read_json(workdir / "config.json") == {**CONFIG, "data": ["a", "b"]}
     assert [path.name for path in workdir.iterdir()] == ["config.json"]
 
 
@@ -49,7 +48,7 @@ def test_a_run_of_another_configuration_is_refused(tmp_path, change, named):
 def test_what_does_not_decide_the_training_may_differ(tmp_path):
     for log_every in (10, 20):
         folder.prepare(tmp_path, CONFIG, {**CONFIG, "log_every": log_every})
-        assert folder.read_json(tmp_path / "config.json")["log_every"] == log_every
+        assert read_json(tmp_path / "config.json")["log_every"] == log_every
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
@@ -66,33 +65,10 @@ def test_what_cannot_be_a_folder_is_refused(tmp_path, name):
         folder.prepare(tmp_path / name, CONFIG)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b'{"a": 1'])
-def test_a_damaged_file_is_named(tmp_path, content):
-    path = tmp_path / "config.json"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=re.escape(f"cannot read {path}")):
-        folder.read_json(path)
-    with pytest.raises(InputError, match=r"holds no run: it has no summary\.json"):
-        folder.read_json(tmp_path / "summary.json")
-
-
-def test_files_are_written_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "summary.json"
-    folder.write_json(path, {"old": 1})
-    with pytest.raises(TypeError):
-        folder.write_json(path, {"new": object()})
-    assert folder.read_json(path) == {"old": 1}
-    # A reader that has opened the file sees the old one to the end, for the new one takes its place.
-    with path.open() as reader:
-        folder.write_json(path, {"new": 2})
-        assert json.load(reader) == {"old": 1}
-    assert folder.read_json(path) == {"new": 2}
-
-
 def test_a_cut_off_last_line_is_left_out(tmp_path):
     assert folder.read_metrics(tmp_path) == []
     path, records = tmp_path / "metrics.jsonl", [{"step": 1}, {"step": 2}, {"step": 33}]
-    folder.write_lines(path, records)
+    write_lines(path, records)
     whole = path.read_text()
     assert folder.read_metrics(tmp_path) == records
     for cut in range(1, 12):

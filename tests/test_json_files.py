@@ -1,0 +1,30 @@
+import json
+import re
+
+import pytest
+
+from nlpx.errors import InputError
+from nlpx.json_files import read_json, write_json
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b'{"a": 1', b"[1]"])
+def test_a_damaged_file_is_named(tmp_path, content):
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=re.escape(f"cannot read {path}")):
+        read_json(path)
+    with pytest.raises(InputError, match=r"holds no run: it has no summary\.json"):
+        read_json(tmp_path / "summary.json")
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "summary.json"
+    write_json(path, {"old": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"new": object()})
+    assert read_json(path) == {"old": 1}
+    # A reader that has opened the file sees the old one to the end, for the new one takes its place.
+    with path.open() as reader:
+        write_json(path, {"new": 2})
+        assert json.load(reader) == {"old": 1}
+    assert read_json(path) == {"new": 2}
