@@ -17,12 +17,9 @@ from benchmarks.timing import Who
 
 
 class Contender(NamedTuple):
-    call: Callable[[], Any]
-    """One call, done when it returns."""
-    read: Callable[[Any], Mapping[str, Any]]
-    """What a call returned as arrays by name, the same names for all contenders of an architecture."""
-    memory: int | None = None
-    """Bytes that a call needs at once on each device, arguments and results included, as the compiler counts them."""
+    call: Callable[[], Any]  # done when it returns
+    read: Callable[[Any], Mapping[str, Any]]  # of what it returned arrays by name, the same names for an architecture
+    memory: int | None = None  # bytes at once on each device, arguments and results included, by the compiler's account
 
 
 Builders = Mapping[tuple[Who, int | None], Callable[[], Contender]]
@@ -34,17 +31,9 @@ def shaken(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: np.asarray(leaf) + 0.02 * rng.normal(size=leaf.shape).astype(np.float32), tree)
 
 
-def flatten(tree: Any) -> dict[str, Any]:
-    """Gives the leaves of a tree of parameters by path."""
-    return {"/".join(entry.key for entry in path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
-
-
 def compiled(function: Callable, arguments: tuple[Any, ...], donate: tuple[int, ...] = ()) -> tuple[Callable, int]:
-    """Compiles a function (by `jax.jit` if it is not yet), and says how many bytes its program needs.
-
-    Raises:
-      NotMeasured: more than the device or the machine has. On a CPU the kernel would end the process instead.
-    """
+    """Compiles a function (by `jax.jit` if it is not yet), and says how many bytes its program needs; raises
+    NotMeasured for more than the device or the machine has: on a CPU the kernel would end the process."""
     jitted = function if hasattr(function, "lower") else jax.jit(function, donate_argnums=donate)
     program = jitted.lower(*arguments).compile()
     sizes = program.memory_analysis()
@@ -82,9 +71,6 @@ def measure(
 
     Returns:
       The figure of each contender, of PyTorch with the number of threads with which it was fastest.
-
-    Raises:
-      SystemExit: they do not compute the same (1).
     """
     ready, expected, timings, found = {}, {}, {}, {}
     # bfloat16 keeps 8 bits, and the tf32 in which GPUs multiply float32 11; a recurrence goes on with what it rounded.
@@ -120,8 +106,7 @@ def compare_with_peers(
         print(f"{len(rows)} figures, now {case}", file=sys.stderr)
         found = measure(case, builders, lambda _, flops=flops: flops, max(head["ceiling_gflops"].values()), **how)
         rows += [{"case": case, "tokens": tokens, "who": who.impl, **figure} for who, figure in found.items()]
-    columns = {"tokens/s": lambda r: f"{1e3 * r['tokens'] / r['milliseconds']:,.0f}"}
-    columns |= {"threads": lambda r: str(r["threads"]), "time / nlpx": figures.relative(rows, "nlpx")}
+    columns = {"threads": lambda r: str(r["threads"]), "time / nlpx": figures.relative(rows, "nlpx")}
     figures.publish(name, head, rows, columns, save=save)
     return rows
 

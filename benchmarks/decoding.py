@@ -1,43 +1,50 @@
-"""How fast a translation model writes: with a cache against reading everything again, greedily and with beams.
+"""How fast a translation model writes, with a cache, without and with beams; or GPT-2, against transformers.
 
 python -m benchmarks.decoding
+python -m benchmarks.decoding --peers transformers
 
-A Transformer (of about 9 million parameters by default) and a GRU with Bahdanau's attention, at random parameters. The
-cached tokens are first compared with those of the full passes. About 8 minutes on two CPU cores.
+A Transformer (about 9 million parameters by default) and a GRU with Bahdanau's attention, at random parameters; cached
+tokens are first compared with those of full passes. About 8 minutes on two CPU cores. With peers: GPT-2 small, after 64
+tokens, and transformers with its cache. If they write different tokens, it stops with exit code 1. The ceiling is the
+speed at which memory is read, as a token needs all weights. About 6 minutes.
 """
 
+import itertools
+import sys
+import tempfile
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import figures, timing
 from experiments import cli
-from nlpx.config import Settings, setting
+from nlpx.config import setting
 
 LAYERS, SOURCE, BEAMS, VOCABULARY = 3, 32, 4, 6000
 """Of the Transformer's encoder, and of its decoder; tokens of a source; of a search; with those that begin and end."""
-CHUNK = 16
-"""A full pass reads the tokens so far, up to the next multiple of this: so many programs, none much too long."""
+GPT2, PROMPT = {}, 64
+"""Settings of transformers besides the defaults, which are those of GPT-2 small; tokens that it goes on from."""
+CHUNK = 16  # a full pass reads the tokens so far, up to a multiple of this: so many programs, none much too long
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(figures.Flags):
     """Decoding"""
 
     archs: str = "transformer,bahdanau"
     """Models to time: transformer, or a GRU with attention by bahdanau, luong or none."""
-    batches: str = "1,64"
-    """Sentences side by side."""
+    peers: str = "none"
+    """Against whom GPT-2 writes: transformers; none: translation models write."""
+    batches: str | None = None
+    """Sentences side by side; 1,64 if not given, of GPT-2 1,8."""
     tokens: int = setting(128, "[2, inf)")
     """Tokens to write."""
-    width: int = setting(256, "[1, inf)")
-    """Features. Feed-forward networks have twice as many, attention heads 32 each."""
     rounds: int = setting(5, "[2, inf)")
     """Turns of each."""
-    save: bool = False
-    """Keep figures and picture in benchmarks/results, not below runs/."""
+    width: int = setting(256, "[1, inf)")
+    """Features. Feed-forward networks have twice as many, attention heads 32 each."""
 
 
-def make_calls(config: Config, arch: str, rows: int) -> tuple[dict[str, Any], int]:
+def translation_calls(config: Config, arch: str, rows: int) -> tuple[dict[str, Any], int]:
     """Makes what is timed, each giving the tokens (rows, n); and counts the model's parameters."""
     import jax
     import jax.numpy as jnp
@@ -92,24 +99,72 @@ def make_calls(config: Config, arch: str, rows: int) -> tuple[dict[str, Any], in
     return bound, count_parameters(model)
 
 
+def gpt2_calls(config: Config, rows: int) -> tuple[dict[str, Any], int]:
+    """As `translation_calls`, of GPT-2 with characters as tokens: nlpx's Writer, and `generate` with its cache."""
+    import jax
+    import numpy as np
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from nlpx import predict
+    from nlpx.decode import Sampling
+    from nlpx.interop import huggingface
+    from nlpx.text import CharTokenizer
+
+    torch.set_num_threads(timing.cores())
+    theirs = GPT2LMHeadModel(GPT2Config(**GPT2)).eval()
+    theirs.transformer.wpe.weight.data *= 10  # or the same token would be written again and again
+    with tempfile.TemporaryDirectory() as folder:
+        theirs.save_pretrained(folder)
+        model, variables, _ = huggingface.load(folder)
+    tokenizer = CharTokenizer("".join(map(chr, range(model.vocab_size))))
+    writer = predict.Writer(predict.Trained(model, variables["params"], tokenizer, {}, 0), Sampling(temperature=0.0))
+    read = torch.randint(model.vocab_size, (rows, PROMPT), generator=torch.Generator().manual_seed(0))
+    texts = [tokenizer.decode(row) for row in read.numpy()]
+    how = {"attention_mask": torch.ones_like(read), "eos_token_id": None, "pad_token_id": 0}
+    how |= {"max_new_tokens": config.tokens, "do_sample": False}
+
+    def write(piece: int) -> Any:
+        *_, written = writer.stream(texts, tokens=config.tokens, piece=piece)
+        return np.array([tokenizer.encode(text) for text in written])
+
+    calls = {"nlpx": lambda: write(config.tokens), "nlpx, token by token": lambda: write(1)}
+    calls["transformers"] = lambda: theirs.generate(read, **how)[:, PROMPT:].numpy()
+    needed = {**variables["params"], "position": ()}  # of the positions one is read
+    return calls, sum(leaf.size for leaf in jax.tree.leaves(needed))
+
+
 def main(config: Config) -> None:
     archs = figures.parse_names("arch", config.archs, ("transformer", "bahdanau", "luong", "none"))
-    batches = [n for (n,) in figures.parse_sizes("--batches", config.batches, ("sentences",), "1,64")]
+    example = "1,64" if config.peers == "none" else "1,8"
+    batches = [n for (n,) in figures.parse_sizes("--batches", config.batches or example, ("texts",), example)]
+    peers = figures.parse_peers(config.peers, ("transformers",))
+    if config.peers != "none" and not peers:
+        return
     import numpy as np
 
-    head = figures.describe(tokens=config.tokens, rounds=config.rounds)
-    figured = []
-    for arch, rows in ((arch, rows) for arch in archs for rows in batches):
-        calls, parameters = make_calls(config, arch, rows)
-        cached, recomputed = (np.asarray(calls[name]()) for name in ("cached", "recomputed"))
-        differ, case = int((cached != recomputed).sum()), f"{arch}, batch {rows}"
-        print(f"{case}, {parameters:,} parameters: {differ} of {cached.size} cached tokens differ from recomputed ones")
-        calls[f"beam {BEAMS}"]()
-        for name, timed in timing.interleave(calls, config.rounds).items():
-            figured.append({"case": case, "who": name, **figures.measured(timed), "tokens": rows * config.tokens})
-    columns = {"tokens/s": lambda r: f"{1e3 * r['tokens'] / r['milliseconds']:,.0f}"}
-    columns["time / full passes"] = figures.relative(figured, "recomputed")
-    figures.publish("decoding", head, figured, columns, save=config.save)
+    figured, head = [], figures.describe(("torch", *peers) if peers else (), tokens=config.tokens, rounds=config.rounds)
+    if peers:
+        head["gigabytes_per_second"] = top = timing.measure_reading()
+        print(f"ceiling of writing: a token reads all parameters, at {top} GB/s")
+    for arch, rows in itertools.product(("GPT-2",) if peers else archs, batches):
+        calls, parameters = gpt2_calls(config, rows) if peers else translation_calls(config, arch, rows)
+        written = {who: np.asarray(call()) for who, call in calls.items()}
+        first, *others = (tokens for who, tokens in written.items() if not who.startswith("beam"))
+        differ, case = sum(int((tokens != first).sum()) for tokens in others), f"{arch}, batch {rows}"
+        print(f"{case}, {parameters:,} parameters: {differ} of {len(others) * first.size} tokens differ")
+        if peers and differ:
+            sys.exit(1)
+        for who, timed in timing.interleave(calls, config.rounds, warm=1.0).items():
+            row = {"case": case, "who": who, **figures.measured(timed), "tokens": rows * config.tokens}
+            if peers:
+                row["share"] = float(f"{4e-6 * parameters * config.tokens / top / row['milliseconds']:.3g}")
+            figured.append(row)
+    base = "nlpx" if peers else "recomputed"
+    columns = {f"time / {base}": figures.relative(figured, base)}
+    figures.publish("decoding_gpt2" if peers else "decoding", head, figured, columns, save=config.save)
+    for peer in peers:
+        print(f"nlpx over {peer}: {figures.speed_over(peer, figured)}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 A figure is a mapping: its `case`, `who` it is of, `milliseconds` with `quartiles`, or a `failure` instead of both.
 """
 
-import contextlib
 import importlib.metadata
 import importlib.util
 import json
@@ -15,16 +14,17 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks import timing
+from nlpx.config import Settings, setting
 from nlpx.errors import InputError, unknown
 
 Figure = Mapping[str, Any]
-KEPT = Path(__file__).parent / "results"
-"""Where figures go that are to stay; those of any other run go below runs/, which git ignores."""
+KEPT = Path(__file__).parent / "results"  # of figures that are to stay; others go below runs/, which git ignores
 
 
 def measured(timed: timing.Timing, *, steps: int = 1) -> dict[str, Any]:
@@ -34,6 +34,16 @@ def measured(timed: timing.Timing, *, steps: int = 1) -> dict[str, Any]:
     quarters = statistics.quantiles(timed, n=4, method="inclusive")
     low, middle, high = (float(f"{1e3 * seconds / steps:.5g}") for seconds in quarters)
     return {"milliseconds": middle, "quartiles": [low, high], "failure": None}
+
+
+@dataclass(frozen=True)
+class Flags(Settings):
+    """What benchmarks of one table share."""
+
+    rounds: int = setting(9, "[2, inf)")
+    """Turns of each contender."""
+    save: bool = False
+    """Keep figures and pictures in benchmarks/results, not below runs/."""
 
 
 def describe(peers: tuple[str, ...] = (), **settings: Any) -> dict[str, Any]:
@@ -73,11 +83,7 @@ def results_path(head: Mapping[str, Any], folder: Path = Path("runs/benchmarks")
 
 
 def read_file(path: Path) -> dict[str, tuple[dict[str, Any], list[Figure]]]:
-    """Reads a machine's figures: of each benchmark what they all depend on, and the figures.
-
-    Raises:
-      InputError: a file that cannot be read, or of something else.
-    """
+    """Reads a machine's figures: of each benchmark what all depend on, and they; raises InputError without any."""
     found = {}
     try:
         for name, head in json.loads(path.read_text(encoding="utf-8")).items():
@@ -110,6 +116,8 @@ def print_table(title: str, figures: Sequence[Figure], columns: Mapping[str, Cal
     from rich.console import Console
     from rich.table import Table
 
+    if "tokens" in figures[0]:
+        columns = {"tokens/s": lambda f: f"{1e3 * f['tokens'] / f['milliseconds']:,.0f}", **columns}
     if "share" in figures[0]:
         columns = {"of ceiling": lambda figure: f"{100 * figure['share']:.1f} %", **columns}
     table, before = Table("case", "who", title=title), None
@@ -144,31 +152,18 @@ def speed_over(peer: str, figures: Sequence[Figure]) -> str | None:
     return f"{mean:.2f} times as fast (geometric mean of {len(ratios)}), worst {ratios[worst]:.2f} ({worst})"
 
 
-@contextlib.contextmanager
-def small_png(path: Path, width: float, height: float):
-    """Gives a figure of so many inches to draw on, and writes it small: one lies in the repository."""
-    from PIL import Image
-
-    from nlpx.plots.figure import png
-
-    with png(path, width, height, dpi=100) as figure:
-        yield figure
-    with Image.open(path) as image:
-        few = image.convert("RGB").quantize(64)
-    few.save(path, optimize=True)
-    print(f"picture: {path}")
-
-
 def publish(name: str, head: Mapping, figures: Sequence[Figure], columns: Mapping, *, save: bool) -> None:
     """Prints and writes the figures of a benchmark that is one table, and draws a point of each, with its quartiles."""
+    from nlpx.plots.figure import png
+
     print_head(head)
     print_table(name, figures, columns)
     path = results_path(head, *[KEPT] if save else ())
     write_file(path, name, head, figures)
-    print(f"figures: {path}")
+    print(f"figures: {path}\npicture: {path.with_suffix('') / f'{name}.png'}")
     points = [f for f in figures if not f["failure"]][::-1]
     whos = list(dict.fromkeys(f["who"] for f in figures))
-    with small_png(path.with_suffix("") / f"{name}.png", 8, 1.4 + 0.24 * len(points)) as figure:
+    with png(path.with_suffix("") / f"{name}.png", 8, 1.4 + 0.24 * len(points), small=True) as figure:
         title = f"{name}, {head['device']}, {head['cores']} cores"
         axes = figure.add_subplot(title=title, xlabel="milliseconds", xscale="log")
         for y, f in enumerate(points):

@@ -1,32 +1,27 @@
 """A GPT that trains, as a contender: the engine of nlpx, and the same network and optimizer in PyTorch."""
 
+import collections
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 import optax
+from flax.traverse_util import flatten_dict
 
-from benchmarks.contenders import Contender, flatten, shaken
+from benchmarks.contenders import Contender, shaken
 from benchmarks.sequences import random_batch
 from nlpx.config import LanguageModelConfig, TrainConfig
 from nlpx.tasks import LanguageModelling
 from nlpx.train import Engine
 
-VOCABULARY = 65
-"""Characters of English prose."""
+VOCABULARY = 65  # characters of English prose
 RATE, DECAY, CLIP, BETA1, BETA2 = 1e-3, 0.1, 1.0, 0.9, 0.99
-STEPS = 4
-"""Of a call, which waits for the last one, as training does."""
+STEPS = 4  # of a call, which waits for the last one, as training does
 
 
-class Shape(NamedTuple):
-    layers: int
-    heads: int
-    width: int
-    tokens: int
-    batch: int
+Shape = collections.namedtuple("Shape", "layers heads width tokens batch")
 
 
 @functools.cache
@@ -41,11 +36,8 @@ def beginning(shape: Shape) -> tuple[Engine, Any]:
 
 
 def contender(run: Callable[[int], list[float]], read_moments: Callable[[], Mapping[str, Any]]) -> Contender:
-    """Takes the steps in which all have to be the same: their losses, and the clipped gradients of the first one.
-
-    `run` takes so many steps, waits for the last and gives their losses. AdamW's first moments, read by nlpx's names,
-    are 1 - beta1 of the gradients after a step.
-    """
+    """Takes the steps in which all have to be the same: their losses, and the clipped gradients of the first one, of
+    which AdamW's first moments are 1 - beta1. `run` takes so many steps and gives their losses."""
     losses, moments = run(1), read_moments()
     checked = {f"gradient of {name}": np.asarray(moment) / (1 - BETA1) for name, moment in moments.items()}
     losses += run(2)
@@ -69,7 +61,7 @@ def nlpx_contender(shape: Shape) -> Contender:
         jax.block_until_ready(state)
         return [float(m["loss"]) / float(m["count"]) for m in sums]
 
-    return contender(run, lambda: flatten(optax.tree.get(state.opt_state, "mu")))
+    return contender(run, lambda: flatten_dict(optax.tree.get(state.opt_state, "mu"), sep="/"))
 
 
 def torch_loss(p: Mapping[str, Any], inputs: Any, targets: Any, shape: Shape) -> Any:
@@ -98,7 +90,8 @@ def torch_contender(shape: Shape, impl: str, threads: int) -> Contender:
     """Trains in PyTorch: fused AdamW, eager or with the loss under torch.compile."""
     import torch
 
-    parameters = {n: torch.tensor(value, requires_grad=True) for n, value in flatten(beginning(shape)[1]).items()}
+    weights = flatten_dict(beginning(shape)[1], sep="/")
+    parameters = {name: torch.tensor(value, requires_grad=True) for name, value in weights.items()}
     groups = [{"params": [], "weight_decay": DECAY}, {"params": [], "weight_decay": 0.0}]
     for name, parameter in parameters.items():
         groups[not name.endswith(("kernel", "table"))]["params"].append(parameter)

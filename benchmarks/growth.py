@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import Figure, small_png
+from benchmarks.figures import Figure
 
-FITTED = 4
-"""Exponents are fitted over so many of the longest lengths: at shorter ones, what does not grow dominates."""
+FITTED = 4  # exponents are fitted over so many of the longest lengths: at shorter ones, what does not grow dominates
 COLORS = {"elman": "C7", "lstm": "C0", "gru": "C2", "mingru": "C4", "minlstm": "C5", "attention": "C3"}
 STYLES = {"scan": "o-", "xla": "o-", "associative": "s--", "newton": "^:", "blockwise": "s--", "cudnn": "^:"}
 KINDS = {"layer": "one layer", "model": "models of equal size"}
@@ -27,8 +26,7 @@ PICTURES = {
 """By the end of the file's name: the question, what varies, what is drawn, and of which figures each panel is."""
 YLABELS = {"time": "milliseconds per sequence", "memory": "MiB per sequence", "speed": "tokens per second"}
 XLABELS = {"length": "tokens in a sequence", "batch": "sequences in a call", "devices": "devices"}
-Line = Mapping[float, float]
-"""What a contender took by length (or batch, or devices), in order: only where it was measured."""
+Line = Mapping[float, float]  # what a contender took by length (or batch, or devices), in order, where measured
 
 
 def value(figure: Figure, what: str) -> float | None:
@@ -119,6 +117,8 @@ def findings(figures: Sequence[Figure]) -> list[str]:
 
 def draw(head: Mapping[str, Any], figures: Sequence[Figure], stem: Path) -> None:
     """Draws the pictures for which there are figures, in files whose names begin with `stem`."""
+    from nlpx.plots.figure import png
+
     settings = head["settings"]
     where = f"{head['device']}, {head['cores']} cores, {settings['width']} wide, {settings['dtype']}"
     for ending, (question, sweep, what, panels) in PICTURES.items():
@@ -128,12 +128,13 @@ def draw(head: Mapping[str, Any], figures: Sequence[Figure], stem: Path) -> None
             down = 1 if len(groups) < 4 else 2
             across = -(-len(groups) // down)
             path = stem.with_name(f"{stem.name.replace(sweep, ending)}.png")
-            with small_png(path, 5 * across, 0.6 + 4.8 * down) as figure:
+            with png(path, 5 * across, 0.6 + 4.8 * down, small=True) as figure:
                 figure.suptitle(f"{question}\n{where}", fontsize=11)
                 for i, ((kind, mode), group) in enumerate(groups.items(), start=1):
                     axes = figure.add_subplot(down, across, i, title=f"{KINDS[kind]}, {MODES[mode]}")
                     draw_panel(axes, group, sweep, what)
                     axes.set_ylabel(YLABELS[what] if i % across == 1 % across else None)
+            print(f"picture: {path}")
 
 
 def draw_panel(axes: Any, figures: Sequence[Figure], sweep: str, what: str) -> None:

@@ -3,9 +3,8 @@
 python -m benchmarks.recurrence
 python -m benchmarks.recurrence --cells gru --shapes 16x100x300x300 --peers torch
 
-A shape is BATCHxTIMExINPUTxHIDDEN; train is forward and backward, to the input and to all weights. All contenders get
-the same weights and have to compute the same, or it stops with exit code 1. Float32, on the CPU. About three minutes
-on two CPU cores.
+A shape is BATCHxTIMExINPUTxHIDDEN; train is forward and backward, to the input and to all weights. Contenders that
+compute something else end it with exit code 1. Float32, on the CPU. About three minutes on two CPU cores.
 """
 
 from dataclasses import dataclass
@@ -13,14 +12,14 @@ from dataclasses import dataclass
 from benchmarks import figures
 from benchmarks.timing import Case, Who
 from experiments import cli
-from nlpx.config import Settings, setting
+from nlpx.config import setting
 
 FULL = {"rounds": 9, "shapes": "32x128x256x256,32x256x512x512,8x512x128x128,64x35x650x650,1x2048x64x64"}
 QUICK = {"rounds": 3, "shapes": "32x32x64x64,1x256x64x64"}
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(figures.Flags):
     """Measurement"""
 
     cells: str = "lstm,gru"
@@ -37,8 +36,6 @@ class Config(Settings):
     """Seconds; a call that takes longer is shown as such instead of measured."""
     quick: bool = False
     """A first look in under a minute: three rounds and small shapes, where others are not given."""
-    save: bool = False
-    """Keep figures and picture in benchmarks/results, not below runs/."""
 
 
 def main(config: Config) -> None:

@@ -4,8 +4,7 @@ python -m benchmarks.scan_vs_attention --quick
 
 Elman, LSTM, GRU, minGRU and minLSTM and causal attention, each through the backends it has: as single layers of equal
 width, and as language models of equal size. Each forward, in a training step, and writing one more token. It prints
-every figure and three findings, and draws a picture per question. About 45 minutes on two slow CPU cores that nothing
-else uses.
+figures and three findings, and draws a picture per question. About 45 minutes on two slow CPU cores, alone on them.
 """
 
 import operator
@@ -30,15 +29,13 @@ ARCHS = {
     "mingru": ("scan", "associative"),
     "minlstm": ("associative",),
     "attention": ("xla", "blockwise", "cudnn"),
-}
-"""The backends of each. With --quick the first one takes part."""
+}  # the backends of each; with --quick the first one takes part
 FULL = {"sweeps": "length,batch", "tokens": 16384, "width": 128, "archs": ",".join(ARCHS)}
 FULL |= {"lengths": "64,128,256,512,1024,2048,4096,8192,16384", "batches": (1, 2, 4, 8, 16, 32, 64)}
 FULL |= {"layer": MODES, "model": MODES, "limit": 10.0}
 QUICK = {"sweeps": "length", "tokens": 1024, "width": 64, "archs": "lstm,attention", "lengths": "64,256,1024"}
 QUICK |= {"batches": (1, 4), "layer": ("train",), "model": ("train", "generate"), "limit": 2.0}
-AT_LENGTH = 256
-"""Tokens of the sequences in the sweeps over batch and devices."""
+AT_LENGTH = 256  # tokens of the sequences in the sweeps over batch and devices
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,4 @@
-"""Layers and language models as contenders; LSTM and GRU also of flax and PyTorch, with the same weights.
-
-Weights are those that nlpx begins with; those of layers are moved by noise, so that no bias is zero.
-"""
+"""Layers and language models as contenders; LSTM and GRU also of flax and PyTorch, all with nlpx's first weights."""
 
 import functools
 from collections.abc import Callable
@@ -10,8 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict
 
-from benchmarks.contenders import Builders, Contender, compiled, flatten, shaken, with_threads
+from benchmarks.contenders import Builders, Contender, compiled, shaken, with_threads
 from benchmarks.timing import HEADS, Case, Who
 from nlpx import interop, layers
 from nlpx.config import LanguageModelConfig, TrainConfig
@@ -24,8 +22,7 @@ READS_STATE = ("elman", "lstm", "gru")
 VOCABULARY, BLOCKS = 256, 4
 """Bytes; blocks of the Transformer. Recurrent models have two layers, and are as wide as gives equal size."""
 WRITTEN, ROUNDS = 16, 4
-"""Tokens written after a context, and how often a call does so, each time after the same context: with 16 tokens of one
-layer alone, half of the time would be what JAX takes to start a program."""
+"""Tokens written after a context, and how often a call does so, or half the time would go into starting a program."""
 
 
 def make_layer(who: Who, case: Case) -> Any:
@@ -51,7 +48,7 @@ def named(result: tuple[Any, ...], ours: Callable[[Any], Any]) -> dict[str, Any]
     """Names what a call gave: (outputs,), or (outputs, gradients of the weights, gradient of the input)."""
     if len(result) == 1:
         return {"outputs": result[0]}
-    gradients = {f"gradient of {name}": leaf for name, leaf in flatten(ours(result[1])).items()}
+    gradients = {f"gradient of {name}": leaf for name, leaf in flatten_dict(ours(result[1]), sep="/").items()}
     return {"outputs": result[0], "gradient of the input": result[2], **gradients}
 
 
@@ -108,10 +105,7 @@ def torch_layer(who: Who, case: Case, threads: int) -> Contender:
 
 
 def step_flops(case: Case, arch: str) -> int:
-    """Counts the products of matrices in a call; of one that writes, those of a token per sequence.
-
-    Neither what a mask hides is counted (token i sees i keys), nor what a contender computes besides, or twice.
-    """
+    """Counts the products of matrices in a call (that writes: of a token per sequence), without what a mask hides."""
     keys = case.length + (WRITTEN + 1) // 2 if case.mode == "generate" else (case.length + 1) // 2
     width = model_width(arch, case.width) if case.kind == "model" else case.width
     if arch == "attention":
@@ -184,11 +178,8 @@ def model_contender(who: Who, case: Case) -> Contender:
 
 
 def writer(step: Callable, state: Any, tokens: int) -> tuple[Callable, Any]:
-    """Makes `write(params, state, x) -> (x, state)`, and the state that it begins with.
-
-    It calls `step` as often as tokens are written. After each round the counters of the state are back at so many
-    tokens, so that the next writes after as many again.
-    """
+    """Makes `write(params, state, x) -> (x, state)`, which calls `step` for each token, and the state to begin with.
+    After each round its counters are back at so many tokens, so that the next writes after as many again."""
 
     def enter(state):
         return jax.tree.map(lambda leaf: jnp.full_like(leaf, tokens) if leaf.dtype.kind in "iu" else leaf, state)
@@ -204,10 +195,8 @@ def writer(step: Callable, state: Any, tokens: int) -> tuple[Callable, Any]:
 
 
 def writing_contender(who: Who, case: Case) -> Contender:
-    """Makes a layer or a model that writes after a context of `case.length` tokens, in one compiled loop.
-
-    Layers write their outputs, which are compared. Models write the likeliest token, which rounding may decide.
-    """
+    """Makes what writes after `case.length` tokens in one compiled loop: a layer its outputs, which are compared; a
+    model the likeliest token, which rounding may decide."""
     capacity = case.length + WRITTEN
     if case.kind == "layer":
         params = jax.device_put(layer_weights(who.arch, case.width, case.width))

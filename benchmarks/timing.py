@@ -1,20 +1,19 @@
 """How all benchmarks measure: contenders compared, then timed in turn in one process; and the machine's own ceiling."""
 
 import math
-import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+from nlpx.process import cores
+
 Key = TypeVar("Key", bound=Hashable)
 
-CEILING = 2048
-"""Rows and columns of the matrices whose product is the ceiling."""
+CEILING = 2048  # rows and columns of the matrices whose product is the ceiling
 PAUSE = 0.005
-"""Seconds before what is timed: other contenders' threads may still wait busily, and XLA frees what a program needed a
-moment after its result is there."""
+"""Seconds before what is timed: other contenders' threads may still wait busily, and XLA frees memory with delay."""
 HEADS = 4
 # What JAX and PyTorch say where memory is short; they have no exception of their own for it on a CPU.
 OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "out of memory", "can't allocate memory")
@@ -49,8 +48,7 @@ class NotMeasured(Exception):
     """Why a contender has no figure."""
 
 
-Timing = tuple[float, ...] | str
-"""The seconds of a call, one figure per turn; or why there are none."""
+Timing = tuple[float, ...] | str  # the seconds of a call, one figure per turn; or why there are none
 
 
 def attempt(call: Callable[[], Any]) -> tuple[Any, str | None]:
@@ -114,11 +112,7 @@ def interleave(
 
 
 def check_same(case: Any, who: Any, actual: Mapping, other: Any, expected: Mapping, tolerance: float) -> None:
-    """Compares the results of two contenders, arrays by name.
-
-    Raises:
-      SystemExit: they differ by more than the tolerance, as a part of the largest entry (1, and why on stderr).
-    """
+    """Ends with 1, and why on stderr, if two contenders differ by more than a part of the largest entry of an array."""
     import numpy as np
 
     for name in sorted(actual.keys() | expected.keys()):
@@ -156,6 +150,11 @@ def measure_ceiling(peers: tuple[str, ...] = (), dtype: str = "float32") -> dict
     return {name: round(counts[name] * 2 * CEILING**3 / statistics.median(t) / 1e9, 1) for name, t in found.items()}
 
 
-def cores() -> int:
-    """Counts the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def measure_reading() -> float:
+    """Measures how fast memory is read, by PyTorch's sum of many numbers: GB/s."""
+    import torch
+
+    torch.set_num_threads(cores())
+    numbers = torch.ones(16 * CEILING**2)
+    (timed,) = interleave({"sum": numbers.sum}, 9).values()
+    return float(f"{numbers.nbytes / statistics.median(timed) / 1e9:.3g}")

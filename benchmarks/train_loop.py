@@ -2,8 +2,7 @@
 
 python -m benchmarks.train_loop --arch transformer
 
-The training loop as experiments run it and the bare compiled step on one batch take turns. About a minute on two CPU
-cores.
+The loop as experiments run it and the bare compiled step on one batch take turns. About a minute on two CPU cores.
 """
 
 import statistics
@@ -15,13 +14,13 @@ from typing import Literal
 
 from benchmarks import figures
 from experiments import cli
-from nlpx.config import LanguageModelConfig, Settings, TrainConfig, setting
+from nlpx.config import LanguageModelConfig, TrainConfig, setting
 
 LENGTH, BATCH = 64, 12
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(figures.Flags):
     """Measurement"""
 
     arch: Literal["elman", "lstm", "gru", "mingru", "minlstm", "transformer"] = "transformer"
@@ -32,10 +31,6 @@ class Config(Settings):
     """Features of each layer."""
     steps: int = setting(100, "[2, inf)")
     """Of a turn."""
-    rounds: int = setting(7, "[2, inf)")
-    """Turns of loop and bare steps."""
-    save: bool = False
-    """Keep figures and picture in benchmarks/results, not below runs/."""
 
 
 def main(config: Config) -> None:

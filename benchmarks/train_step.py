@@ -2,10 +2,9 @@
 
 python -m benchmarks.train_step --shapes 4x4x128x64x12 --rounds 3
 
-A step is everything: forward, cross entropy, backward, clipping by global norm, AdamW. nlpx is the engine's compiled
-step, one XLA device per core. A shape is LAYERSxHEADSxWIDTHxTOKENSxBATCH. All contenders get the same weights and
-batch, and have to reach the same losses and gradients, or it stops with exit code 1. Float32, on the CPU. About two
-minutes on two CPU cores.
+A step is everything: forward, cross entropy, backward, clipping by global norm, AdamW; of nlpx on one XLA device per
+core. A shape is LAYERSxHEADSxWIDTHxTOKENSxBATCH. Contenders with other losses or gradients from the same weights and
+batch end it with exit code 1. Float32, on the CPU. About two minutes on two CPU cores.
 """
 
 import functools
@@ -17,22 +16,17 @@ from dataclasses import dataclass
 from benchmarks import figures
 from benchmarks.timing import Who
 from experiments import cli
-from nlpx.config import Settings, setting
 from nlpx.errors import InputError
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(figures.Flags):
     """Measurement"""
 
     peers: str = "torch"
     """Against whom: torch (eager and compiled; with one thread or one per core, whichever is faster), or none."""
     shapes: str = "4x4x128x64x12,6x6x384x256x8"
     """Layers, heads, width, tokens, batch."""
-    rounds: int = setting(11, "[2, inf)")
-    """Turns of each contender."""
-    save: bool = False
-    """Keep figures and picture in benchmarks/results, not below runs/."""
 
 
 def main(config: Config) -> None:

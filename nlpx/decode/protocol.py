@@ -4,7 +4,8 @@ Decoding takes a function of one signature,
 
     logits, state = step(tokens, state, mask)
 
-and a state, each leaf of which has the batch on its leading axis. A recurrent network and a Transformer with its cache
+and a state, each leaf of which has the batch on its leading axis. Of a prompt, decoding reads the logits after the last
+real token of each row: a step may return those alone, (b, 1, v). A recurrent network and a Transformer with its cache
 both fit. Anything that decoding does not change, such as an encoder's memory, is not in the state: `step` closes over
 it.
 """
@@ -13,14 +14,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from nlpx.errors import InputError
 from nlpx.ops import KVCache
 from nlpx.ops.array_types import Array, Float, Int, Mask
-from nlpx.ops.masks import check_mask
+from nlpx.ops.masks import check_mask, last_real
 
-Step = Callable[[Int[Array, "b t"], Any, Mask | None], tuple[Float[Array, "b t v"], Any]]
+Step = Callable[[Int[Array, "b t"], Any, Mask | None], tuple[Float[Array, "b #t v"], Any]]
 
 
 class Decoded(NamedTuple):
@@ -50,7 +50,7 @@ def read_prompt(
         raise InputError("the prompt is empty: give each row at least one token to go on from")
     check_mask(mask, prompt.shape)
     caches = jax.tree.leaves(state, is_leaf=lambda part: isinstance(part, KVCache))
-    capacity = min((cache.key.shape[1] for cache in caches if isinstance(cache, KVCache)), default=None)
+    capacity = min((cache.key.shape[2] for cache in caches if isinstance(cache, KVCache)), default=None)
     if capacity is not None and capacity < prompt.shape[1] + tokens - 1:
         raise InputError(
             f"the state has room for {capacity} tokens, but a prompt of {prompt.shape[1]} and {tokens} more need "
@@ -60,7 +60,4 @@ def read_prompt(
     vocabulary = logits.shape[-1]
     if eos is not None and not 0 <= eos < vocabulary:
         raise InputError(f"the end token {eos} is outside the vocabulary: give eos from 0 to {vocabulary - 1}")
-    if mask is None:
-        return logits[:, -1], state
-    last_real = prompt.shape[1] - 1 - jnp.argmax(mask[:, ::-1], axis=1)
-    return jnp.take_along_axis(logits, last_real[:, None, None], axis=1)[:, 0], state
+    return (logits if logits.shape[1] == 1 else last_real(mask, logits))[:, 0], state

@@ -39,7 +39,7 @@ def penalize_repetition(step: Step, penalty: float) -> Step:
 
     def penalized(
         tokens: Int[Array, "b t"], state: SeenState, mask: Mask | None
-    ) -> tuple[Float[Array, "b t v"], SeenState]:
+    ) -> tuple[Float[Array, "b #t v"], SeenState]:
         logits, inner = step(tokens, state.state, mask)
         real = jnp.ones(tokens.shape, bool) if mask is None else mask
         seen = jax.vmap(lambda row, ids, are: row.at[ids].max(are))(state.seen, tokens, real)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from nlpx import ops
 from nlpx.errors import InputError, unknown
 from nlpx.layers.state import check_state, check_whole
+from nlpx.ops import dense
 from nlpx.ops.array_types import Array, Float, Int, Mask
 from nlpx.ops.checks import check_sequence
 
@@ -74,11 +75,12 @@ class TokenEmbedding(nn.Module):
           ValueError: x without three axes.
         """
         check_sequence(x)
-        x, kernel = x.astype(self.dtype), self.table.T if self.tied else self.kernel
+        x = x.astype(self.dtype)
         if self.tied and self.table_width:
             # By the square root of this ratio: sums over more features than those of the table would start larger.
             x = x @ self.projection.T.astype(self.dtype) * (self.table_width / self.width) ** 0.5
-        logits = x @ kernel.astype(self.dtype)
+        kernel = (self.table if self.tied else self.kernel).astype(self.dtype)
+        logits = dense.table_product(x, kernel) if self.tied else x @ kernel
         return logits + self.bias[None, None].astype(self.dtype) if self.has_bias else logits
 
 

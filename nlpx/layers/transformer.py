@@ -14,6 +14,7 @@ from nlpx.errors import InputError, unknown
 from nlpx.layers.attention import CrossAttention, Memory, MultiHeadAttention
 from nlpx.layers.dropout import Dropout, PlaceInKeys, check_dropout_keys, place_number
 from nlpx.layers.state import check_state
+from nlpx.ops import dense
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
 from nlpx.ops.checks import check_sequence
 
@@ -54,7 +55,7 @@ class FeedForward(nn.Module):
         """
         if self.activation not in ACTIVATIONS:
             raise unknown("activation", self.activation, ACTIVATIONS)
-        types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        types = {"dtype": self.dtype, "param_dtype": self.param_dtype, "dot_general": dense.thin_dot_general}
         # Tokens on one axis: with more, XLA:CPU would transpose a copy of the hidden features for the kernels'
         # gradients.
         shape, x = x.shape, x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
@@ -262,7 +263,7 @@ class Transformer(nn.Module):
         if memory is not None and len(memory) != self.layers:
             raise InputError(f"a memory of {len(memory)} blocks was given to a stack of {self.layers}: see remember")
         if state is not None:
-            capacity = max((jnp.shape(leaf)[1] for leaf in jax.tree.leaves(state) if jnp.ndim(leaf) > 1), default=0)
+            capacity = max((jnp.shape(leaf)[2] for leaf in jax.tree.leaves(state) if jnp.ndim(leaf) > 2), default=0)
             state = check_state(state, self.initial_state(x.shape[0], capacity))
         caches = (None,) * self.layers if state is None else state
         memories = (None,) * self.layers if memory is None else memory

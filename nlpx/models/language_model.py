@@ -5,6 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from nlpx import ops
 from nlpx.config import LanguageModelConfig
 from nlpx.layers import Backbone, BackboneState, Dropout, make_embedding, make_positions
 from nlpx.models.of_tokens import OfTokens
@@ -51,14 +52,19 @@ class LanguageModel(OfTokens, nn.Module):
         mask: Mask | None = None,
         segment_ids: Int[Array, "b t"] | None = None,
         dropout_keys: RowKeys | None = None,
-    ) -> tuple[Float[Array, "b t v"], BackboneState]:
+        last: bool = False,
+    ) -> tuple[Float[Array, "b #t v"], BackboneState]:
         """Return the logits of each next token, for a whole sequence (state None) or the next part of one.
 
-        Arguments and errors are those of `Backbone`, with tokens instead of vectors.
+        Other arguments and errors are those of `Backbone`, with tokens instead of vectors.
+
+        Args:
+          last: return the logits after the last real token of each row alone (b, 1, v), as a prompt needs.
 
         Returns:
           The logits and the state.
         """
         x = self.embedding(tokens)
         x, state = self.backbone(x, state=state, mask=mask, segment_ids=segment_ids, dropout_keys=dropout_keys)
+        x = ops.last_real(mask, x) if last else x
         return self.embedding.logits(self.output_dropout(x, dropout_keys)), state

@@ -15,7 +15,7 @@ from nlpx.ops.crf import CRF, crf_log_partition, crf_score, crf_viterbi
 from nlpx.ops.dropout import dropout
 from nlpx.ops.linear_recurrence import linear_recurrence, min_gru, min_lstm
 from nlpx.ops.losses import cross_entropy, pinball
-from nlpx.ops.masks import AttentionMask, keep_real
+from nlpx.ops.masks import AttentionMask, keep_real, last_real
 from nlpx.ops.own_gradient import forward_mode
 from nlpx.ops.positions import rotary, segment_positions, sinusoidal, token_positions
 from nlpx.ops.recurrence import elman, gru, lstm
@@ -41,6 +41,7 @@ __all__ = [
     "forward_mode",
     "gru",
     "keep_real",
+    "last_real",
     "linear_recurrence",
     "lstm",
     "min_gru",

@@ -36,16 +36,19 @@ class AttentionBackend(StrEnum):
 
 
 class KVCache(NamedTuple):
-    """Keys and values of the tokens so far; row r has filled its first `length[r]` slots."""
+    """Keys and values of the tokens so far; row r has filled its first `length[r]` slots.
 
-    key: Float[Array, "b s h k"]
-    value: Float[Array, "b s h k"]
+    Heads come before slots, as the products read them: a token would otherwise transpose a copy of the whole cache.
+    """
+
+    key: Float[Array, "b h s k"]
+    value: Float[Array, "b h s k"]
     length: Int[Array, " b"]
 
 
 def empty_cache(batch_size: int, capacity: int, heads: int, head_width: int, dtype=jnp.float32) -> KVCache:
     """Return an empty cache with room for `capacity` tokens per row."""
-    shape = (batch_size, capacity, heads, head_width)
+    shape = (batch_size, heads, capacity, head_width)
     return KVCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.zeros(batch_size, jnp.int32))
 
 
@@ -56,7 +59,7 @@ def check_cache(cache: KVCache, b: int, h: int, k: int, name: str = "cache") -> 
             f"{name} has the type {type(cache).__name__}, not KVCache: pass what initial_state or an earlier call "
             "returned"
         )
-    shape = (b, *cache.key.shape[1:2], h, k)
+    shape = (b, h, *cache.key.shape[2:3], k)
     shapes = KVCache(shape, shape, (b,))
     check_shapes(
         "attention", **{f"{name}.{part}": (getattr(cache, part), getattr(shapes, part)) for part in cache._fields}
@@ -277,20 +280,23 @@ def cached_attention(
     """
     b, _, h, k = query.shape
     check_cache(cache, b, h, k)
-    length, capacity = query.shape[1], cache.key.shape[1]
+    length, capacity = query.shape[1], cache.key.shape[2]
     if length > capacity:
         raise InputError(f"{length} tokens do not fit into a cache of {capacity} slots: give it more capacity")
     positions, filled = token_positions(cache.length, length, mask)
     query = keep_real(mask, query)
     slots = positions if mask is None else jnp.where(mask, positions, capacity)  # out of bounds: dropped
     rows = jnp.arange(query.shape[0])[:, None]
+    if slots.size == 1:  # XLA would write a single slot once more where it is read, into copies of the cache
+        slots = jnp.pad(slots, ((0, 0), (0, 1)), constant_values=capacity)
+        key, value = (jnp.repeat(part, 2, axis=1) for part in (key, value))
     cache = KVCache(
-        cache.key.at[rows, slots].set(key.astype(cache.key.dtype), mode="drop"),
-        cache.value.at[rows, slots].set(value.astype(cache.value.dtype), mode="drop"),
+        cache.key.at[rows, :, slots].set(key.astype(cache.key.dtype), mode="drop"),
+        cache.value.at[rows, :, slots].set(value.astype(cache.value.dtype), mode="drop"),
         filled,
     )
     seen = AttentionMask(causal=True, window=window, query_positions=positions)
-    keys, values = cache.key.astype(query.dtype), cache.value.astype(query.dtype)
+    keys, values = (jnp.swapaxes(part.astype(query.dtype), 1, 2) for part in cache[:2])
     out = dot_product_attention(query, keys, values, mask=seen, backend=backend)
     overflow = positions >= capacity
     return keep_real(mask, jnp.where(overflow[..., None, None], jnp.nan, out)), cache

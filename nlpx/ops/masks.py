@@ -45,6 +45,14 @@ def keep_real(mask: Bool[Array, "*rows"] | None, values: Array, otherwise: Array
     return jnp.where(mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim)), values, otherwise)
 
 
+def last_real(mask: Bool[Array, "b t"] | None, values: Array) -> Array:
+    """Take the values (b, 1, ...) at the last step of each row where the mask is True; every row needs one."""
+    if mask is None:
+        return values[:, -1:]
+    at = mask.shape[1] - 1 - jnp.argmax(mask[:, ::-1], axis=1)
+    return jnp.take_along_axis(values, at.reshape(-1, *[1] * (values.ndim - 1)), axis=1)
+
+
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True)
 class AttentionMask:

@@ -26,14 +26,16 @@ LETTERS = 32
 
 
 @contextmanager
-def png(path: Path, width: float = 7, height: float = 4.5, *, grow: bool = False, dpi: int = DPI) -> Iterator[Figure]:
+def png(
+    path: Path, width: float = 7, height: float = 4.5, *, grow: bool = False, small: bool = False
+) -> Iterator[Figure]:
     """Yield a figure to draw on; write it at the end of the `with`, and make its folder.
 
     Args:
       width, height: in inches.
       grow: whether the figure grows with the data, up to `LARGEST`, and the picture by what lies around the figure. If
         not, everything is fitted into the figure.
-      dpi: pixels per inch.
+      small: fewer pixels, and 64 colours: few bytes, for a picture that a repository keeps.
 
     Raises:
       InputError: nothing can be written there, or matplotlib is not installed.
@@ -43,6 +45,7 @@ def png(path: Path, width: float = 7, height: float = 4.5, *, grow: bool = False
 
         matplotlib.use("agg")
         import matplotlib.pyplot as plt
+        from PIL import Image
 
     if grow:
         width, height = min(width, LARGEST), min(height, LARGEST)
@@ -51,7 +54,12 @@ def png(path: Path, width: float = 7, height: float = 4.5, *, grow: bool = False
         yield figure
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(path, dpi=dpi, **({"bbox_inches": "tight", "pad_inches": 0.15} if grow else {}))
+            fitted = {"bbox_inches": "tight", "pad_inches": 0.15} if grow else {}
+            figure.savefig(path, dpi=100 if small else DPI, **fitted)
+            if small:
+                with Image.open(path) as image:
+                    few = image.convert("RGB").quantize(64)
+                few.save(path, optimize=True)
         except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror}; give another path for the picture") from error
     finally:

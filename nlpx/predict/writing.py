@@ -62,7 +62,7 @@ class Writer:
 
         def step_of(params):
             def step(tokens, state, mask):
-                logits, state = model.apply({"params": params}, tokens, state=state, mask=mask)
+                logits, state = model.apply({"params": params}, tokens, state=state, mask=mask, last=True)
                 return logits.at[..., np.array(never)].set(-jnp.inf) if never else logits, state
 
             return penalize_repetition(step, repetition_penalty)
@@ -75,7 +75,8 @@ class Writer:
 
         def go_on(params, state, prompt, mask, keys, before, tokens):
             options = {"tokens": tokens, "sampling": sampling, "mask": mask, "eos": end, "before": before}
-            return extend(step_of(params), state, prompt, keys, **options)
+            new, state = extend(step_of(params), state, prompt, keys, **options)
+            return new.tokens, new.lengths, state  # no scores: XLA then leaves out what they alone need
 
         def search(params, seen, prompt, mask, tokens, capacity, beams, length_penalty, early_stopping):
             options = {"beams": beams, "length_penalty": length_penalty, "early_stopping": early_stopping}
@@ -145,16 +146,16 @@ class Writer:
                 room = max(1, capacity - read.shape[1])
                 count = min(piece, room, tokens - written)
                 inputs = (seen if state is None else state.seen, read, mask, keys, written)
-                new, state = self._begin(params, *inputs, count, capacity)
+                ids, counts, state = self._begin(params, *inputs, count, capacity)
             else:
                 count = min(piece, room, tokens - written)
-                new, state = self._go_on(params, state, last, None, keys, written, count)
-            last, room, written = new.tokens[:, -1:], room - count, written + count
+                ids, counts, state = self._go_on(params, state, last, None, keys, written, count)
+            last, room, written = ids[:, -1:], room - count, written + count
             done = written == tokens
-            for number, (ids, length) in enumerate(zip(np.asarray(new.tokens), np.asarray(new.lengths), strict=True)):
+            for number, (new, length) in enumerate(zip(np.asarray(ids), np.asarray(counts), strict=True)):
                 if not going[number]:
                     continue
-                rows[number] = np.concatenate([rows[number], ids[:length]])
+                rows[number] = np.concatenate([rows[number], new[:length]])
                 self.written += int(length)
                 text = self._text(prompts[number], lengths[number], rows[number])
                 text, stopped = cut_at_stop(text, self._stops)

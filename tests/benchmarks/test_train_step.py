@@ -82,7 +82,7 @@ def test_nlpx_is_the_engine_with_all_parts_of_a_step():
     checked = contender.read(contender.call())
     losses = [checked[f"loss of step {i}"] for i in (1, 2, 3)]
     assert losses[0] > losses[1] > losses[2] > 0
-    weights = gpt.flatten(gpt.beginning(SHAPE)[1])
+    weights = gpt.flatten_dict(gpt.beginning(SHAPE)[1], sep="/")
     assert all(np.all(w != 0) for w in weights.values())
     gradients = {name: g for name, g in checked.items() if name.startswith("gradient of ")}
     assert {name.removeprefix("gradient of ") for name in gradients} == set(weights)

@@ -110,7 +110,7 @@ CASES = {
         "of(GRU(D), x, state=h.astype(int))": "state has an array of int32 where this layer's is of float32",
         "of(attention, x, state=(h, h))": "state has the type tuple, not KVCache: pass what initial_state or",
         "of(block, x, state=[h, h])": "state has the type list, not KVCache: pass what initial_state or",
-        "of(attention, x, state=ops.empty_cache(3, T, 2, 2))": "state.key has the shape (3, 3, 2, 2) and needs (2, 3,",
+        "of(attention, x, state=ops.empty_cache(3, T, 2, 2))": "state.key has the shape (3, 2, 3, 2) and needs (2, 2,",
         "of(backbone, x, state=(h, h))": "state has the type tuple, not BackboneState: pass what initial_state or",
         "of(attentive, x, memory, state=[h, h])": "this layer's is AttentiveState(rnn=((2, 4),), output=(2, 4)): pass",
         "of(Positions('none', D, 9), x, state=h)": "state has arrays of shapes (2, 4), this layer and batch need (2,)",

@@ -83,6 +83,16 @@ def test_bfloat16_is_near_float32(arch):
     assert_close(logits16.astype(jnp.float32), logits, 10 * 2**-9)
 
 
+def test_the_last_logits_are_those_after_the_last_real_token():
+    subject = SUBJECTS["gru"]
+    tokens, mask = subject.inputs(0, LENGTH), np.ones((BATCH, LENGTH), bool)
+    mask[0, -2:], mask[1, :3] = False, False
+    apply = jit(subject.module.apply, static_argnames="last")
+    whole = apply(subject.variables, tokens, mask=mask)[0]
+    last, _ = apply(subject.variables, tokens, mask=mask, last=True)
+    assert_close(last[:, 0], np.stack([whole[0, -3], *whole[1:, -1]]))
+
+
 def test_past_the_last_learned_position_is_nan():
     lm, tokens = model("gru", "learned", max_length=3), jnp.zeros((1, 4), jnp.int32)
     logits, _ = jit(lm.apply)(jit(lm.init)(jax.random.key(0), tokens), tokens)
