@@ -1,12 +1,13 @@
 """How all benchmarks measure: contenders compared, then timed in turn in one process; and the machine's own ceiling."""
 
 import math
-import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple, TypeVar
+
+from nlpx.machine import cores
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -154,8 +155,3 @@ def measure_ceiling(peers: tuple[str, ...] = (), dtype: str = "float32") -> dict
         call()
     found, counts = interleave(calls, 9), {"jax": count, "torch": 1}
     return {name: round(counts[name] * 2 * CEILING**3 / statistics.median(t) / 1e9, 1) for name, t in found.items()}
-
-
-def cores() -> int:
-    """Counts the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

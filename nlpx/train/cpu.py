@@ -5,6 +5,7 @@ import os
 
 import jax
 
+from nlpx.machine import cores
 from nlpx.train.sharding import parse_mesh
 
 
@@ -14,8 +15,7 @@ def use_cpu_devices(spec: str) -> None:
     It must run before JAX starts its backend; later it changes nothing. It does not affect accelerators.
     """
     sizes = parse_mesh(spec)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    devices = math.prod(sizes.values()) if sizes else cores
+    devices = math.prod(sizes.values()) if sizes else cores()
     try:
         jax.config.update("jax_num_cpu_devices", devices)
     except RuntimeError:  # JAX runs already, as in a notebook; make_mesh refuses if its devices are too few
@@ -24,4 +24,4 @@ def use_cpu_devices(spec: str) -> None:
         # With as many devices as cores, a Transformer's training hung in its first collectives. A larger thread pool,
         # whose size NPROC sets, prevents that: probably XLA runs devices and the parts of their matrix products in one
         # pool, and a device that waits for the others holds its thread.
-        os.environ.setdefault("NPROC", str(2 * max(devices, cores)))
+        os.environ.setdefault("NPROC", str(2 * max(devices, cores())))
