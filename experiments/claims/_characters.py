@@ -15,7 +15,7 @@ def texts():
     """Return the characters of the documentation as ids, in two parts, and their number."""
     source = data.load_text("cpython-docs")
     tokenizer = text.train_tokenizer("char", source.train + source.validation)
-    return *(jnp.asarray(tokenizer.encode(part)) for part in (source.train, source.validation)), tokenizer.vocab_size
+    return tokenizer.encode(source.train), tokenizer.encode(source.validation), tokenizer.vocab_size
 
 
 class Reader(nn.Module):
@@ -40,7 +40,7 @@ class NextCharacter:
 
     def data(self, key, batch, part=0):
         """Draw pieces of the text to train on (0) or to test on (1)."""
-        tokens = texts()[part]
+        tokens = jnp.asarray(texts()[part])
         starts = jax.random.randint(key, (batch, 1), 0, len(tokens) - self.length - 1)
         return {"tokens": tokens[starts + jnp.arange(self.length + 1)]}
 
