@@ -59,9 +59,7 @@ def conclude(results):
     meaning = (
         f"No sum gets more than {bound:.0f} % right. The response to a sum of inputs is the sum of the responses, "
     )
-    meaning += (
-        f"within {off:.0e}. To remember, it is not needed: {kept} % of first symbols without it, {lost} % with it."
-    )
+    meaning += f"within {off:.0e}. For memory alone: {kept} % of first symbols without it, {lost} % with it."
     return [Finding(9, Verdict.of(every(bool(sums), tanh.above(LEARNED))), figure, meaning)]
 
 
