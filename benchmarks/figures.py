@@ -7,19 +7,16 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import platform
 import re
-import shutil
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks import timing
+from nlpx import machine
 from nlpx.config import Settings, setting
 from nlpx.errors import InputError, unknown
 
@@ -48,22 +45,9 @@ class Flags(Settings):
 
 def describe(peers: tuple[str, ...] = (), **settings: Any) -> dict[str, Any]:
     """Describes, before anything is measured, what figures depend on besides their case; measures the ceiling."""
-    import jax
-
     load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
-    device = jax.devices()[0].device_kind
-    if device == "cpu":
-        info = Path("/proc/cpuinfo")
-        found = re.search(r"model name\s*: (.*)", info.read_text(encoding="utf-8") if info.exists() else "")
-        device = re.sub(r"\(\w+\)", "", found[1]) if found else platform.processor() or platform.machine()
-    git = ["git", "describe", "--always", "--exclude=*", "--dirty=+"]
-    commit = subprocess.run(git, cwd=KEPT.parent, capture_output=True, text=True).stdout if shutil.which("git") else ""
     return {
-        "device": device,
-        "cores": timing.cores(),
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": commit.strip() or "unknown+",
-        "versions": {n: importlib.metadata.version(n) for n in dict.fromkeys(("jax", "flax", *peers))},
+        **machine.describe(*peers),
         "environment": {k: v for k, v in sorted(os.environ.items()) if re.match("GLIBC|MALLOC|OMP|XLA|JAX_(?!CO)", k)},
         "load": load,
         "settings": settings,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from nlpx.process import cores
+from nlpx.machine import cores
 
 Key = TypeVar("Key", bound=Hashable)
 

@@ -63,7 +63,8 @@ def run(main: Callable[[Any], Any], config: type, doc: str | None, default: Call
     process.print_anything()
     words = [word for argument in sys.argv[1:] for word in argument.split("=", 1)]
     try:
-        name = f"python -m {sys.modules['__main__'].__spec__.name}" if sys.modules["__main__"].__spec__ else None
+        spec = sys.modules["__main__"].__spec__
+        name = f"python -m {spec.name.removesuffix('.__main__')}" if spec else None
         flags = (tyro.conf.OmitArgPrefixes, tyro.conf.UseAppendAction)
         doc = re.sub("^(?=python -m)", "  ", doc or "", flags=re.MULTILINE) or None  # tyro joins other lines
         suited = default() if default else defaults(config, words)

@@ -42,11 +42,6 @@ def end_at_once_on_interrupt() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def leave(code: int) -> None:
     """End the process now, even if threads still compile."""
     for stream in (sys.stdout, sys.stderr):

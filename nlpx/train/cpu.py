@@ -5,7 +5,7 @@ import os
 
 import jax
 
-from nlpx.process import cores
+from nlpx.machine import cores
 from nlpx.train.sharding import parse_mesh
 
 

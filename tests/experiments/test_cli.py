@@ -226,11 +226,12 @@ def test_the_contest_names_an_unknown_network(refused, flags):
     assert f"invalid choice '{flags[1]}' for argument '--rnn'" in refused(rnn_vs_transformer, *flags)
 
 
-ENTRY_POINTS = [
-    f"experiments.{path.stem}"
-    for path in sorted(Path(experiments.__path__[0]).glob("*.py"))
+FOLDER = Path(experiments.__path__[0])
+ENTRY_POINTS = sorted(
+    f"experiments.{path.stem if path.parent == FOLDER else path.parent.name}"
+    for path in [*FOLDER.glob("*.py"), *FOLDER.glob("*/__main__.py")]
     if '__name__ == "__main__"' in path.read_text()
-]
+)
 
 
 @pytest.mark.parametrize("package", ["tyro", "rich"])

@@ -1,0 +1,115 @@
+"""Measures the statements of the story from RNN to Transformer, and writes a page that says which of them hold.
+
+python -m experiments.claims
+python -m experiments.claims --only causality,word_order
+python -m experiments.claims --quick
+
+One experiment per claim, each in a file beside this one. What was measured is kept in --workdir: a run that is stopped
+goes on, and only what has changed is measured again.
+"""
+
+import time
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import ClassVar
+
+from experiments import cli
+from nlpx.config import Settings, setting
+from nlpx.errors import InputError, unknown
+
+FOLDER = Path(__file__).parent
+DOCS = FOLDER.parents[1] / "docs" / "claims.md"
+
+
+def sources() -> dict[str, Path]:
+    """Return the file of each claim, by its name."""
+    return {path.stem: path for path in sorted(FOLDER.glob("[!_]*.py"))}
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """Claims"""
+
+    experiment: ClassVar[str] = "claims"
+    only: str | None = None
+    """Claims to measure, such as causality,word_order; if not given, all."""
+    quick: bool = False
+    """Small settings, a few seconds per claim: shows that everything works."""
+    seeds: int | None = setting(None, "[2, inf)")
+    """Seeds per statistical claim; if not given, as many as the claim asks for."""
+    limit: float = setting(600.0, "(0, inf)")
+    """Seconds after which a claim is given up, and the next one begins."""
+    workdir: str = "runs/claims"
+    """Folder of what was measured, and of the trainings."""
+    report: str | None = None
+    """Folder the page is written into, as index.html; if not given, report, or report in --workdir with --quick."""
+    save: bool = False
+    """Write the findings into docs/claims.md too; not with --quick."""
+
+    def chosen(self) -> list[str]:
+        """Return the names of the claims to measure."""
+        known, wanted = sources(), self.only.split(",") if self.only else None
+        for name in wanted or ():
+            if name not in known:
+                raise unknown("claim", name, known)
+        return wanted or list(known)
+
+    def folder(self) -> Path:
+        """Return the folder of the page, which is made, because hours of measuring may come before the page."""
+        path = Path(self.report or (Path(self.workdir) / "report" if self.quick else "report"))
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            (path / "index.html").touch()
+        except OSError as error:
+            raise InputError(f"cannot write into {path}: {error.strerror}; give another folder as report") from None
+        return path
+
+
+def left(seconds: list[float], remaining: int) -> str:
+    """Say how long the remaining claims will take, if they take as long as those so far."""
+    if not seconds or not remaining:
+        return ""
+    rest = sum(seconds) / len(seconds) * remaining
+    return f", about {rest:.0f} s left" if rest < 100 else f", about {rest / 60:.0f} min left"
+
+
+def main(config: Config) -> None:
+    if config.save and config.quick:
+        raise InputError("save keeps the figures of full runs in docs/claims.md: leave out quick or save")
+    chosen, folder = config.chosen(), config.folder()
+    from experiments.claims._story import CHAPTERS
+    from nlpx import claims
+    from nlpx.train.cpu import use_cpu_devices
+
+    use_cpu_devices("auto")
+    workdir, outcomes, seconds, files = Path(config.workdir), [], [], sources()
+    for name, path in files.items():
+        claim = import_module(f"experiments.claims.{name}").CLAIM
+        if name not in chosen:
+            outcomes.append(claims.read(name, claim, path, workdir, "left out by --only"))
+            continue
+        print(f"[{len(seconds) + 1}/{len(chosen)}] {name}{left(seconds, len(chosen) - len(seconds))}", flush=True)
+        begin = time.perf_counter()
+        how = {"quick": config.quick, "seeds": config.seeds, "limit": config.limit}
+        outcomes.append(claims.carry_out(name, claim, path, workdir, **how))
+        seconds.append(time.perf_counter() - begin)
+        for finding in outcomes[-1].findings:
+            print(f"  {finding.statement:2} {finding.words}: {finding.told}", flush=True)
+    story = claims.Story(
+        "From RNN to Transformer: which statements hold?",
+        CHAPTERS,
+        outcomes,
+        "no experiment yet",
+        "python -m experiments.claims",
+    )
+    print(f"report: {claims.write_page(story, folder, files)}")
+    if config.save:
+        claims.write_text(story, DOCS)
+        print(f"figures: {DOCS}")
+    if failed := [outcome.name for outcome in outcomes if outcome.failed]:
+        raise SystemExit(f"error: {', '.join(failed)}: an exact statement is wrong, or the code failed; see above")
+
+
+if __name__ == "__main__":
+    cli.run(main, Config, __doc__)
