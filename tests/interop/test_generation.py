@@ -1,5 +1,5 @@
-"""What GPT-2 writes, against generate of transformers: random checkpoints that it wrote itself, a tiny one and (slow)
-one of GPT-2 small's shape."""
+"""What GPT-2 writes, against generate of transformers: random checkpoints that it wrote itself: a tiny one, and (slow)
+one of twelve layers and one of GPT-2 small's shape."""
 
 from dataclasses import replace
 
@@ -14,12 +14,13 @@ from nlpx.text import ByteTokenizer, CharTokenizer
 EOS, POSITIONS = 46, 256
 GREEDY = Sampling(temperature=0.0)
 TINY = {"n_layer": 2, "n_embd": 32, "n_head": 4, "vocab_size": 256}
+DEEP = {"n_layer": 12, "n_embd": 128, "n_head": 4, "vocab_size": 256}
 SMALL = {"n_layer": 12, "n_embd": 768, "n_head": 12, "vocab_size": 50257}
-LETTERS = {size["vocab_size"]: CharTokenizer("".join(map(chr, range(size["vocab_size"])))) for size in (TINY, SMALL)}
+LETTERS = {vocab_size: CharTokenizer("".join(map(chr, range(vocab_size)))) for vocab_size in (256, 50257)}
 PROMPTS = ["To be, or not", "a", "The road from RNN to Transformer is long"]
 
 
-@pytest.fixture(params=[pytest.param(TINY, id="tiny"), pytest.param(SMALL, id="small", marks=pytest.mark.slow)])
+@pytest.fixture(params=[pytest.param(TINY, id="tiny"), pytest.param(DEEP, id="deep", marks=pytest.mark.slow)])
 def gpt2(request, transformers, torch, tmp_path):
     """Theirs, and ours with characters as tokens. Weights this large make it write much, not one token for ever."""
     ends = {"bos_token_id": None, "eos_token_id": EOS, "pad_token_id": 0}
@@ -53,7 +54,16 @@ def before_end(text, end):
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("penalty", [1.0, 1.4])
+@pytest.mark.parametrize(
+    ("gpt2", "penalty"),
+    [
+        pytest.param(TINY, 1.0, id="tiny"),
+        pytest.param(TINY, 1.4, id="tiny-penalty"),
+        pytest.param(DEEP, 1.4, id="deep-penalty", marks=pytest.mark.slow),
+        pytest.param(SMALL, 1.0, id="small", marks=pytest.mark.slow),
+    ],
+    indirect=["gpt2"],
+)
 def test_200_greedy_tokens_are_those_of_transformers(gpt2, torch, penalty):
     theirs, ours = gpt2
     writer = Writer(ours, GREEDY, repetition_penalty=penalty)
