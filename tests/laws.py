@@ -15,8 +15,7 @@ BATCH, LENGTH, PREFIX, ALONE, WIDTH = 5, 6, 2, 4, 8
 CAPACITY = PREFIX + LENGTH  # not a slot more than the longest sequence needs
 seeds = st.integers(0, 99)
 
-# The tests compile many little programs and run each a few times: half of the time would go into optimizing them.
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+jit = jax.jit
 
 
 def assert_close(actual, expected, tolerance=1e-5):
@@ -33,10 +32,23 @@ def assert_identical(actual, expected):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(actual))
 
 
-def randomized(variables, scale=0.3):
-    """Parameters of which none, biases included, is zero or one."""
+def randomized(tree, scale=0.3):
+    """Random parameters of these shapes, of which none, biases included, is zero or one."""
     rng = np.random.default_rng(0)
-    return jax.tree.map(lambda leaf: leaf + rng.normal(0, scale, leaf.shape).astype(leaf.dtype), variables)
+
+    def draw(path, leaf):
+        center = getattr(path[-1], "key", None) == "scale"  # of a norm
+        return jnp.asarray(rng.normal(center, scale, leaf.shape), leaf.dtype)
+
+    return jax.tree_util.tree_map_with_path(draw, tree)
+
+
+def random_variables(init, *arguments, scale=0.3):
+    """Random parameters of the shapes that `init` gives them.
+
+    It is not run: a program that draws initial values takes longer to compile than the gradients of a model.
+    """
+    return randomized(jax.eval_shape(init, jax.random.key(0), *arguments), scale)
 
 
 def with_gradients(function, *arguments, weights=None):
@@ -74,7 +86,7 @@ class Subject:
 
     @functools.cached_property
     def variables(self):
-        return randomized(jit(self.module.init)(jax.random.key(0), self.inputs(0, 1)))
+        return random_variables(self.module.init, self.inputs(0, 1))
 
     @functools.cached_property
     def initial_state(self):

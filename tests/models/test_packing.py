@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from laws import assert_close, assert_identical, jit, randomized
+from laws import assert_close, assert_identical, jit, random_variables
 
 from nlpx.config import PretrainConfig
 
@@ -27,7 +27,7 @@ def case(request):
     """A function to the gradients of a weighted sum of the logits, and the logits."""
     kind, objective = request.param
     model = PretrainConfig(layers=2, width=8, objective=objective, **KINDS[kind]).build(V, max_length=T)
-    variables = randomized(jit(model.init)(jax.random.key(0), *model.example_inputs()))
+    variables = random_variables(model.init, *model.example_inputs())
 
     @jit
     def results(tokens, segments, mask, weights):

@@ -1,8 +1,7 @@
 """Untrained models with random parameters, as if a run had made them."""
 
-import jax
 import pytest
-from laws import jit, randomized
+from laws import random_variables
 
 from nlpx.text import CharTokenizer, WordTokenizer, train_tokenizer
 from nlpx.train import Trained
@@ -28,7 +27,7 @@ def untrained():
     def make(config, tokenizer, *, lowercase=False, scale=0.3, **sizes):
         tokenizer = TOKENIZERS[tokenizer]
         model = config.build(tokenizer.vocab_size, **sizes)
-        params = randomized(jit(model.init)(jax.random.key(0), *model.example_inputs()), scale)["params"]
+        params = random_variables(model.init, *model.example_inputs(), scale=scale)["params"]
         return Trained(model, params, tokenizer, {"data": {"lowercase": lowercase}}, 0)
 
     return make

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
-from laws import assert_close, jit, randomized
+from laws import assert_close, jit, random_variables
 from small_tasks import LONGEST, ROWS, TASKS
 
 from nlpx.config import TrainConfig
@@ -63,7 +63,7 @@ def test_neither_padding_nor_neighbours_change_sums_and_gradients(name, rows):
     """All rows in one batch, and a few in each or one, among more padding: the same sums and gradients, and the same
     again whatever stands where nothing is."""
     task, columns = TASKS[name]()
-    params = randomized(jit(task.init)(jax.random.key(0)))
+    params = random_variables(task.init)
 
     @jit
     @functools.partial(jax.grad, has_aux=True)
