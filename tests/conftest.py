@@ -40,6 +40,11 @@ gc.set_threshold(200_000, 20, 20)  # tracing makes many objects, few of them gar
 hypothesis.settings.register_profile("nlpx", deadline=None, derandomize=True, max_examples=12)
 hypothesis.settings.load_profile("nlpx")
 
+
+def pytest_sessionfinish():
+    gc.freeze()  # pytest collects once more at the end: gigabytes of traced programs, for nothing
+
+
 NO_TORCH = "PyTorch is not installed; `make test PARITY=1` installs it and runs them"
 
 

@@ -32,23 +32,27 @@ def assert_identical(actual, expected):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(actual))
 
 
-def randomized(tree, scale=0.3):
-    """Random parameters of these shapes, of which none, biases included, is zero or one."""
+def randomized(variables, scale=0.3):
+    """Parameters of which none, biases included, is zero or one."""
     rng = np.random.default_rng(0)
 
-    def draw(path, leaf):
-        center = getattr(path[-1], "key", None) == "scale"  # of a norm
-        return jnp.asarray(rng.normal(center, scale, leaf.shape), leaf.dtype)
+    def moved(leaf):
+        return jnp.asarray(np.asarray(leaf) + rng.normal(0, scale, leaf.shape).astype(leaf.dtype))
 
-    return jax.tree_util.tree_map_with_path(draw, tree)
+    return jax.tree.map(moved, variables)
 
 
 def random_variables(init, *arguments, scale=0.3):
-    """Random parameters of the shapes that `init` gives them.
+    """Random parameters of the shapes that `init` gives them, around one in a norm's scale and around zero elsewhere.
 
     It is not run: a program that draws initial values takes longer to compile than the gradients of a model.
     """
-    return randomized(jax.eval_shape(init, jax.random.key(0), *arguments), scale)
+
+    def center(path, leaf):
+        return np.full(leaf.shape, path[-1].key == "scale", leaf.dtype)
+
+    shapes = jax.eval_shape(init, jax.random.key(0), *arguments)
+    return randomized(jax.tree_util.tree_map_with_path(center, shapes), scale)
 
 
 def with_gradients(function, *arguments, weights=None):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from laws import jit, random_variables
+from laws import jit
 
 from nlpx.config import LanguageModelConfig
 from nlpx.decode import Sampling, beam_search, extend, generate
@@ -23,7 +23,7 @@ class Writer:
         positions = "sinusoidal" if arch == "transformer" else None
         config = LanguageModelConfig(arch, layers=1, width=16, heads=2, tied=False, positions=positions)
         self.model = config.build(VOCAB)
-        self.variables = random_variables(self.model.init, jnp.zeros((1, 1), jnp.int32), scale=0.5)
+        self.variables = jit(self.model.init)(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))
 
     def step(self, tokens, state, mask):
         return self.model.apply(self.variables, tokens, state=state, mask=mask)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from laws import assert_close, assert_identical, jit, random_variables
+from laws import assert_close, assert_identical, jit, randomized
 
 from nlpx.config import EncoderDecoderConfig
 from nlpx.decode import beam_search
@@ -34,7 +34,7 @@ def model(name, **options):
 def compiled(name):
     """Parameters; and from a gate's bias, source, its mask and inputs to the log-probabilities."""
     each = model(name)
-    params = random_variables(each.init, SOURCE[:1, :1], INPUTS[:1, :1])["params"]
+    params = randomized(jit(each.init)(jax.random.key(0), SOURCE[:1, :1], INPUTS[:1, :1]))["params"]
 
     def run(gate, source, mask, inputs):
         bias = params["copy_gate"]["bias"] + gate

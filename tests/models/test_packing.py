@@ -22,7 +22,25 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module", params=[(kind, objective) for kind in KINDS for objective in ("masked", "causal")])
+# Each kind with one objective, and each objective with a recurrent, an associative and an attending kind.
+QUICK = {
+    ("lstm", "masked"),
+    ("gru-learned", "causal"),
+    ("mingru", "masked"),
+    ("transformer", "causal"),
+    ("rotary", "masked"),
+    ("blockwise", "causal"),
+}
+EVERY = [
+    pytest.param(
+        (kind, objective), marks=[pytest.mark.slow] * ((kind, objective) not in QUICK), id=f"{kind}-{objective}"
+    )
+    for kind in KINDS
+    for objective in ("masked", "causal")
+]
+
+
+@pytest.fixture(scope="module", params=EVERY)
 def case(request):
     """A function to the gradients of a weighted sum of the logits, and the logits."""
     kind, objective = request.param

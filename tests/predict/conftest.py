@@ -1,7 +1,8 @@
 """Untrained models with random parameters, as if a run had made them."""
 
+import jax
 import pytest
-from laws import random_variables
+from laws import jit, randomized
 
 from nlpx.text import CharTokenizer, WordTokenizer, train_tokenizer
 from nlpx.train import Trained
@@ -27,7 +28,7 @@ def untrained():
     def make(config, tokenizer, *, lowercase=False, scale=0.3, **sizes):
         tokenizer = TOKENIZERS[tokenizer]
         model = config.build(tokenizer.vocab_size, **sizes)
-        params = random_variables(model.init, *model.example_inputs(), scale=scale)["params"]
+        params = randomized(jit(model.init)(jax.random.key(0), *model.example_inputs()), scale)["params"]
         return Trained(model, params, tokenizer, {"data": {"lowercase": lowercase}}, 0)
 
     return make

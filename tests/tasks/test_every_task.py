@@ -33,7 +33,11 @@ def trained(name, mesh, parts):
     return jax.device_get((curve, engine.evaluate(state.params, [batch, batch])))
 
 
-@pytest.mark.parametrize("name", EVERY)
+# Captions have the loss of pairs.
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (task.slow or name == "captions")) for name, task in TASKS.items()],
+)
 @pytest.mark.parametrize(
     ("mesh", "parts"), [("data=8", 2), pytest.param("data=2", 1, marks=pytest.mark.slow)], ids=["eight", "two"]
 )
