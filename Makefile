@@ -7,9 +7,6 @@ STAMP := $(VENV)/installed-$(if $(filter 1,$(PARITY)),parity,plain)
 # Compiled programs are kept between test runs; the tests compile hundreds of small ones.
 CACHE := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.cache/xla JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
 	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
-# Most of the suite's time goes into compiling small programs that run once or twice: half of it for optimizing them, and
-# half of the rest in XLA's newer way to compile fused operations.
-CACHE += XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 
 .PHONY: demo test test-slow bench lint format clean
 

@@ -6,6 +6,18 @@ import os
 import sys
 from pathlib import Path
 
+# The suite compiles thousands of small programs and runs each a few times, so compilation is most of its time: XLA
+# optimizes nothing, and does not split a program into parts either.
+os.environ["XLA_FLAGS"] = " ".join(
+    (
+        os.environ.get("XLA_FLAGS", ""),
+        "--xla_backend_optimization_level=0",
+        "--xla_cpu_use_fusion_emitters=false",
+        "--xla_llvm_disable_expensive_passes=true",
+        "--xla_cpu_parallel_codegen_split_count=1",
+    )
+)
+
 import hypothesis
 import jax
 import jaxtyping
@@ -27,6 +39,11 @@ jax.devices()
 gc.set_threshold(200_000, 20, 20)  # tracing makes many objects, few of them garbage
 hypothesis.settings.register_profile("nlpx", deadline=None, derandomize=True, max_examples=12)
 hypothesis.settings.load_profile("nlpx")
+
+
+def pytest_sessionfinish():
+    gc.freeze()  # pytest collects once more at the end: gigabytes of traced programs, for nothing
+
 
 NO_TORCH = "PyTorch is not installed; `make test PARITY=1` installs it and runs them"
 

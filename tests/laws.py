@@ -15,8 +15,7 @@ BATCH, LENGTH, PREFIX, ALONE, WIDTH = 5, 6, 2, 4, 8
 CAPACITY = PREFIX + LENGTH  # not a slot more than the longest sequence needs
 seeds = st.integers(0, 99)
 
-# The tests compile many little programs and run each a few times: half of the time would go into optimizing them.
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+jit = jax.jit
 
 
 def assert_close(actual, expected, tolerance=1e-5):
@@ -36,7 +35,24 @@ def assert_identical(actual, expected):
 def randomized(variables, scale=0.3):
     """Parameters of which none, biases included, is zero or one."""
     rng = np.random.default_rng(0)
-    return jax.tree.map(lambda leaf: leaf + rng.normal(0, scale, leaf.shape).astype(leaf.dtype), variables)
+
+    def moved(leaf):
+        return jnp.asarray(np.asarray(leaf) + rng.normal(0, scale, leaf.shape).astype(leaf.dtype))
+
+    return jax.tree.map(moved, variables)
+
+
+def random_variables(init, *arguments, scale=0.3):
+    """Random parameters of the shapes that `init` gives them, around one in a norm's scale and around zero elsewhere.
+
+    It is not run: a program that draws initial values takes longer to compile than the gradients of a model.
+    """
+
+    def center(path, leaf):
+        return np.full(leaf.shape, path[-1].key == "scale", leaf.dtype)
+
+    shapes = jax.eval_shape(init, jax.random.key(0), *arguments)
+    return randomized(jax.tree_util.tree_map_with_path(center, shapes), scale)
 
 
 def with_gradients(function, *arguments, weights=None):
@@ -74,7 +90,7 @@ class Subject:
 
     @functools.cached_property
     def variables(self):
-        return randomized(jit(self.module.init)(jax.random.key(0), self.inputs(0, 1)))
+        return random_variables(self.module.init, self.inputs(0, 1))
 
     @functools.cached_property
     def initial_state(self):

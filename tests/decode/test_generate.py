@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from laws import jit
+from laws import random_variables
 
 from nlpx.config import RECURRENT, LanguageModelConfig
 from nlpx.decode import Sampling, generate
@@ -174,6 +174,6 @@ def test_more_than_the_cache_or_the_positions_hold_is_refused(writers, prompt):
     with pytest.raises(InputError, match="the state has room for 8 tokens, but a prompt of 5 and 5 more need 9"):
         generate(writer.step, state, prompt, keys, tokens=5)
     learned = LanguageModelConfig("transformer", layers=1, width=8, heads=2).build(23, max_length=7)
-    variables = jit(learned.init)(jax.random.key(0), prompt)
+    variables = random_variables(learned.init, prompt)
     with pytest.raises(InputError, match="a capacity of 8 is beyond the 7 learned positions"):
         learned.apply(variables, 3, 8, method="initial_state")

@@ -18,7 +18,7 @@ RUNS = {
     "transformer": ["--arch=transformer", "--heads=2", "--encoder=patches", "--patch=4", "--color", "--beams=2"],
     "none": ["--arch=lstm", "--attention=none", "--patch=4", "--beams=1"],
 }
-ALL = [pytest.param(name, marks=[pytest.mark.slow] * (name == "none")) for name in RUNS]
+ALL = [pytest.param(name, marks=[pytest.mark.slow] * (name != "transformer")) for name in RUNS]
 
 
 @pytest.fixture(scope="session")

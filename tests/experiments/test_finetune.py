@@ -76,7 +76,7 @@ def test_a_classifier_starts_from_a_language_model_and_keeps_what_is_frozen(
 
 @pytest.mark.parametrize(
     "more",
-    [["--dropout=0.1"], ["--lora=2", "--lora-alpha=4"], ["--unfreeze-every=3", "--layer-decay=0.5"], ["--head-only"]],
+    [["--dropout=0.1", "--lora=2", "--lora-alpha=4", "--unfreeze-every=3", "--layer-decay=0.5"], ["--head-only"]],
 )
 def test_a_run_that_stopped_ends_bitwise_where_it_would_have(more, tune, trained, labelled, tmp_path):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
@@ -108,8 +108,8 @@ def test_low_rank_updates_are_merged_in_use(tune, command, trained, labelled, tm
     assert all((best[path] == new[path]).all() for path in best)
 
 
-@pytest.mark.parametrize("more", [["--mesh=data=2,model=2"], ["--pooling=attention", "--buckets=3"]])
-def test_a_head_on_kept_features_ends_where_freezing_the_rest_does(more, tune, trained, labelled, tmp_path):
+def test_a_head_on_kept_features_ends_where_freezing_the_rest_does(tune, trained, labelled, tmp_path):
+    more = ["--mesh=data=2,model=2", "--pooling=attention", "--buckets=3"]
     ways = {"kept": ["--head-only"], "frozen": ["--freeze=(embedding|position|backbone)/.*"]}
     for way, flags in ways.items():
         flags = [*flags, "--dropout=0", *more]

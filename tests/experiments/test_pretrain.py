@@ -32,7 +32,11 @@ def documents(text, tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module", params=RUNS)
+# Each objective and each family once.
+ALL = [pytest.param(name, marks=[pytest.mark.slow] * (name in ("masked-lstm", "causal-transformer"))) for name in RUNS]
+
+
+@pytest.fixture(scope="module", params=ALL)
 def run(request, call_once, small, documents, tmp_path_factory):
     """A finished run: its name and its workdir."""
     workdir = tmp_path_factory.mktemp("pretrained") / "run"

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from laws import assert_close, assert_identical, jit, randomized
+from laws import assert_close, assert_identical, jit, random_variables
 
 from nlpx.layers import CrossAttention, MultiHeadAttention, RecurrentAttention
 
@@ -50,7 +50,7 @@ def looking(layer, x, encoded):
     def both(layer, x, encoded):
         return layer(x, layer.remember(encoded))
 
-    return randomized(jit(partial(layer.init, method=both))(jax.random.key(0), x, encoded))
+    return random_variables(partial(layer.init, method=both), x, encoded)
 
 
 @pytest.mark.parity
@@ -192,7 +192,7 @@ def test_masked_steps_of_a_cross_attention_change_nothing(torch_rows):
 def test_weights_are_given_to_whom_asks_for_them(torch_rows, backend):
     mask = jnp.asarray(torch_rows)
     layer = MultiHeadAttention(D, H, backend=backend)
-    variables = randomized(jit(layer.init)(jax.random.key(0), X))
+    variables = random_variables(layer.init, X)
     assert set(variables) == {"params"}
     (y, _), kept = jit(lambda: layer.apply(variables, X, mask=mask, mutable="intermediates"))()
     (weights,) = kept["intermediates"]["weights"]
@@ -209,7 +209,7 @@ def test_sequences_packed_into_a_row_give_what_each_gives_alone(options):
     layer = MultiHeadAttention(D, H, **options)
     mask = np.array([[1, 1, 1, 0, 1, 0], [1, 1, 1, 1, 1, 1]], bool)
     x, d_y = jax.random.normal(jax.random.key(1), (2, 2, T, D))
-    variables = randomized(jit(layer.init)(jax.random.key(0), x))
+    variables = random_variables(layer.init, x)
 
     def run(variables, x, d_y, mask, ids):
         def attend(variables, x):
@@ -285,7 +285,7 @@ def test_rotary_cross_attention_looks_from_place_to_place():
     def look(layer, encoded, mask, start=None):
         return layer(x, layer.remember(encoded, mask), start=start)
 
-    variables = randomized(plain.init(jax.random.key(0), encoded, mask, method=look))
+    variables = random_variables(partial(plain.init, method=look), encoded, mask)
     p = variables["params"]
     start = jnp.array([0, 3])
     query = jnp.einsum("btd,dhk->bthk", x, p["query"]["kernel"]) + p["query"]["bias"]

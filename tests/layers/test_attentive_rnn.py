@@ -1,8 +1,10 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from laws import assert_close, jit, randomized
+from laws import assert_close, jit, random_variables
 
 from nlpx.layers import AttentiveRNN
 
@@ -18,7 +20,7 @@ def make(cell="gru", **options):
     def begin(layer, x, encoded, mask):
         return layer(x, layer.remember(encoded, mask))
 
-    variables = randomized(jit(lambda: layer.init(jax.random.key(0), x, encoded, MASK, method=begin))())
+    variables = random_variables(partial(layer.init, method=begin), x, encoded, MASK)
     return layer, variables, x, encoded, begin
 
 

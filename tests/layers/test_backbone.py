@@ -1,10 +1,12 @@
 """What is the backbone's own; its laws are in `test_laws`."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from laws import CAPACITY, WIDTH, Subject, assert_identical, jit
+from laws import CAPACITY, WIDTH, Subject, assert_identical, jit, random_variables
 
 from nlpx.config import BackboneConfig
 from nlpx.layers import Backbone, BackboneState, make_positions
@@ -30,7 +32,7 @@ def test_a_decoder_looks_back_at_what_is_real_of_its_memory():
     def init(module, encoded):
         return module(x, memory=module.remember(encoded, mask))
 
-    variables = jit(lambda key: module.init(key, encoded, method=init))(jax.random.key(0))
+    variables = random_variables(partial(module.init, method=init), encoded)
     y = run(variables, encoded)
     for row, at in np.ndindex(mask.shape):
         changed = (run(variables, encoded.at[row, at].add(1)) != y).any(axis=(1, 2))

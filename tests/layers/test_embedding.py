@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from laws import assert_close, randomized
+from laws import assert_close, random_variables
 
 from nlpx.config import ClassifierConfig
 from nlpx.layers import Positions, TokenEmbedding, embed, make_embedding, make_positions, make_segment_embedding
@@ -12,7 +12,7 @@ from nlpx.layers import Positions, TokenEmbedding, embed, make_embedding, make_p
 def test_embedding_and_logits(tied, plain):
     module = TokenEmbedding(5, 3, tied=tied, scaled=not plain, has_bias=not plain)
     tokens, x = jnp.array([[4, 0]]), jnp.ones((1, 2, 3))
-    variables = randomized(module.init(jax.random.key(0), tokens))
+    variables = random_variables(module.init, tokens)
     p = variables["params"]
     assert_close(module.apply(variables, tokens), p["table"][tokens] * (1 if plain else 3**0.5), 1e-6)
     kernel = p["table"].T if tied else p["kernel"]
@@ -23,7 +23,7 @@ def test_embedding_and_logits(tied, plain):
 def test_segments_add_a_vector_each_where_they_are_told_apart():
     tokens, segments = jnp.array([[4, 0]]), jnp.array([[1, 0]])
     (words, of_words), (kinds, of_kinds) = (
-        (module, randomized(module.init(jax.random.key(0), tokens)))
+        (module, random_variables(module.init, tokens))
         for module in (TokenEmbedding(5, 3), TokenEmbedding(2, 3, has_logits=False, scaled=False))
     )
     words, kinds = words.bind(of_words), kinds.bind(of_kinds)
@@ -41,7 +41,7 @@ def test_segments_add_a_vector_each_where_they_are_told_apart():
 def test_a_table_of_another_width_is_projected_in_both_directions(tied, plain):
     module = TokenEmbedding(5, 3, tied=tied, scaled=not plain, has_bias=not plain, table_width=2)
     tokens, x = jnp.array([[4, 0]]), jnp.ones((1, 2, 3))
-    variables = randomized(module.init(jax.random.key(0), tokens))
+    variables = random_variables(module.init, tokens)
     p = variables["params"]
     assert p["table"].shape == (5, 2)
     assert_close(module.apply(variables, tokens), p["table"][tokens] * (1 if plain else 2**0.5) @ p["projection"], 1e-6)
@@ -56,7 +56,7 @@ def test_a_config_gives_tokens_a_narrower_table_and_segments_one_as_wide_as_the_
     )
     words, kinds = make_embedding(config, 5, has_logits=False), make_segment_embedding(config, 2)
     assert make_segment_embedding(config, 0) is None
-    (of_words, of_kinds) = (randomized(module.init(jax.random.key(0), tokens)) for module in (words, kinds))
+    (of_words, of_kinds) = (random_variables(module.init, tokens) for module in (words, kinds))
     assert set(of_words["params"]) == {"table", "projection"}
     assert of_kinds["params"].keys() == {"table"}
     x = of_words["params"]["table"][tokens] @ of_words["params"]["projection"] + of_kinds["params"]["table"][tokens % 2]

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from laws import assert_close, assert_identical, jit, randomized, with_gradients
+from laws import assert_close, assert_identical, jit, random_variables, with_gradients
 
 from nlpx import ops
 from nlpx.interop import rnn_from_torch
@@ -15,11 +15,6 @@ B, T, D, K = 3, 7, 5, 6
 X = jax.random.normal(jax.random.key(0), (B, T, D))
 ROWS = np.array([[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0, 0], [1, 1, 1, 1, 1, 0, 0]], bool)
 KEYS = jax.random.split(jax.random.key(1), B)
-
-
-def random_variables(rnn, x=X, scale=0.3):
-    shapes = jax.eval_shape(rnn.init, jax.random.key(0), x)
-    return randomized(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes), scale)
 
 
 def assert_same(actual, expected, *arguments):
@@ -110,7 +105,7 @@ def test_values_and_gradients_are_those_of_pytorch(
 def test_bfloat16_is_near_float32_and_keeps_its_state_in_float32(cell):
     exact, rounded = (RNN(cell, 32, 2, dtype=dtype) for dtype in (jnp.float32, jnp.bfloat16))
     x = jax.random.normal(jax.random.key(0), (2, 20, 16))
-    variables = random_variables(exact, x, 0.15)
+    variables = random_variables(exact.init, x, scale=0.15)
     (y, _), (y16, state) = (jit(rnn.apply)(variables, x) for rnn in (exact, rounded))
     assert y16.dtype == jnp.bfloat16
     assert {leaf.dtype for leaf in jax.tree.leaves(state)} == {jnp.dtype(jnp.float32)}
@@ -121,7 +116,7 @@ def test_bfloat16_is_near_float32_and_keeps_its_state_in_float32(cell):
 
 def test_a_learned_initial_state_is_where_every_sequence_begins():
     rnn = RNN("lstm", K, 2, initial="learned")
-    variables, run = random_variables(rnn), jit(rnn.apply)
+    variables, run = random_variables(rnn.init, X), jit(rnn.apply)
     state = rnn.apply(variables, B, method="initial_state")
     assert_close(state[1].cell, np.tile(variables["params"]["initial_state"][1].cell, (B, 1)), 0)
     assert_close(run(variables, X), run(variables, X, state=state))
@@ -142,7 +137,7 @@ def test_a_random_initial_state_is_drawn_from_the_key_of_each_row():
     assert abs(draws.std() - 1) < 0.1
     assert_identical(begin(KEYS[1:2], 1), jax.tree.map(lambda leaf: leaf[1:2], state))
     assert not any(leaf.any() for leaf in jax.tree.leaves(begin(None)))
-    variables, run = random_variables(rnn), jit(rnn.apply)
+    variables, run = random_variables(rnn.init, X), jit(rnn.apply)
     assert_close(run(variables, X, dropout_keys=KEYS), run(variables, X, state=state))
 
 
@@ -160,7 +155,7 @@ def test_a_residual_stack_of_both_directions_is_its_layers_put_together(merge):
         first = layer(0, x)
         return layer(1, first) + first
 
-    assert_same(lambda variables, x: rnn.apply(variables, x)[0], by_hand, random_variables(rnn), X)
+    assert_same(lambda variables, x: rnn.apply(variables, x)[0], by_hand, random_variables(rnn.init, X), X)
 
 
 def linear(input_kernel, recurrent_kernel, *layers):
@@ -215,7 +210,9 @@ def test_recurrent_dropout_drops_what_the_recurrent_kernels_read():
             x = jnp.concatenate(outputs, axis=-1)
         return x
 
-    assert_same(lambda variables, x: rnn.apply(variables, x, dropout_keys=KEYS)[0], by_hand, random_variables(rnn), X)
+    assert_same(
+        lambda variables, x: rnn.apply(variables, x, dropout_keys=KEYS)[0], by_hand, random_variables(rnn.init, X), X
+    )
 
 
 def test_dropout_that_is_the_same_at_every_step_is_the_same_in_every_chunk():
@@ -228,7 +225,9 @@ def test_dropout_that_is_the_same_at_every_step_is_the_same_in_every_chunk():
             parts.append(y)
         return jnp.concatenate(parts, axis=1), state
 
-    assert_same(chunked, lambda variables, x: rnn.apply(variables, x, dropout_keys=KEYS), random_variables(rnn), X)
+    assert_same(
+        chunked, lambda variables, x: rnn.apply(variables, x, dropout_keys=KEYS), random_variables(rnn.init, X), X
+    )
 
 
 @pytest.mark.parametrize(("cell", "bidirectional"), [("lstm", True), ("mingru", False)])
@@ -248,7 +247,9 @@ def test_sequences_packed_into_a_row_give_what_each_gives_alone(cell, bidirectio
             state = of(1, state)
         return y.reshape(B, 6, -1), state
 
-    assert_same(lambda variables, x: rnn.apply(variables, x, segment_ids=segment_ids), alone, random_variables(rnn), x)
+    assert_same(
+        lambda variables, x: rnn.apply(variables, x, segment_ids=segment_ids), alone, random_variables(rnn.init, X), x
+    )
 
 
 @pytest.mark.parametrize(
@@ -265,7 +266,7 @@ def test_how_a_stack_is_computed_changes_nothing(cell, options):
         lambda variables, x, rnn=rnn: rnn.apply(variables, x, mask=jnp.asarray(ROWS))
         for rnn in (plain.clone(**options), plain)
     )
-    assert_same(run, run_plain, random_variables(plain), X)
+    assert_same(run, run_plain, random_variables(plain.init, X), X)
 
 
 @pytest.mark.parametrize(
@@ -291,7 +292,7 @@ def test_what_a_stack_cannot_be_is_named(rnn, message):
 
 def test_nothing_goes_on_from_where_two_directions_ended():
     rnn = RNN("gru", K, bidirectional=True)
-    variables = random_variables(rnn)
+    variables = random_variables(rnn.init, X)
     _, state = jit(rnn.apply)(variables, X)
     with pytest.raises(ValueError, match="the reverse pass cannot go on from it; feed the whole sequence at once"):
         rnn.apply(variables, X, state=state)
@@ -309,7 +310,7 @@ def test_nothing_goes_on_from_where_two_directions_ended():
 )
 def test_the_state_of_another_stack_raises(state, message):
     rnn = RNN("gru", K, 2)
-    variables = random_variables(rnn)
+    variables = random_variables(rnn.init, X)
     with pytest.raises(ValueError, match=message):
         rnn.apply(variables, X, state=state)
 

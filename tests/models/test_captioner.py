@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from laws import Subject, assert_close, changed_by_a_token, check_chunks, check_padding, jit, randomized
+from laws import Subject, assert_close, changed_by_a_token, check_chunks, check_padding, jit, random_variables
 
 from nlpx.config import CaptionerConfig
 from nlpx.models import Captioner, attention_weights
@@ -78,7 +78,7 @@ def test_a_token_changes_no_logits_before_it(decoder, data):
 
 def compiled(name):
     each = MODELS[name]
-    variables = randomized(jit(each.init)(jax.random.key(0), *each.example_inputs()))
+    variables = random_variables(each.init, *each.example_inputs())
     return variables, jit(lambda pictures: each.apply(variables, pictures, INPUTS))
 
 
@@ -114,7 +114,7 @@ def test_places_go_line_by_line():
 
 def test_patches_are_one_product():
     grid = PictureGrid("patches", 4, 8)
-    variables = randomized(grid.init(jax.random.key(0), PICTURES))
+    variables = random_variables(grid.init, PICTURES)
     kernel, bias = variables["params"]["patches"]["kernel"], variables["params"]["patches"]["bias"]
     each = np.asarray(PICTURES, np.float64)
     each = (each - each.mean((1, 2, 3), keepdims=True)) / each.std((1, 2, 3), keepdims=True)
@@ -126,7 +126,7 @@ def test_patches_are_one_product():
 def test_brightness_and_contrast_make_no_difference(kind):
     grid = PictureGrid(kind, 4, 8)
     dim = PICTURES // 4
-    variables = randomized(grid.init(jax.random.key(0), dim))
+    variables = random_variables(grid.init, dim)
     assert_close(grid.apply(variables, dim), grid.apply(variables, dim * 3 + 20))
     flat = jnp.full_like(dim, 200)
     assert_close(grid.apply(variables, flat), grid.apply(variables, flat * 0))
@@ -134,7 +134,7 @@ def test_brightness_and_contrast_make_no_difference(kind):
 
 def test_dropout_draws_by_row():
     each = MODELS["patches-transformer"]
-    variables = jit(each.init)(jax.random.key(0), *each.example_inputs())
+    variables = random_variables(each.init, *each.example_inputs())
     run = jit(lambda keys: each.apply(variables, PICTURES[:1].repeat(2, 0), INPUTS[:1].repeat(2, 0), dropout_keys=keys))
     first, second = run(jax.random.split(jax.random.key(0), 2))
     assert (first != second).any()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from laws import assert_close, assert_identical, jit, randomized, seeds, with_gradients
+from laws import assert_close, assert_identical, jit, random_variables, randomized, seeds, with_gradients
 
 from nlpx.config import ClassifierConfig
 from nlpx.interop import rnn_from_torch
@@ -154,7 +154,7 @@ def test_poolings_are_those_written_out(kind, backward):
     rng = np.random.default_rng(0)
     x, pooling = rng.normal(-1, 1, (4, LENGTH, D)).astype(np.float32), Pooling(kind, backward)
     mask = np.array([STEPS < 6, STEPS == 2, (STEPS == 1) | (STEPS == 4), STEPS < 0])
-    variables = randomized(jit(pooling.init)(jax.random.key(0), x))
+    variables = random_variables(pooling.init, x)
     params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables.get("params", {}))
     junk = np.where(mask[..., None], x, 1e9).astype(np.float32)
     found = jit(pooling.apply)(variables, junk, mask)
@@ -168,7 +168,7 @@ def test_poolings_are_those_written_out(kind, backward):
 def test_what_is_not_a_number_at_a_masked_place_is_in_no_gradient(kind):
     x, pooling = np.random.default_rng(0).normal(size=(2, LENGTH, D)).astype(np.float32), Pooling(kind, 3)
     mask = jnp.asarray([STEPS % 2 == 0, STEPS < 0])
-    variables = randomized(jit(pooling.init)(jax.random.key(0), x))
+    variables = random_variables(pooling.init, x)
     clean, *spoiled = (
         with_gradients(lambda v, x: pooling.apply(v, x, mask), variables, np.where(mask[..., None], x, value))
         for value in (np.float32(0), np.float32(np.nan), np.float32(np.inf))

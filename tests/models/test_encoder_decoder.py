@@ -15,7 +15,7 @@ from laws import (
     check_chunks,
     check_padding,
     jit,
-    randomized,
+    random_variables,
 )
 
 from nlpx.config import EncoderDecoderConfig
@@ -107,7 +107,7 @@ def test_a_target_token_changes_no_logits_before_it(name, data):
 def compiled(name):
     """Parameters, and a function of them, source and masks to a loss's gradients and the logits."""
     each = MODELS[name]
-    variables = randomized(jit(each.init)(jax.random.key(0), SOURCE[:1, :1], INPUTS[:1, :1]))
+    variables = random_variables(each.init, SOURCE[:1, :1], INPUTS[:1, :1])
 
     def objective(variables, source, source_mask, inputs):
         logits = each.apply(variables, source, inputs, source_mask=source_mask)
@@ -158,7 +158,7 @@ def test_weights_of_a_reversed_source_stand_where_their_tokens_do():
 
 def test_a_reversed_source_is_the_source_from_its_end():
     forward, backward = (model(bidirectional=False, reverse_source=each) for each in (False, True))
-    variables = randomized(jit(forward.init)(jax.random.key(0), SOURCE[:1, :1], INPUTS[:1, :1]))
+    variables = random_variables(forward.init, SOURCE[:1, :1], INPUTS[:1, :1])
     there = jit(backward.apply)(variables, SOURCE, INPUTS, source_mask=MASK)
     back = jit(forward.apply)(variables, SOURCE[:, ::-1], INPUTS, source_mask=MASK[:, ::-1])
     assert_identical(there, back)

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from laws import assert_close, assert_identical, jit, randomized
+from laws import assert_close, assert_identical, jit, random_variables
 
 from nlpx.config import FeedForwardConfig
 from nlpx.models import count_parameters
@@ -19,7 +19,7 @@ def make(labels="abc", **settings):
 
 
 def initial(model):
-    return randomized(jit(model.init)(jax.random.key(0), *model.example_inputs()))
+    return random_variables(model.init, *model.example_inputs())
 
 
 @pytest.mark.parity

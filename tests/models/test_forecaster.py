@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from laws import assert_close, jit, randomized
+from laws import assert_close, jit, random_variables
 from scipy.stats import norm
 
 from nlpx.config import ForecasterConfig
@@ -23,7 +23,7 @@ def histories(seed=0, rows=4):
 @pytest.mark.parametrize("arch", ["elman", "lstm", "mingru", "transformer"])
 def test_quantiles_of_all_steps_rise_and_hang_on_every_step_of_the_history(arch):
     module, x = model(arch, quantiles="0.05,0.5,0.6,0.95"), histories()
-    variables = randomized(jit(module.init)(jax.random.key(0), *module.example_inputs()))
+    variables = random_variables(module.init, *module.example_inputs())
     run = jit(lambda v, x: module.apply(v, x))
     quantiles = run(variables, x)
     assert quantiles.shape == (4, H, 2, 4)
@@ -44,7 +44,7 @@ def test_it_begins_as_an_autoregression_of_order_one():
 
 def test_the_last_step_goes_around_the_backbone():
     module, x = model(), histories()
-    variables = jit(module.init)(jax.random.key(0), *module.example_inputs())
+    variables = random_variables(module.init, *module.example_inputs())
     kernel = np.zeros_like(variables["params"]["head"]["kernel"])
     assert kernel.shape == (8 + F, H * 2 * 3)
     kernel[8] = 1  # of the first variable at the last step
@@ -54,7 +54,7 @@ def test_the_last_step_goes_around_the_backbone():
 
 def test_dropout_belongs_to_the_row_and_what_cannot_be_is_named():
     module, x = model(dropout=0.5), histories()
-    variables = randomized(jit(module.init)(jax.random.key(0), *module.example_inputs()))
+    variables = random_variables(module.init, *module.example_inputs())
     keys = jax.random.split(jax.random.key(1), 4)
     run = jit(lambda x, keys: module.apply(variables, x, dropout_keys=keys))
     assert_close(run(x[jnp.array([2, 0])], keys[jnp.array([2, 0])]), run(x, keys)[jnp.array([2, 0])])

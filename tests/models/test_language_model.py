@@ -14,7 +14,7 @@ from laws import (
     check_chunks,
     check_padding,
     jit,
-    randomized,
+    random_variables,
 )
 
 from nlpx.config import LanguageModelConfig
@@ -76,7 +76,7 @@ def test_dropout_belongs_to_the_row(arch):
 def test_bfloat16_is_near_float32(arch):
     exact, rounded = (model(arch, width=32, dtype=dtype) for dtype in ("float32", "bfloat16"))
     tokens = jnp.arange(2 * LENGTH).reshape(2, LENGTH) % V
-    variables = randomized(jit(exact.init)(jax.random.key(0), tokens), 0.01)
+    variables = random_variables(exact.init, tokens, scale=0.18)
     logits, logits16 = (jit(lm.apply)(variables, tokens)[0] for lm in (exact, rounded))
     assert logits16.dtype == jnp.bfloat16
     # bfloat16 rounds by up to 2^-9 of the value, some ten times from token to logits.
@@ -95,7 +95,7 @@ def test_the_last_logits_are_those_after_the_last_real_token():
 
 def test_past_the_last_learned_position_is_nan():
     lm, tokens = model("gru", "learned", max_length=3), jnp.zeros((1, 4), jnp.int32)
-    logits, _ = jit(lm.apply)(jit(lm.init)(jax.random.key(0), tokens), tokens)
+    logits, _ = jit(lm.apply)(random_variables(lm.init, tokens), tokens)
     np.testing.assert_array_equal(np.isnan(logits).all(-1), [[False, False, False, True]])
 
 
@@ -116,7 +116,7 @@ def test_rotary_positions_add_nothing_and_know_no_longest_text():
     rotary, learned, none = (model("transformer", kind, max_length=3) for kind in ("rotary", "learned", "none"))
     assert (rotary.longest, learned.longest) == (None, 3)
     one, other = jnp.array([[1, 2, 3, 4, 5]]), jnp.array([[2, 1, 3, 4, 5]])
-    variables = randomized(jit(rotary.init)(jax.random.key(0), one))
+    variables = random_variables(rotary.init, one)
     assert variables["params"].keys() == {"embedding", "backbone"}
 
     def last(lm, tokens):
@@ -130,7 +130,7 @@ def test_rotary_positions_add_nothing_and_know_no_longest_text():
 def test_a_window_is_how_far_a_layer_sees():
     lm = model("transformer", layers=2, window=2)
     tokens = jnp.zeros((1, LENGTH), jnp.int32)
-    variables = randomized(jit(lm.init)(jax.random.key(0), tokens))
+    variables = random_variables(lm.init, tokens)
     run = jit(lm.apply)
     changed = (run(variables, tokens)[0] != run(variables, tokens.at[0, 1].set(5))[0]).any(-1)[0]
     np.testing.assert_array_equal(changed, [False, True, True, True, False, False])  # one place further a layer
@@ -147,7 +147,7 @@ def test_a_window_is_how_far_a_layer_sees():
 def test_ways_to_compute_change_no_logits_and_no_gradients(arch, options):
     tokens = jnp.arange(2 * LENGTH).reshape(2, LENGTH) % V
     plain, other = model(arch), model(arch, **options)
-    variables = randomized(jit(plain.init)(jax.random.key(0), tokens))
+    variables = random_variables(plain.init, tokens)
     gradients = [
         jax.value_and_grad(lambda variables, lm=lm: (lm.apply(variables, tokens)[0] ** 2).sum())
         for lm in (plain, other)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from laws import assert_close, assert_identical, jit, randomized
+from laws import assert_close, assert_identical, jit, random_variables
 
 from nlpx.config import MaskedLanguageModelConfig
 
@@ -20,7 +20,7 @@ KINDS = {"transformer": {"arch": "transformer", "heads": 2}, "gru": {"arch": "gr
 def case(request):
     """Results of a model: real logits, and gradients of a sum of them."""
     model = MaskedLanguageModelConfig(layers=1, width=8, **KINDS[request.param]).build(V, max_length=T, segment_kinds=2)
-    variables = randomized(jit(model.init)(jax.random.key(0), *model.example_inputs()))
+    variables = random_variables(model.init, *model.example_inputs())
 
     @jit
     def results(tokens, segments, mask):

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from laws import assert_close, assert_identical, jit, randomized
+from laws import assert_close, assert_identical, jit, random_variables
 
 from nlpx.config import PretrainConfig
 
@@ -22,12 +22,30 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module", params=[(kind, objective) for kind in KINDS for objective in ("masked", "causal")])
+# Each kind with one objective, and each objective with a recurrent, an associative and an attending kind.
+QUICK = {
+    ("lstm", "masked"),
+    ("gru-learned", "causal"),
+    ("mingru", "masked"),
+    ("transformer", "causal"),
+    ("rotary", "masked"),
+    ("blockwise", "causal"),
+}
+EVERY = [
+    pytest.param(
+        (kind, objective), marks=[pytest.mark.slow] * ((kind, objective) not in QUICK), id=f"{kind}-{objective}"
+    )
+    for kind in KINDS
+    for objective in ("masked", "causal")
+]
+
+
+@pytest.fixture(scope="module", params=EVERY)
 def case(request):
     """A function to the gradients of a weighted sum of the logits, and the logits."""
     kind, objective = request.param
     model = PretrainConfig(layers=2, width=8, objective=objective, **KINDS[kind]).build(V, max_length=T)
-    variables = randomized(jit(model.init)(jax.random.key(0), *model.example_inputs()))
+    variables = random_variables(model.init, *model.example_inputs())
 
     @jit
     def results(tokens, segments, mask, weights):

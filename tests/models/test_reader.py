@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from laws import assert_close, assert_identical, jit, randomized, seeds
+from laws import assert_close, assert_identical, jit, random_variables, seeds
 from messages import messages_of
 
 from nlpx.config import ReaderConfig
@@ -30,7 +30,7 @@ class Subject:
 
     @functools.cached_property
     def variables(self):
-        return randomized(jit(self.module.init)(jax.random.key(0), *self.module.example_inputs()))
+        return random_variables(self.module.init, *self.module.example_inputs())
 
     @functools.cached_property
     def _run(self):

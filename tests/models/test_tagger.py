@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from laws import assert_close, assert_identical, jit, randomized
+from laws import assert_close, assert_identical, jit, random_variables
 
 from nlpx.config import TaggerConfig
 from nlpx.errors import InputError
@@ -33,7 +33,7 @@ def inputs(seed=0):
 
 
 def with_params(model):
-    return randomized(jit(model.init)(jax.random.key(0), *model.example_inputs()))
+    return random_variables(model.init, *model.example_inputs())
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -103,7 +103,7 @@ def test_word_dropout_makes_words_unknown_in_training_alone():
 
 def test_a_tagger_that_reads_no_letters_needs_none():
     model, (words, spelling) = make(characters="none"), inputs()
-    variables = jit(model.init)(jax.random.key(0), words)
+    variables = random_variables(model.init, words)
     assert_identical(model.apply(variables, words).emissions, model.apply(variables, words, spelling).emissions)
     with pytest.raises(InputError, match="reads the letters of words: give spelling"):
         make().init(jax.random.key(0), words)

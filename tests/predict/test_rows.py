@@ -1,10 +1,9 @@
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from laws import jit, randomized
+from laws import random_variables
 
 from nlpx.config import ClassifierConfig, FeedForwardConfig
 from nlpx.predict import RowPredictor
@@ -19,7 +18,7 @@ OF_A_NUMBER = {**SCALES, "target_center": [100.0], "target_spread": [20.0]}
 def trained(request):
     labels, scales = (("a", "b", "c"), SCALES) if request.param == "labels" else ((), OF_A_NUMBER)
     model = FeedForwardConfig(layers=1, width=8).build(NAMES, labels=labels, target="y", scales=scales)
-    params = randomized(jit(model.init)(jax.random.key(0), *model.example_inputs()))["params"]
+    params = random_variables(model.init, *model.example_inputs())["params"]
     return Trained(model, params, None, {}, 0)
 
 

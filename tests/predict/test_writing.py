@@ -171,11 +171,18 @@ def test_a_prompt_without_a_known_word_is_refused(of_words):
         Writer(of_words)(["Foo <unk>"])
 
 
+PAIRS = [("lstm", GREEDY), ("transformer", DARING)]
 PROMPTS = ["un deux trois", "un", "un deux trois qu", "deux cinq "]
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("sampling", [GREEDY, DARING], ids=["greedy", "daring"])
+@pytest.mark.parametrize(
+    ("name", "sampling"),
+    [
+        pytest.param(name, sampling, marks=[pytest.mark.slow] * ((name, sampling) not in PAIRS))
+        for name in CONFIGS
+        for sampling in (GREEDY, DARING)
+    ],
+)
 def test_prompts_of_any_lengths_together_are_continued_as_each_alone(models, name, sampling):
     """Also where rows use up their positions at different times. Samples: the first row's key is that of one alone."""
     writer = Writer(models[name], sampling)

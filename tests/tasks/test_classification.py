@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from laws import assert_close, jit, randomized
+from laws import assert_close, jit, random_variables
 
 from nlpx.config import ClassifierConfig
 from nlpx.tasks import Classification
@@ -34,7 +34,7 @@ def make_task(arch="gru", *, model=None, **options):
 
 @pytest.fixture(scope="module")
 def params():
-    return randomized(jit(make_task().init)(jax.random.key(0)))
+    return random_variables(make_task().init)
 
 
 def sums(task, params, batch, keys=None):

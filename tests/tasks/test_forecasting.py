@@ -1,7 +1,6 @@
-import jax
 import jax.numpy as jnp
 import numpy as np
-from laws import assert_close, jit, randomized
+from laws import assert_close, jit, random_variables
 
 from nlpx import ops
 from nlpx.config import ForecasterConfig
@@ -21,7 +20,7 @@ def test_the_sums_are_those_of_known_values_in_real_rows():
         "known": rng.random((ROWS, H, 2)) < 0.7,
         "index": np.array([0, 1, -1, 3, 4, -1], np.int32),
     }
-    params = randomized(jit(task.init)(jax.random.key(0)))
+    params = random_variables(task.init)
     found = jit(lambda batch: task.loss(params, batch, ())[0])(batch)
     assert found.keys() == {"loss", "count", "absolute_error", "tokens"}
     real = batch["index"] >= 0

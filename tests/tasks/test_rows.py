@@ -1,7 +1,6 @@
-import jax
 import numpy as np
 import pytest
-from laws import assert_close, jit, randomized
+from laws import assert_close, jit, random_variables
 
 from nlpx.config import FeedForwardConfig
 from nlpx.tasks import RowClassification, RowRegression
@@ -31,7 +30,7 @@ def make_batch(kind):
 @pytest.mark.parametrize("kind", ["labels", "number"])
 def test_the_sums_are_those_of_the_real_rows(kind):
     task, batch = make_task(kind), make_batch(kind)
-    params = randomized(jit(task.init)(jax.random.key(0)))
+    params = random_variables(task.init)
     out = np.asarray(jit(task.model.apply)({"params": params}, batch["features"]), np.float64)
     real = batch["index"] >= 0
     sums, carry = jit(lambda *arguments: task.loss(*arguments))(params, batch, ())

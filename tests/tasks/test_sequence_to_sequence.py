@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from laws import assert_close, jit, randomized
+from laws import assert_close, jit, random_variables
 
 from nlpx import ops
 from nlpx.config import EncoderDecoderConfig, TrainConfig
@@ -60,7 +60,7 @@ def test_a_pair_becomes_a_source_that_ends_and_a_target_that_begins_and_ends():
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_loss_is_the_models_cross_entropy_and_in_training_smoothed(kind):
     each = task(kind, label_smoothing=0.2)
-    params, batch = randomized(jit(each.init)(jax.random.key(0))), make_batch(0)
+    params, batch = random_variables(each.init), make_batch(0)
     inputs, targets, mask = batch["target"][:, :-1], batch["target"][:, 1:], batch["target_mask"][:, 1:]
     logits = jit(each.model.apply)({"params": params}, batch["source"], inputs, source_mask=batch["source_mask"])
     for keys, smoothing in ((None, 0.0), (KEYS, 0.2)):
@@ -77,7 +77,7 @@ def test_sampling_begins_as_teacher_forcing_and_ends_with_the_decoders_own_token
     """Of two tokens that are always equally probable, which one the target has changes what the decoder reads alone."""
     untied = {"tied": False}
     each = task(kind, model=untied, scheduled_sampling=1.0, steps=10)
-    params = randomized(jit(each.init)(jax.random.key(0)))
+    params = random_variables(each.init)
     embedding = params["embedding"]
     for name in ("kernel", "bias"):
         embedding[name] = embedding[name].at[..., 1].set(embedding[name][..., 0])
@@ -102,7 +102,7 @@ def test_sampling_begins_as_teacher_forcing_and_ends_with_the_decoders_own_token
 def test_drawn_tokens_follow_the_models_distribution():
     """Where the output's bias says one token for sure, the decoder reads that one."""
     each = task("rnn-luong", scheduled_sampling=1.0, steps=1)
-    params, batch = randomized(jit(each.init)(jax.random.key(0))), make_batch(0)
+    params, batch = random_variables(each.init), make_batch(0)
     params["embedding"]["bias"] = params["embedding"]["bias"].at[5].set(50)
     read = np.concatenate([batch["target"][:, :1], np.full((ROWS, T - 1), 5, np.int32)], axis=1)
     logits = jit(each.model.apply)({"params": params}, batch["source"], read, source_mask=batch["source_mask"])
@@ -142,7 +142,7 @@ def test_a_smoothing_out_of_range_raises():
 def test_a_model_that_copies_is_paid_for_words_of_its_source(sampling):
     """A target that only the source can give: its loss is what the mixture says, also where own tokens are read."""
     each = task("rnn-bahdanau", model={"copy": True}, scheduled_sampling=sampling, steps=1)
-    params, batch = randomized(jit(each.init)(jax.random.key(0))), make_batch(0)
+    params, batch = random_variables(each.init), make_batch(0)
     batch["source"][:, 0] = batch["target"][:, 1] = V
     loss, _ = total(each, params, batch, KEYS, 0)
     inputs, targets, mask = batch["target"][:, :-1], batch["target"][:, 1:], batch["target_mask"][:, 1:]

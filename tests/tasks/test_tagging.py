@@ -1,7 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from laws import assert_close, jit, randomized
+from laws import assert_close, jit, random_variables
 
 from nlpx.config import TaggerConfig
 from nlpx.tasks import Tagging
@@ -44,7 +44,7 @@ def test_bounds_are_those_of_the_entities():
 
 def test_validation_counts_words_and_entities_and_training_the_loss_alone():
     task, batch = make_task(crf=True), make_batch()
-    params = randomized(jit(task.init)(jax.random.key(0)), 0.8)
+    params = random_variables(task.init, scale=0.8)
     sums = jit(lambda batch, keys: task.loss(params, batch, (), keys)[0])
     found = sums(batch, None)
     assert sums(batch, jax.random.split(jax.random.key(0), ROWS)).keys() == {"loss", "count"}

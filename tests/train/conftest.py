@@ -1,6 +1,7 @@
 """What the tests of the engine share: a small model, and batches whose rows count unlike many tokens."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -50,10 +51,14 @@ def make_engine():
         mesh="data=1",
     )
 
-    def make(arch="lstm", *, carry_state=False, label_smoothing=0.0, model=None, **config):
-        config = dataclasses.replace(plain, **config)
-        options = {"layers": 2, "width": 8, "heads": 2, **(model or {})}
+    @functools.cache  # what one test compiled, the next need not
+    def made(arch, carry_state, label_smoothing, model, config):
+        options = {"layers": 2, "width": 8, "heads": 2, **dict(model)}
         model = LanguageModelConfig(arch=arch, **options).build(VOCAB, max_length=LENGTH)
         return Engine(LanguageModelling(model, carry_state, label_smoothing), config)
+
+    def make(arch="lstm", *, carry_state=False, label_smoothing=0.0, model=None, **config):
+        options = tuple(sorted((model or {}).items()))
+        return made(arch, carry_state, label_smoothing, options, dataclasses.replace(plain, **config))
 
     return make

@@ -16,8 +16,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 @pytest.fixture(autouse=True)
 def hear_of_them_here():
+    gc.freeze()  # what a test makes, not the gigabytes that the tests before it left, is looked through
     yield
     gc.collect()
+    gc.unfreeze()
 
 
 def make_state(step):

@@ -43,7 +43,7 @@ def test_low_rank_factors_lie_where_their_kernel_does():
     assert depths(params) == {"backbone/stack_0/w": 1, "head/w": 2, "lora/backbone/stack_0/w/up": 1}
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("optimizer", [pytest.param("sgd", marks=pytest.mark.slow), "adamw"])
 def test_each_layer_has_the_written_rate(optimizer, make_engine, make_batches):
     """A first update is the rate times a direction, here of two runs with different rates alone."""
     batch, moved = make_batches(1)[0], []
@@ -72,7 +72,7 @@ def test_stages_go_from_the_top_down_and_skip_what_is_frozen():
     assert len(stages(TRANSFORMER, paths - frozen)) == 3
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "adafactor"])
+@pytest.mark.parametrize("optimizer", [pytest.param("sgd", marks=pytest.mark.slow), "adamw", "adafactor"])
 def test_a_layer_that_waits_is_not_touched_and_each_stage_is_compiled_once(optimizer, make_engine, make_batches):
     engine = make_engine(
         "transformer", unfreeze_every=2, optimizer=optimizer, beta1=0.9, weight_decay=0.1, freeze="position/.*"
