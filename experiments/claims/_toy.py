@@ -59,7 +59,7 @@ class Naming:
     """The task of naming the label of a sequence, for the library's train step."""
 
     layer: nn.Module
-    data: FirstSymbol | Parity
+    data: Callable[[jax.Array, int], Batch]
     start: nn.Module | None = field(default=None, compare=False)  # begins as this layer, which may share a program
     counted = "sequence"
     unit = "nats"
@@ -70,7 +70,7 @@ class Naming:
         return LastStep(self.layer, self.data.classes)
 
     def init(self, key):
-        model = LastStep(self.start or self.layer, self.data.classes)
+        model = self.model.clone(layer=self.start or self.layer)
         return model.init(key, self.data(key, 1)["x"])["params"]
 
     def initial_carry(self, batch_size):
@@ -97,17 +97,27 @@ def _compiled(task: Any, options: TrainConfig) -> tuple[Any, Callable]:
     return optimizer, jax.jit(lambda state, keys: jax.lax.scan(one, state, keys))
 
 
-def fit(task: Any, options: TrainConfig) -> tuple[Any, Any, dict[str, jax.Array]]:
+def fit(
+    task: Any, options: TrainConfig, enough: Callable[[Any], bool] | None = None
+) -> tuple[Any, Any, dict[str, jax.Array]]:
     """Train on fresh batches of `task.data` at every step.
+
+    Args:
+      enough: whether parameters are good enough to stop; asked after every 100 updates.
 
     Returns:
       The parameters before and after, and `loss` and `grad_norm` of every step, which may be not finite.
     """
     optimizer, run = _compiled(task, replace(options, seed=0))
     keys = jax.random.split(jax.random.key(1000 + options.seed), options.steps)
-    start = jax.jit(lambda: init_state(task, optimizer, options.seed, options.batch_size))()
-    state, history = run(start, keys)
-    return start.params, state.params, history
+    start = state = jax.jit(lambda: init_state(task, optimizer, options.seed, options.batch_size))()
+    histories = []
+    for begin in range(0, options.steps, 100 if enough else options.steps):
+        state, history = run(state, keys[begin : begin + 100] if enough else keys)
+        histories.append(history)
+        if enough and enough(state.params):
+            break
+    return start.params, state.params, jax.tree.map(lambda *parts: jnp.concatenate(parts), *histories)
 
 
 @cache
@@ -115,7 +125,13 @@ def _scored(task: Naming) -> Callable:
     return jax.jit(lambda params, batch: task.loss(params, batch, (), None, None)[0])
 
 
+def score(task: Naming, params: Any, seed: int, sequences: int = 1000) -> dict[str, float]:
+    """Return the mean `loss` of new sequences and, where labels are symbols, the `accuracy` in per cent."""
+    sums = _scored(task)(params, task.data(jax.random.key(2000 + seed), sequences))
+    figures = {"loss": float(sums["loss"] / sums["count"])}
+    return figures | ({"accuracy": 100 * float(sums["correct"] / sums["count"])} if "correct" in sums else {})
+
+
 def accuracy(task: Naming, params: Any, seed: int, sequences: int = 1000) -> float:
     """Return the share of new sequences that are named correctly, in per cent."""
-    sums = _scored(task)(params, task.data(jax.random.key(2000 + seed), sequences))
-    return 100 * float(sums["correct"] / sums["count"])
+    return score(task, params, seed, sequences)["accuracy"]
