@@ -296,8 +296,14 @@ def test_values_and_gradients_are_those_of_pytorch(torch, pooling):
             lambda: Pooling("men").init(jax.random.key(0), jnp.zeros((1, 1, 2))),
             "unknown pooling 'men'; did you mean 'mean'",
         ),
-        (lambda: model(pooling="first", bidirectional=False), "pooling 'first' takes the first token, and a lstm that"),
-        (lambda: model("transformer", "first", bidirectional=False), "and a transformer that reads forward knows no"),
+        (
+            lambda: model(pooling="first", bidirectional=False),
+            "and a forward-only lstm has read no other token by then",
+        ),
+        (
+            lambda: model("transformer", "first", bidirectional=False),
+            "and a forward-only transformer has read no other token by then",
+        ),
         (lambda: model(layers=0), "layers must be at least 1, not 0"),
         (lambda: model("gru", positions="rotary"), "positions 'rotary' turns queries and keys, and gru has none"),
     ],
