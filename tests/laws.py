@@ -49,7 +49,7 @@ def random_variables(init, *arguments, scale=0.3):
     """
 
     def center(path, leaf):
-        return np.full(leaf.shape, path[-1].key == "scale", leaf.dtype)
+        return np.full(leaf.shape, getattr(path[-1], "key", None) == "scale", leaf.dtype)
 
     shapes = jax.eval_shape(init, jax.random.key(0), *arguments)
     return randomized(jax.tree_util.tree_map_with_path(center, shapes), scale)
