@@ -65,7 +65,7 @@ def run(config: Config) -> dict[str, Any]:
     given, options = config.data, config.train
     run = Run(config.experiment, config)
     asked = data.load_questions(given.data, valid=given.valid, test=given.test, seed=options.seed)
-    run.open(asked)
+    asked = run.open(asked)
     texts = (asked.joined(*parts, lowercase=given.lowercase) for parts in (("train",), ("validation", "test")))
     tokenizer = run.tokenizer(given, *texts)
     model = run.build(vocab_size=tokenizer.vocab_size, max_length=given.max_length)

@@ -69,7 +69,7 @@ def run(config: Config) -> dict[str, Any]:
     known = data.load_captions(
         given.data, valid=given.valid, test=given.test, lowercase=given.lowercase, seed=options.seed, **reading
     )
-    run.open(known)
+    known = run.open(known)
     tokenizer = run.tokenizer(given, known.joined("train"), known.joined("validation", "test"))
     model = run.build(vocab_size=tokenizer.vocab_size, shape=known.shape, max_length=given.max_length + 1)
     predict.check_beams(config.use.beams, model)

@@ -23,8 +23,8 @@ class TextsConfig(ExamplesConfig):
     """Data"""
 
     data: str = "cldr-languages"
-    """cldr-languages (built in), file:PATH (.tsv, .csv, .jsonl; with :TEXT,LABEL, columns by name or place), or
-    tfds:NAME[/CONFIG], such as glue/sst2 or imdb_reviews."""
+    """cldr-languages (built in), cpython-modules (built in: which of 16 modules is this docstring of?), file:PATH
+    (.tsv, .csv, .jsonl; with :TEXT,LABEL, columns by name or place), or tfds:NAME[/CONFIG], such as glue/sst2."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def run(config: Config) -> dict[str, Any]:
     texts = data.load_labelled(
         given.data, valid=given.valid, test=given.test, lowercase=given.lowercase, seed=options.seed
     )
-    run.open(texts)
+    texts = run.open(texts)
     tokenizer = run.tokenizer(given, texts.joined("train"), texts.joined("validation", "test"))
     model = run.build(vocab_size=tokenizer.vocab_size, labels=texts.labels, max_length=given.max_length)
     encoded = run.encode(given, {part: texts.columns(part) for part in ("train", "validation")}, model)

@@ -71,7 +71,7 @@ def run(config: Config) -> dict[str, Any]:
     given, options = config.data, config.train
     run, reading = Run(config.experiment, config), {"lowercase": given.lowercase, "split": given.split_punctuation}
     pairs = data.load_pairs(given.data, valid=given.valid, test=given.test, **reading, seed=options.seed)
-    run.open(pairs)
+    pairs = run.open(pairs)
     tokenizer = run.tokenizer(given, pairs.joined("train"), pairs.joined("validation", "test"))
     # A text has an end token too.
     longest = max(given.max_length, config.use.summary_length) + 1

@@ -65,7 +65,7 @@ def run(config: Config) -> dict[str, Any]:
     run = Run(config.experiment, config)
     limits = {"max_length": given.max_length, "seed": options.seed}
     sentences = data.load_tagged(given.data, valid=given.valid, test=given.test, scheme=given.scheme, **limits)
-    run.open(sentences)
+    sentences = run.open(sentences)
     known = {"vocab_size": given.vocab_size, "min_count": given.min_count}
     words, kind = sentences.joined("train"), SpelledWordTokenizer.kind
     tokenizer = run.own_tokenizer(words, kind, lambda text: SpelledWordTokenizer.train(text, **known))

@@ -71,7 +71,7 @@ def run(config: Config) -> dict[str, Any]:
     pairs = data.load_pairs(
         given.data, valid=given.valid, test=given.test, lowercase=given.lowercase, seed=options.seed
     )
-    run.open(pairs)
+    pairs = run.open(pairs)
     tokenizer = run.tokenizer(given, pairs.joined("train"), pairs.joined("validation", "test"))
     # A sentence has an end token too, and a translation may be longer than its source.
     model = run.build(vocab_size=tokenizer.vocab_size, max_length=2 * given.max_length + 2)

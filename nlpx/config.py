@@ -458,6 +458,8 @@ class SentencesConfig(CorpusConfig):
 
     test: str | None = None
     """Data to report on, given as for --data; if not given, a part of --data held out."""
+    train_fraction: float = setting(1.0, "(0, 1]")
+    """Part of the training examples that is used, drawn by --seed: how much do fewer examples teach?"""
     max_length: int = setting(100, "[1, inf)")
     """Longest text in tokens."""
     buckets: int = setting(4, "[1, inf)")

@@ -25,6 +25,7 @@ from nlpx.data.series import (
     written_dates,
 )
 from nlpx.data.sources import TextData, load_text, read_text
+from nlpx.data.splits import thinned
 from nlpx.data.table_files import number
 from nlpx.data.tables import Rows, Scales, TableData, bracket_rows, load_table, read_rows
 from nlpx.data.tagged import TaggedData, load_tagged, read_tagged, tagged_columns
@@ -95,6 +96,7 @@ __all__ = [
     "rows_of_equal_work",
     "streams",
     "tagged_columns",
+    "thinned",
     "training_batches",
     "write_examples",
     "written_dates",

@@ -7,12 +7,10 @@ library of the running CPython holds about 3,900 bodies with their summaries. Th
 import collections
 import hashlib
 import inspect
-import os
 import re
-import sysconfig
 from collections.abc import Sequence
 
-from nlpx.data.cpython_docs import SKIPPED, docstrings, prose, to_ascii
+from nlpx.data.cpython_docs import SKIPPED, docstrings, module_of, prose, to_ascii
 from nlpx.errors import InputError
 
 Pair = tuple[str, str]
@@ -45,11 +43,10 @@ def make(argument: str = "") -> tuple[list[Pair], list[Pair], list[Pair], dict[s
     """
     if argument:
         raise InputError(f"docstrings takes no argument, so leave out {':' + argument!r}")
-    root, modules, short = sysconfig.get_path("stdlib"), {}, 0
+    modules, short = {}, 0
     for path, text in docstrings(SKIPPED - {"idlelib", "lib2to3"}):
-        module = os.path.relpath(path, root).split(os.sep)[0].removesuffix(".py").removeprefix("_py").strip("_")
         if pair := summarized(text):
-            modules.setdefault(module, set()).add(pair)
+            modules.setdefault(module_of(path), set()).add(pair)
         else:
             short += 1
     if not modules:

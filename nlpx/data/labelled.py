@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nlpx.data import brackets, labelled_files, languages, tfds_text
+from nlpx.data import brackets, cpython_docs, labelled_files, languages, tfds_text
 from nlpx.data.pairs import digest, held_out_count, own_parts, set_aside
 from nlpx.errors import InputError, unknown_source
 
@@ -69,10 +69,10 @@ def load_labelled(
     and, in a TFDS set, examples without a published label ("no label"); a split with no published labels is ignored.
 
     Args:
-      spec: `cldr-languages` (made, nothing to download: which language is this phrase in?), `brackets[:LENGTH]` (made:
-        is this string of brackets balanced?), `file:PATH` or `file:PATH:TEXT,LABEL` (a table or JSON lines, see
-        `labelled_files.read`), or `tfds:NAME[/CONFIG]` (a set with one text and a `ClassLabel`), with the set's own
-        splits.
+      spec: `cldr-languages` (made, nothing to download: which language is this phrase in?), `cpython-modules` (which of
+        16 modules is this docstring of?), `brackets[:LENGTH]` (made: is this string of brackets balanced?), `file:PATH`
+        or `file:PATH:TEXT,LABEL` (a table or JSON lines, see `labelled_files.read`), or `tfds:NAME[/CONFIG]` (a set
+        with one text and a `ClassLabel`), with the set's own splits.
       valid: `file:` as above; takes the place of the source's own validation part.
       test: the same for the test part.
       lowercase: texts in lower case; labels stay as they are.
@@ -141,6 +141,10 @@ def _load(spec: str, seed: int) -> tuple[dict[str, list[Example]], collections.C
             raise InputError(f"cldr-languages takes no argument, but {spec} gives {argument!r}; write cldr-languages")
         *parts, dropped = languages.make(seed)
         return dict(zip(("train", "validation", "test"), parts, strict=True)), collections.Counter(dropped)
+    if source == "cpython-modules":
+        return dict(
+            zip(("train", "validation", "test"), cpython_docs.load_modules(argument), strict=True)
+        ), collections.Counter()
     if source == "brackets":
         length = brackets.length_of(argument)
         return {"train": brackets.make(seed, length, _BRACKETS)}, collections.Counter()
@@ -148,7 +152,9 @@ def _load(spec: str, seed: int) -> tuple[dict[str, list[Example]], collections.C
         return {"train": labelled_files.read(argument)}, collections.Counter()
     if source == "tfds":
         return _read_tfds(argument)
-    raise unknown_source("source of labelled texts", spec, ("cldr-languages", "brackets", "file", "tfds"))
+    raise unknown_source(
+        "source of labelled texts", spec, ("cldr-languages", "cpython-modules", "brackets", "file", "tfds")
+    )
 
 
 def _read_tfds(argument: str) -> tuple[dict[str, list[Example]], collections.Counter[str]]:

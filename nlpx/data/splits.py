@@ -1,6 +1,10 @@
 """Cutting a text, or a list of documents, into a training and a validation part that do not overlap."""
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from nlpx.errors import InputError
 
@@ -32,3 +36,14 @@ def check_fraction(validation_fraction: float) -> None:
     """Raise an InputError unless 0 < validation_fraction < 1."""
     if not 0 < validation_fraction < 1:
         raise InputError(f"validation_fraction is {validation_fraction}; it must lie between 0 and 1, both excluded")
+
+
+def thinned(source: Any, fraction: float, seed: int) -> Any:
+    """Return a source with this part of its training examples, at least one, in their order.
+
+    A smaller part is within a larger one of the same seed. What else the source knows of them, as its labels, stays.
+    """
+    examples = source.train
+    count = max(1, round(fraction * len(examples)))
+    rows = sorted(np.random.default_rng(seed).permutation(len(examples))[:count].tolist())
+    return dataclasses.replace(source, train=[examples[row] for row in rows])

@@ -73,8 +73,11 @@ class Run:
         self._dropped: dict[str, Mapping[str, int]] = {}
         self._unit = "nats"
 
-    def open(self, source: Source) -> None:
+    def open(self, source: Source) -> Any:
         """Choose the workdir, and check that this run may start or resume there. Writes nothing.
+
+        Returns:
+          The source, with `train_fraction` of its training examples if that is set.
 
         Raises:
           ValueError: see `workdir.check`.
@@ -92,6 +95,8 @@ class Run:
             if self._vectors_file is not None:
                 raise InputError(f"word_vectors and start_from {name} both give the words' vectors: leave one out")
             self._start = read_start(name, type(self.config.model))
+        fraction = getattr(getattr(self.config, "data", None), "train_fraction", 1.0)
+        return source if fraction == 1 else data.thinned(source, fraction, self.config.train.seed)
 
     def tokenizer(self, settings: TokenConfig, train: str, others: str) -> Tokenizer:
         """Return the tokenizer that this run made when it started, or a new one.

@@ -1,4 +1,5 @@
 import sys
+import sysconfig
 
 import pytest
 
@@ -50,7 +51,7 @@ def test_no_module_is_in_two_parts(monkeypatch):
     """Modules of made-up docstrings, one of them large, one the pure-Python version of another."""
     sizes = {"email/message.py": 30, "email/policy.py": 30, "_pydecimal.py": 1, "decimal.py": 1}
     sizes |= {f"small{number}.py": 1 for number in range(60)}
-    root = docstrings.sysconfig.get_path("stdlib")
+    root = sysconfig.get_path("stdlib")
 
     def read(skipped):
         for path, size in sizes.items():

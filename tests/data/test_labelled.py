@@ -5,7 +5,7 @@ import gzip
 import numpy as np
 import pytest
 
-from nlpx.data import languages, load_labelled
+from nlpx.data import languages, load_documents, load_labelled, thinned
 from nlpx.errors import InputError
 
 
@@ -145,6 +145,7 @@ def test_refusals(table, tmp_path):
 
 def test_unknown_sources(table):
     refuse(r"unknown source of labelled texts 'cldr-language'; did you mean 'cldr-languages'\?", "cldr-language")
+    refuse("cpython-modules takes no argument, so leave out ':2'", "cpython-modules:2")
     refuse("cldr-languages takes no argument, but cldr-languages:fr gives 'fr'", "cldr-languages:fr")
     refuse("the validation texts cldr-languages are no file; write", table(numbered(0, 9)), valid="cldr-languages")
     refuse("the test texts tfds:a are no file; write", table(numbered(0, 9)), test="tfds:a")
@@ -249,3 +250,25 @@ class TestTFDS:
         blank = prepare("nlpx_labelled_h", parts={**parts, "test": [(" ", 0)]})
         refuse("holds no example for test: every text is empty", blank)
         refuse("unknown data set tfds:imdb_review; did you mean 'imdb_reviews'", "tfds:imdb_review")
+
+
+def test_modules_that_are_held_out_are_not_in_the_text_to_pretrain_on():
+    data = load_labelled("cpython-modules")
+    assert len(data.labels) == 16
+    assert min(map(len, (data.train, data.validation, data.test))) > 100
+    read = {" ".join(text.split()) for text in load_documents("cpython-docs", validation_fraction=0.25).train}
+    assert {text for text, _ in data.train} <= read
+    assert not {text for text, _ in (*data.validation, *data.test)} & read
+    texts = dict(data.train)
+    assert collections.Counter(texts.values())["tkinter"] > 100
+    assert sum("event loop" in text for text, module in texts.items() if module == "asyncio") > 5
+
+
+def test_fewer_examples_are_among_the_more(table):
+    data = load_labelled(table(numbered(0, 300)))
+    few, more, others = (thinned(data, fraction, seed) for fraction, seed in ((0.1, 3), (0.5, 3), (0.1, 4)))
+    assert [len(few.train), len(more.train)] == [round(0.1 * len(data.train)), round(0.5 * len(data.train))]
+    assert set(few.train) < set(more.train) < set(data.train)
+    assert set(others.train) != set(few.train)
+    assert (few.labels, few.test, few.validation) == (data.labels, data.test, data.validation)
+    assert len(thinned(data, 1e-6, 0).train) == 1
