@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.claims._toy import FirstSymbol, Naming, accuracy, fit
 from nlpx import ops
-from nlpx.claims import Interval, t_interval
+from nlpx.claims import Exhibit, Interval, Plot, Table, t_interval
 from nlpx.config import TrainConfig
 from nlpx.layers import RNN, Positions, Transformer
 
@@ -87,13 +87,32 @@ def left(results: Any, name: str, when: str) -> Interval:
 
 def share(interval: Interval) -> str:
     """Write the share in words that a page can show."""
-    return f"10^{interval.mean:.1f}"
+    value = 10**interval.mean
+    return f"{value:.2g}" if 1e-3 <= value < 1e3 else f"{value:.0e}"
 
 
-def plot_curves(figure: Any, results: Any, when: str) -> None:
-    """Draw the geometric means over seeds of each network's gradients."""
-    axes = figure.add_subplot(xlabel="distance in steps", ylabel="gradient", yscale="log")
-    for name in results[0]:
-        curves = np.log(np.maximum([result[name][when] for result in results], 1e-37))
-        axes.plot(np.arange(curves.shape[1]) + 1, np.exp(curves.mean(axis=0)), label=name)
-    axes.legend(fontsize=7)
+def accuracy_of(results: Any, name: str) -> Interval:
+    """Return the accuracy of a network after training, in per cent."""
+    return t_interval([result[name]["accuracy"] for result in results])
+
+
+def exhibit(results: Any) -> list[Exhibit]:
+    """Draw each network's gradients, geometric means over seeds, new and trained; give the ends in a table."""
+
+    def draw(figure, when):
+        axes = figure.add_subplot(xlabel="distance in steps", ylabel="gradient", yscale="log")
+        for name in results[0]:
+            curves = np.log(np.maximum([result[name][when] for result in results], 1e-37))
+            axes.plot(np.arange(curves.shape[1]) + 1, np.exp(curves.mean(axis=0)), label=name)
+        axes.legend(fontsize=7)
+
+    rows = [
+        (name, *(str(left(results, name, when)) for when in ("start", "trained")), f"{accuracy_of(results, name)} %")
+        for name in results[0]
+    ]
+    alt = "Lines over the distance, on a logarithmic axis, one per network; the table gives their ends."
+    return [
+        Plot("New: gradient of the last loss by earlier states", alt, lambda figure: draw(figure, "start")),
+        Plot("Trained to name the first symbol: the same", alt, lambda figure: draw(figure, "trained")),
+        Table("Log10 of the share left at the largest distance", ("network", "new", "trained", "accuracy"), rows),
+    ]

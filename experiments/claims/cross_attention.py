@@ -14,11 +14,8 @@ TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Setting:
-    targets: int = 6
-    sources: int = 10
-    width: int = 24
-    encoded: int = 20
-    heads: int = 2
+    lengths: tuple[int, int] = (6, 10)
+    widths: tuple[int, int] = (24, 20)
 
 
 def by_formula(params, x, encoded):
@@ -34,15 +31,15 @@ def by_formula(params, x, encoded):
 
 
 def measure(setting, seed, workdir):
-    keys = jax.random.split(jax.random.key(seed), 3)
-    x = jax.random.normal(keys[0], (1, setting.targets, setting.width))
-    encoded = jax.random.normal(keys[1], (1, setting.sources, setting.encoded))
-    layer = CrossAttention(setting.width, setting.heads)
+    *keys, init = jax.random.split(jax.random.key(seed), 3)
+    sizes = zip(keys, setting.lengths, setting.widths, strict=True)
+    x, encoded = (jax.random.normal(key, (1, length, width)) for key, length, width in sizes)
+    layer = CrossAttention(setting.widths[0], heads=2)
 
     def attend(layer, x, encoded):
         return layer(x, layer.remember(encoded))
 
-    out, variables = layer.init_with_output(keys[2], x, encoded, method=attend)
+    out, variables = layer.init_with_output(init, x, encoded, method=attend)
     expected = by_formula(variables["params"], np.asarray(x), np.asarray(encoded))
 
     def output(x, encoded):

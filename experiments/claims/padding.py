@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nlpx.claims import Claim, Finding, Table, Verdict
@@ -42,11 +41,11 @@ def measure(setting, seed, workdir):
         def logits(tokens, mask=None, model=model, variables=variables):
             return model.apply(variables, tokens, mask=mask)[0]
 
-        def loss(variables, tokens, mask, model=model):
-            each = jax.nn.logsumexp(model.apply(variables, tokens, mask=mask)[0], axis=-1)
-            return jnp.where(mask, each, 0).sum()
+        @jax.jit
+        @jax.grad
+        def gradient(variables, tokens, mask, model=model):
+            return (mask * jax.nn.logsumexp(model.apply(variables, tokens, mask=mask)[0], axis=-1)).sum()
 
-        gradient = jax.jit(jax.grad(loss))
         alone = np.concatenate([logits(text[None])[0] for text in texts])
         found = {"bits": 0, "alone": 0.0, "without a mask": 0.0}
         for (one, two), mask in batches:
@@ -72,10 +71,8 @@ def conclude(results):
 
 def exhibit(results):
     columns = ("network", "values that change", "largest difference to the text alone", "the same without a mask")
-    rows = [
-        (arch, each["bits"], f"{each['alone']:.1g}", f"{each['without a mask']:.2g}")
-        for arch, each in results[0].items()
-    ]
+    gaps = ("alone", "without a mask")
+    rows = [(arch, each["bits"], *(f"{each[gap]:.1g}" for gap in gaps)) for arch, each in results[0].items()]
     return [Table("Logits and gradients of texts in a padded batch", columns, rows)]
 
 

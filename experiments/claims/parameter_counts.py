@@ -59,33 +59,30 @@ def conclude(results):
     (found,) = results
     first = {name: each[0] for name, each in found["counts"].items()}
     constant = all(len(set(found["counts"][cell])) == 1 for cell in CELLS)
-    deep = " + ".join(f"{size:,}" for size in found["layers"])
-    figure = f"{deep} parameters in a plain network's layers, {first['elman']:,} in an Elman network of any length"
+    figure = " + ".join(f"{size:,}" for size in found["layers"]) + " parameters in the layers of a plain network"
     meaning = (
-        f"One set of weights read {found['lengths'][0]} and {found['lengths'][1]} steps. The plain network refuses "
+        f"An Elman network has {first['elman']:,} for any length: it read {found['lengths']} steps. The plain one "
     )
-    meaning += "any other size; what stands in another example changes no bit of its output."
+    meaning += "refuses another size, and no bit of its output changes with what stands in another example."
     shared = Finding(4, Verdict.of(constant and found["refused"] and found["other example"] == 0), figure, meaning)
-    more = [step for step, count in enumerate(found["counts"]["plain"], start=1) if count > first["elman"]]
-    figure = (
-        ", ".join(f"{name} {count:,}" for name, count in first.items()) + " parameters in a layer that reads one step"
-    )
-    meaning = f"A plain layer that reads the whole sequence has more than an Elman network from {more[0]} steps on."
-    condition = "both read one step at a time; given the whole sequence, the plain network soon has more"
-    return [shared, Finding(5, Verdict.ONLY_WHEN, figure, meaning, condition)]
+    longer = next(step for step, count in enumerate(found["counts"]["plain"], start=1) if count > first["elman"])
+    figure = ", ".join(f"{name} {count:,}" for name, count in first.items()) + " parameters per layer that reads a step"
+    meaning = f"A plain layer that reads the whole sequence has more than an Elman network from {longer} steps on."
+    return [
+        shared,
+        Finding(5, Verdict.ONLY_WHEN, figure, meaning, "both read a step at a time, not the whole sequence"),
+    ]
 
 
 def exhibit(results):
     def draw(figure):
         axes = figure.add_subplot(xlabel="steps of the sequence", ylabel="parameters of the layer")
-        steps = np.arange(len(results[0]["counts"]["plain"])) + 1
-        for name in ("plain", *CELLS):
-            axes.plot(steps, results[0]["counts"][name], label=name)
+        for name, counts in results[0]["counts"].items():
+            axes.plot(np.arange(len(counts)) + 1, counts, label=name)
         axes.set_ylim(0)
         axes.legend()
 
-    alt = "Parameters over the length of the sequence: a rising line for a plain layer that reads it at once, level "
-    alt += "lines for Elman network, GRU and LSTM, which the rising line crosses one after the other."
+    alt = "A rising line for a plain layer that reads all steps at once crosses the level lines of recurrent layers."
     return [Plot("Parameters of one layer of equal width", alt, draw)]
 
 

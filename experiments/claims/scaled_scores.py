@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nlpx import ops
-from nlpx.claims import Claim, Finding, Plot, Verdict, t_interval
+from nlpx.claims import Claim, Finding, Plot, Verdict, every, t_interval
 
 WIDE = 64
 """The head width of the original Transformer."""
@@ -24,7 +23,7 @@ class Setting:
 def measure(setting, seed, workdir):
     figures = {"widths": setting.widths, "keys": setting.keys}
     for name, power in (("scaled", 0.0), ("unscaled", 0.5)):
-        entropy, gradient = [], []
+        found = {"entropy": [], "gradient": []}
         for width in setting.widths:
             keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), width))
             query, key = (
@@ -33,9 +32,9 @@ def measure(setting, seed, workdir):
             )
             # Attention divides by the root; multiplying by it first takes that away.
             _, weights = ops.dot_product_attention(width**power * query, key, key, return_weights=True)
-            entropy.append(-jnp.sum(jax.scipy.special.xlogy(weights, weights), axis=-1).mean())
-            gradient.append((weights * (1 - weights)).sum(axis=-1).mean())  # of each weight by its own score
-        figures[name] = {"entropy": jnp.array(entropy), "gradient": jnp.array(gradient)}
+            found["entropy"].append(-jax.scipy.special.xlogy(weights, weights).sum(axis=-1).mean())
+            found["gradient"].append((weights * (1 - weights)).sum(axis=-1).mean())  # of each weight by its own score
+        figures[name] = found
     return figures
 
 
@@ -50,11 +49,10 @@ def conclude(results):
         for figure in ("entropy", "gradient")
     }
     scaled = t_interval([min(left(result, "scaled", "gradient")) for result in results])
-    answers = (without["entropy"].below(SATURATED), without["gradient"].below(SATURATED), scaled.above(STEADY))
-    answer = True if all(answers) else None if None in answers else False
+    answer = every(*(each.below(SATURATED) for each in without.values()), scaled.above(STEADY))
     figure = f"at width {WIDE} the gradient falls to {without['gradient']} of its size without scaling"
     meaning = (
-        f"The entropy of the weights falls to {without['entropy']}. With scaling, {scaled} of the gradient is left "
+        f"The entropy of the weights falls to {without['entropy']}. With scaling {scaled} of the gradient is left "
     )
     return [Finding(28, Verdict.of(answer), figure, f"{meaning}at the worst width up to {results[0]['widths'][-1]}.")]
 

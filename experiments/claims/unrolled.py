@@ -58,7 +58,7 @@ def measure(setting, seed, workdir):
 def conclude(results):
     (found,) = results
     outputs, gradients = (max(each[name] for each in found.values()) for name in ("outputs", "gradients"))
-    same = all(few == many for few, many in (each["parameters"] for each in found.values()))
+    same = all(len(set(each["parameters"])) == 1 for each in found.values())
     figure = f"outputs equal within {outputs:.1g}, the gradient is the sum over the layers within {gradients:.1g}"
     meaning = "The number of parameters does not depend on the number of steps."
     return [Finding(7, Verdict.of(same and max(outputs, gradients) <= TOLERANCE), figure, meaning)]
@@ -71,8 +71,7 @@ def exhibit(results):
             axes.plot(np.arange(len(each["layers"])) + 1, each["layers"], label=cell)
         axes.legend()
 
-    alt = "Three lines over the steps: how much each layer adds to the gradient of the shared weights. The last steps "
-    alt += "add most, because the loss stands at the last one."
+    alt = "Three lines over the steps: the last ones add most, because the loss stands at the last step."
     return [Plot("What each layer adds to the gradient of the shared weights", alt, draw)]
 
 

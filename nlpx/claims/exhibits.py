@@ -77,6 +77,6 @@ def draw_cells(axes: "Axes", values: Any, xlabel: str, ylabel: str, *, log: bool
     mesh = axes.pcolormesh(*edges, values, linewidth=0)
     mesh.set_array(None)
     mesh.set_facecolor(colours.reshape(-1, 4))
-    axes.set(xlabel=xlabel, ylabel=ylabel, aspect="equal")
-    axes.invert_yaxis()
+    axes.set(xlabel=xlabel, ylabel=ylabel, aspect="equal", ylim=(rows + 0.5, 0.5))
+    axes.label_outer()
     axes.grid(False)

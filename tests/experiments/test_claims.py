@@ -13,7 +13,7 @@ from statsmodels.stats.weightstats import DescrStatsW
 
 import experiments.claims.__main__ as claims_command
 from experiments.claims._story import CHAPTERS
-from nlpx.claims import Claim, Finding, Interval, Verdict, carry_out, t_interval
+from nlpx.claims import Claim, Finding, Interval, Story, Verdict, carry_out, every, t_interval, write_text
 from nlpx.errors import InputError
 
 MEASURED = ("causality", "softmax_weights")
@@ -122,6 +122,20 @@ def test_an_interval_is_students():
     assert Interval(1, 1, 0, 2, 3).above(1) is None
     assert [Interval(1, 1, 0, 2, 3).above(each) for each in (-1, 3)] == [True, False]
     assert [Interval(1, 1, 0, 2, 3).below(each) for each in (-1, 3)] == [False, True]
+
+
+def test_all_answers_make_one():
+    assert [every(*each) for each in ([True, True], [True, None], [None, False])] == [True, None, False]
+
+
+def test_the_findings_as_text(tmp_path, source):
+    outcome = carry_out("claim", make(lambda *_: {"value": 1}), source, tmp_path)
+    story = Story("Title", {"A": {1: "This | that."}, "B": {2: "Other."}}, [outcome], "not yet", "the command")
+    write_text(story, tmp_path / "claims.md")
+    written = (tmp_path / "claims.md").read_text()
+    assert "| 1 | This \\| that. | **holds** | [1, 1]. So it is. | `claim`, statistical |" in written
+    assert "| 2 | Other. | **not measured** | not yet |  |" in written
+    assert "Of 2 statements: 1 holds, 1 not measured." in written
 
 
 def test_each_statement_has_one_claim_at_most():
