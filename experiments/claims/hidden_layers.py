@@ -34,13 +34,12 @@ class Board(RowClassification):
 
 def measure(setting, seed, workdir):
     options = TrainConfig(steps=setting.updates, batch_size=64, learning_rate=1e-2, weight_decay=0.0, seed=seed)
-    ticks = (np.arange(GRID, dtype=np.float32) + 0.5) / GRID * 2 - 1
+    ticks = np.linspace(-1, 1, GRID, dtype=np.float32)
     plane = np.stack(np.meshgrid(ticks, -ticks), axis=-1).reshape(-1, 2)
     figures = {"board": {}, "said": {}, "digits": {}}
     for layers in LAYERS:
         task = Board(network(2, ("differ", "same"), layers=layers, width=setting.width, dropout=0.0))
-        _, params, _ = fit(task, options)
-        unseen = task.data(jax.random.key(2000 + seed), 2000)
+        params, unseen = fit(task, options)[1], task.data(jax.random.key(2000 + seed), 2000)
         figures["board"][layers] = correct(task.model, params, unseen["features"], unseen["target"])
         figures["said"][layers] = task.model.apply({"params": params}, plane).argmax(-1).reshape(GRID, GRID)
     for layers in LAYERS[:2] if setting.digits else ():
@@ -67,10 +66,8 @@ def exhibit(results):
             draw_cells(axes, results[0]["said"][str(LAYERS[place])], "", "")
             axes.set(xticks=[], yticks=[], xlabel=f"{LAYERS[place]} hidden")
 
-    alt = (
-        "Three squares, coloured where the network says that the signs are the same. Without a hidden layer a straight "
-    )
-    alt += "line cuts the square; with one or two, two opposite quarters are coloured."
+    alt = "Three squares, coloured where the network says that the signs are the same: without a hidden layer on one "
+    alt += "side of a line, with one or two in two opposite quarters."
     return [Plot("What the network says, by the number of hidden layers", alt, draw, height=2.2)]
 
 
