@@ -36,7 +36,7 @@ def conclude(results):
     said = [f"{who} {first:.2f} and {last:.2f} °C" for who, (first, last) in errors.items()]
     figure = f"mean absolute error one month and {months} months ahead: " + ", ".join(said).replace("model", "network")
     mean = t_interval([np.mean(each["model"]) - np.mean(each["climatology"]) for each in results])
-    meaning = f"Over all {months} months the network's error is {mean} °C above climatology's."
+    meaning = f"Over all {months} months the network's error minus climatology's is {mean} °C."
     if 0 < ahead < months and any(worse):
         only = f"the horizon is short: up to {ahead} of {months} months"
         return [Finding(21, Verdict.ONLY_WHEN, figure, meaning, only)]

@@ -17,7 +17,7 @@ LAYERS = {
     "LSTM": RNN("lstm", 8, backend="scan"),
     "GRU": RNN("gru", 8, backend="scan"),
     ROUNDS: RNN("mingru", 8, backend="associative"),
-    "attention": MultiHeadAttention(2, backend="xla"),
+    "attention": MultiHeadAttention(8, 2, backend="xla"),
 }
 
 
@@ -52,7 +52,7 @@ def conclude(results):
 
     ends = [[np.array(each["layers"][name][-1]) for name in ("attention", "LSTM")] for each in kept]
     times, memory = ([attention[at] / lstm[at] for attention, lstm in ends] for at in (1, 2))
-    figure = f"attention has {row['attention']} operations in a row, LSTM {row['LSTM']} and minGRU {row[ROUNDS]}"
+    figure = f"at {top:,} steps attention has {row['attention']} operations in a row, LSTM {row['LSTM']} and minGRU {row[ROUNDS]}"
     meaning = f"It costs work and memory: at {ends[0][0][0]:,.0f} tokens, attention takes {min(times):.0f} to "
     meaning += f"{max(times):.0f} times LSTM's time on two cores, and {max(memory):.0f} times its memory."
     only = Verdict.ONLY_WHEN, figure, meaning, "the recurrence is nonlinear, as in LSTM and GRU; minGRU's is linear"

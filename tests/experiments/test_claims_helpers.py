@@ -15,7 +15,7 @@ def length(function, *shape):
 def test_a_chain_is_as_long_as_what_waits_for_one_another():
     assert length(lambda x: x, 3) == 0
     assert length(lambda x: jnp.sin(jnp.cos(x)) + jnp.exp(x), 3) == 3  # the exponential waits for nobody
-    assert length(lambda x: jax.lax.scan(lambda c, each: (jnp.sin(c + each), None), 0.0, x)[0], 7) == 14
+    assert length(lambda x: jax.lax.scan(lambda c, each: (jnp.sin(c + each), None), jnp.zeros(()), x)[0], 7) == 14
     assert length(jax.jit(lambda x: jnp.tanh(x) @ x.T), 3, 3) == 2
     with pytest.raises(ValueError, match="unknown length"):
         length(lambda x: jax.lax.while_loop(lambda c: c.sum() < 1, lambda c: c + 1, x), 3)
