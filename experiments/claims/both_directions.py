@@ -48,7 +48,7 @@ def conclude(results):
 
 def exhibit(results):
     def draw(figure):
-        axes = figure.add_subplot(ylabel="score on unseen sentences (%)")
+        axes = figure.add_subplot(ylabel="score on unseen sentences (%)", ylim=(0, 130), yticks=range(0, 101, 20))
         for place, name in enumerate(("both", "one")):
             scores = [[each[task][name]["score"] for each in results] for task in TASKS]
             at = np.arange(len(TASKS)) + 0.3 * place

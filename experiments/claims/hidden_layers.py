@@ -64,7 +64,7 @@ def exhibit(results):
     def draw(figure):
         for place, axes in enumerate(figure.subplots(1, len(LAYERS))):
             draw_cells(axes, results[0]["said"][str(LAYERS[place])], "", "")
-            axes.set(xticks=[], yticks=[], xlabel=f"{LAYERS[place]} hidden")
+            axes.set(xticks=[], yticks=[], xlabel=f"{LAYERS[place]} hidden layers")
 
     alt = "Three squares, coloured where the network says that the signs are the same: without a hidden layer on one "
     alt += "side of a line, with one or two in two opposite quarters."

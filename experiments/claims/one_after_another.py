@@ -52,7 +52,9 @@ def conclude(results):
 
     ends = [[np.array(each["layers"][name][-1]) for name in ("attention", "LSTM")] for each in kept]
     times, memory = ([attention[at] / lstm[at] for attention, lstm in ends] for at in (1, 2))
-    figure = f"at {top:,} steps attention has {row['attention']} operations in a row, LSTM {row['LSTM']} and minGRU {row[ROUNDS]}"
+    figure = (
+        f"at {top:,} steps {row['attention']} in a row in attention, {row['LSTM']} in LSTM, {row[ROUNDS]} in minGRU"
+    )
     meaning = f"It costs work and memory: at {ends[0][0][0]:,.0f} tokens, attention takes {min(times):.0f} to "
     meaning += f"{max(times):.0f} times LSTM's time on two cores, and {max(memory):.0f} times its memory."
     only = Verdict.ONLY_WHEN, figure, meaning, "the recurrence is nonlinear, as in LSTM and GRU; minGRU's is linear"
@@ -68,7 +70,7 @@ def exhibit(results):
             axes.plot(results[0]["lengths"], each, marker="o", label=name)
         axes.legend()
 
-    alt = "Lines over the number of steps, both axes logarithmic: LSTM and GRU rise in proportion to the steps, minGRU "
+    alt = "Lines over the number of steps, both axes logarithmic: LSTM and GRU rise together with the steps, minGRU "
     alt += "with their logarithm, and attention stays level."
     return [Plot("Operations of a train step that wait for one another", alt, draw), kept_table(results[0]["kept"])]
 
