@@ -52,9 +52,7 @@ def conclude(results):
 
     ends = [[np.array(each["layers"][name][-1]) for name in ("attention", "LSTM")] for each in kept]
     times, memory = ([attention[at] / lstm[at] for attention, lstm in ends] for at in (1, 2))
-    figure = (
-        f"at {top:,} steps {row['attention']} in a row in attention, {row['LSTM']} in LSTM, {row[ROUNDS]} in minGRU"
-    )
+    figure = f"at {top:,} steps, attention has {row['attention']} in a row, LSTM {row['LSTM']}, minGRU {row[ROUNDS]}"
     meaning = f"It costs work and memory: at {ends[0][0][0]:,.0f} tokens, attention takes {min(times):.0f} to "
     meaning += f"{max(times):.0f} times LSTM's time on two cores, and {max(memory):.0f} times its memory."
     only = Verdict.ONLY_WHEN, figure, meaning, "the recurrence is nonlinear, as in LSTM and GRU; minGRU's is linear"
