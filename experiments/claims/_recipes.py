@@ -26,5 +26,5 @@ def recipe(experiment: str, workdir: Path, arch: str | None = None, **flags: Any
     module = import_module(f"experiments.{experiment}")
     once = {"eval_every": flags["steps"]} if "steps" in flags else {}
     config = configured(module, arch, {"mesh": "data=1", **once, **flags, "workdir": str(workdir)})
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         return module.run(config)
