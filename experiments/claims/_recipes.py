@@ -1,0 +1,30 @@
+"""The library's recipes, run to the end in this process."""
+
+import contextlib
+import io
+from dataclasses import fields, is_dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+
+def configured(module: Any, arch: str | None, flags: dict[str, Any]) -> Any:
+    """Return the settings that suit an architecture, with `flags` in the groups that have them."""
+    config = module.Config.preset(arch) if hasattr(module.Config, "preset") else module.Config()
+    groups = {each.name: getattr(config, each.name) for each in fields(config)}
+    groups = {name: group for name, group in groups.items() if is_dataclass(group)}
+    place = {flag: name for name, group in groups.items() for flag in vars(group)}
+    chosen: dict[str, dict[str, Any]] = {name: {} for name in groups}
+    for flag, value in flags.items():
+        chosen[place[flag]][flag] = value
+    return replace(config, **{name: replace(group, **chosen[name]) for name, group in groups.items()})
+
+
+def recipe(experiment: str, workdir: Path, arch: str | None = None, **flags: Any) -> dict[str, Any]:
+    """Run an experiment as its command does, without its lines on the terminal, and return its summary. Validation
+    comes once, at the end, unless `flags` say otherwise."""
+    module = import_module(f"experiments.{experiment}")
+    once = {"eval_every": flags["steps"]} if "steps" in flags else {}
+    config = configured(module, arch, {"mesh": "data=1", **once, **flags, "workdir": str(workdir)})
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        return module.run(config)
