@@ -40,7 +40,8 @@ class Config:
     def preset(cls, arch: str | None) -> "Config":
         """Return settings that suit each family."""
         if arch == "transformer":
-            return cls(PretrainConfig("transformer", layers=4, width=128, positions="rotary"))
+            model = PretrainConfig("transformer", layers=4, width=128, positions="rotary")
+            return cls(model, train=TrainConfig(steps=600, eval_every=100, learning_rate=2e-3))
         return cls(PretrainConfig(layers=1, width=256))
 
 
