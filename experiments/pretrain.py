@@ -3,7 +3,6 @@
 python -m experiments.pretrain --objective masked
 python -m experiments.pretrain --objective causal --arch transformer
 python -m experiments.pretrain --workdir runs/pretrain/... --predict "Return a [MASK] of the object."
-python -m experiments.pretrain --workdir runs/pretrain/... --evaluate file:other.txt
 
 Under five minutes on two CPU cores; expect 3.1 nats per hidden token, where tokens' frequencies alone give 6.2.
 """
