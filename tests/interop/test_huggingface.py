@@ -1,6 +1,7 @@
 """GPT-2 and BERT against transformers: random checkpoints that it wrote itself, no bias at zero; tiny ones, and
 (slow) those of the published shapes."""
 
+import importlib
 import json
 import os
 import shutil
@@ -451,8 +452,9 @@ def test_what_has_no_equal_is_not_saved(tmp_path):
 
 def test_the_hub_is_asked_and_its_silence_told(tmp_path, monkeypatch):
     hub = pytest.importorskip("huggingface_hub")
-    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    constants = importlib.import_module("huggingface_hub.constants")  # no attribute before something imports it
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     with pytest.raises(InputError, match="nobody/nothing is no folder, and it is not in the cache and cannot be"):
         load("nobody/nothing")
     monkeypatch.setattr(hub.HfApi, "model_info", lambda self, name, timeout: SimpleNamespace(sha="1"))
