@@ -8,15 +8,14 @@ One experiment per claim, each in a file beside this one. What was measured is k
 goes on, and only what has changed is measured again.
 """
 
-import time
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
 
 from experiments import cli
 from nlpx.config import Settings, setting
 from nlpx.errors import InputError, unknown
+from nlpx.machine import cores
 
 FOLDER = Path(__file__).parent
 DOCS = FOLDER.parents[1] / "docs" / "claims.md"
@@ -35,11 +34,13 @@ class Config(Settings):
     only: str | None = None
     """Claims to measure, such as causality,word_order; if not given, all."""
     quick: bool = False
-    """Small settings, a few seconds per claim: shows that everything works."""
+    """Small settings and one seed: shows that everything works, and decides no statistical claim."""
     seeds: int | None = setting(None, "[2, inf)")
-    """Seeds per statistical claim; if not given, as many as the claim asks for."""
+    """Seeds per statistical claim; if not given, as many as the claim asks for, with --quick one."""
     limit: float = setting(600.0, "(0, inf)")
     """Seconds after which a claim is given up, and the next one begins."""
+    jobs: int = setting(cores(), "[1, inf)")
+    """Claims measured at a time; those that measure time are alone."""
     workdir: str = "runs/claims"
     """Folder of what was measured, and of the trainings."""
     report: str | None = None
@@ -66,43 +67,18 @@ class Config(Settings):
         return path
 
 
-def left(seconds: list[float], remaining: int) -> str:
-    """Say how long the remaining claims will take, if they take as long as those so far."""
-    if not seconds or not remaining:
-        return ""
-    rest = sum(seconds) / len(seconds) * remaining
-    return f", about {rest:.0f} s left" if rest < 100 else f", about {rest / 60:.0f} min left"
-
-
 def main(config: Config) -> None:
     if config.save and config.quick:
         raise InputError("save keeps the figures of full runs in docs/claims.md: leave out quick or save")
-    chosen, folder = config.chosen(), config.folder()
+    chosen, folder, files = config.chosen(), config.folder(), sources()
     from experiments.claims._story import CHAPTERS
     from nlpx import claims
-    from nlpx.train.cpu import use_cpu_devices
 
-    use_cpu_devices("auto")
-    workdir, outcomes, seconds, files = Path(config.workdir), [], [], sources()
-    for name, path in files.items():
-        claim = import_module(f"experiments.claims.{name}").CLAIM
-        if name not in chosen:
-            outcomes.append(claims.read(name, claim, path, workdir, "left out by --only"))
-            continue
-        print(f"[{len(seconds) + 1}/{len(chosen)}] {name}{left(seconds, len(chosen) - len(seconds))}", flush=True)
-        begin = time.perf_counter()
-        how = {"quick": config.quick, "seeds": config.seeds, "limit": config.limit}
-        outcomes.append(claims.carry_out(name, claim, path, workdir, **how))
-        seconds.append(time.perf_counter() - begin)
-        for finding in outcomes[-1].findings:
-            print(f"  {finding.statement:2} {finding.words}: {finding.told}", flush=True)
-    story = claims.Story(
-        "From RNN to Transformer: which statements hold?",
-        CHAPTERS,
-        outcomes,
-        "no experiment yet",
-        "python -m experiments.claims",
-    )
+    modules = {name: f"experiments.claims.{name}" for name in files}
+    how = {"quick": config.quick, "seeds": config.seeds, "limit": config.limit, "jobs": config.jobs}
+    outcomes = claims.carry_out(modules, files, chosen, Path(config.workdir), **how)
+    title, command = "From RNN to Transformer: which statements hold?", "python -m experiments.claims"
+    story = claims.Story(title, CHAPTERS, outcomes, "no experiment yet", command)
     print(f"report: {claims.write_page(story, folder, files)}")
     if config.save:
         claims.write_text(story, DOCS)

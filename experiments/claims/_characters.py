@@ -7,15 +7,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from nlpx import data, text
+from experiments.claims import _text
+from experiments.claims._text import tokenized
 
 
 @cache
 def texts():
     """Return the characters of the documentation as ids, in two parts, and their number."""
-    source = data.load_text("cpython-docs")
-    tokenizer = text.train_tokenizer("char", source.train + source.validation)
-    return tokenizer.encode(source.train), tokenizer.encode(source.validation), tokenizer.vocab_size
+    tokenizer, train = tokenized("char", 0)
+    return train, tokenizer.encode(_text.texts().validation), tokenizer.vocab_size
 
 
 class Reader(nn.Module):

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.claims._toy import FirstSymbol, Naming, accuracy, fit
+from experiments.claims._naming import FirstSymbol, Naming
+from experiments.claims._toy import accuracy, fit
 from nlpx import ops
 from nlpx.claims import Exhibit, Interval, Plot, Table, t_interval
 from nlpx.config import TrainConfig

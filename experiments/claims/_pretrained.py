@@ -40,12 +40,13 @@ def network(settings: Pretrained, workdir: Path) -> tuple[dict[str, Any], Path]:
 
     It reads the first three quarters of the documents; what is classified later is measured on the others.
     """
-    own = shared(workdir, "_pretrained", settings) / "network"
-    if not (own / "summary.json").exists():
-        text = pretrain.PlainTextConfig(tokenizer="bpe", vocab_size=1024, validation_fraction=0.25, seq_len=64)
-        options = TrainConfig(settings.updates, 32, workdir=str(own), eval_every=settings.updates)
-        pretrain.run(pretrain.Config(PretrainConfig("lstm", 2, settings.width), text, options))
-    return read_json(own / "summary.json"), own
+    with shared(workdir, "_pretrained", settings) as place:
+        own = place / "network"
+        if not (own / "summary.json").exists():
+            text = pretrain.PlainTextConfig(tokenizer="bpe", vocab_size=1024, validation_fraction=0.25, seq_len=64)
+            options = TrainConfig(settings.updates, 32, workdir=str(own), eval_every=settings.updates)
+            pretrain.run(pretrain.Config(PretrainConfig("lstm", 2, settings.width), text, options))
+        return read_json(own / "summary.json"), own
 
 
 def classifier(settings: Pretrained, way: str, seed: int, workdir: Path) -> dict[str, Any]:
@@ -56,18 +57,19 @@ def classifier(settings: Pretrained, way: str, seed: int, workdir: Path) -> dict
       seed: draws the training examples, the head and the order.
     """
     start = network(settings, workdir)[1]
-    own = start.with_name(f"{way.replace(' ', '-')}-{seed}")
-    if not (own / "summary.json").exists():
-        ready = suited(classify.Config, str(start))
-        train = {"steps": settings.fine, "batch_size": 16, "learning_rate": 3e-3, "weight_decay": 0.05, "seed": seed}
-        train |= {"start_from": str(start), "workdir": str(own), "eval_every": settings.fine, "log_every": 25}
-        data = {"data": "cpython-modules", "train_fraction": settings.share, "vocab_size": 1024, "buckets": 2}
-        classify.run(
-            replace(
-                ready,
-                model=replace(ready.model, pooling="mean", dropout=0.2),
-                data=replace(ready.data, **data),
-                train=TrainConfig(**{**train, **WAYS[way]}),
+    with shared(workdir, "_pretrained", settings) as place:
+        own = place / f"{way.replace(' ', '-')}-{seed}"
+        if not (own / "summary.json").exists():
+            ready = suited(classify.Config, str(start))
+            train = {"steps": settings.fine, "batch_size": 16, "learning_rate": 3e-3, "weight_decay": 0.05}
+            train |= {"seed": seed, "start_from": str(start), "workdir": str(own), "eval_every": settings.fine}
+            data = {"data": "cpython-modules", "train_fraction": settings.share, "vocab_size": 1024, "buckets": 1}
+            classify.run(
+                replace(
+                    ready,
+                    model=replace(ready.model, pooling="mean", dropout=0.2),
+                    data=replace(ready.data, **data),
+                    train=TrainConfig(**{**train, "log_every": 25, **WAYS[way]}),
+                )
             )
-        )
-    return read_json(own / "summary.json")
+        return read_json(own / "summary.json")

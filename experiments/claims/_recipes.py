@@ -1,7 +1,5 @@
 """The library's recipes, run to the end in this process."""
 
-import contextlib
-import io
 from dataclasses import fields, is_dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -21,10 +19,9 @@ def configured(module: Any, arch: str | None, flags: dict[str, Any]) -> Any:
 
 
 def recipe(experiment: str, workdir: Path, arch: str | None = None, **flags: Any) -> dict[str, Any]:
-    """Run an experiment as its command does, without its lines on the terminal, and return its summary. Validation
+    """Run an experiment as its command does, and return its summary. Validation
     comes once, at the end, unless `flags` say otherwise."""
     module = import_module(f"experiments.{experiment}")
     once = {"eval_every": flags["steps"]} if "steps" in flags else {}
     config = configured(module, arch, {"mesh": "data=1", **once, **flags, "workdir": str(workdir)})
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        return module.run(config)
+    return module.run(config)

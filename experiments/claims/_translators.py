@@ -1,8 +1,10 @@
 """Small recurrent translators of the built-in pairs, with and without attention, trained once for all claims."""
 
+import contextlib
+import fcntl
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,14 +35,19 @@ class Translators:
 QUICK = Translators(pairs=3000, test=120, width=48, updates=60)
 
 
-def shared(workdir: Path, name: str, settings: Any) -> Path:
-    """Return the folder of trainings that several claims use.
+@contextlib.contextmanager
+def shared(workdir: Path, name: str, settings: Any) -> Iterator[Path]:
+    """Give the folder of trainings that several claims use, to one of them at a time.
 
     Args:
       workdir: that of a seed of a claim.
     """
     digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode()).hexdigest()[:8]
-    return workdir.parents[2] / name / digest
+    folder = workdir.parents[2] / name / digest
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield folder
 
 
 def _written(settings: Translators, folder: Path) -> dict[str, str]:
@@ -63,20 +70,20 @@ def translator(settings: Translators, attention: str, seed: int, workdir: Path) 
     Returns:
       Its summary and its workdir.
     """
-    place = shared(workdir, "_translators", settings)
-    own = place / f"{attention}-{seed}"
-    if (own / "summary.json").exists():
-        return read_json(own / "summary.json"), own
-    files = _written(settings, place)
-    parts = {"data": files["train"], "valid": files["validation"], "test": files["test"]}
-    options = {"beta2": 0.98, "weight_decay": 0.01, "seed": seed, "eval_every": settings.updates}
-    config = translate.Config(
-        EncoderDecoderConfig("gru", 1, settings.width, attention=attention),
-        translate.PairsConfig(**parts, tokenizer="bpe", vocab_size=1000, buckets=2),
-        TrainConfig(settings.updates, 64, 4e-3, workdir=str(own), **options),
-        SearchConfig(beams=1),
-    )
-    return translate.run(config), own
+    with shared(workdir, "_translators", settings) as place:
+        own = place / f"{attention}-{seed}"
+        if (own / "summary.json").exists():
+            return read_json(own / "summary.json"), own
+        files = _written(settings, place)
+        parts = {"data": files["train"], "valid": files["validation"], "test": files["test"]}
+        options = {"beta2": 0.98, "weight_decay": 0.01, "seed": seed, "eval_every": settings.updates}
+        config = translate.Config(
+            EncoderDecoderConfig("gru", 1, settings.width, attention=attention),
+            translate.PairsConfig(**parts, tokenizer="bpe", vocab_size=1000, buckets=2),
+            TrainConfig(settings.updates, 64, 4e-3, workdir=str(own), **options),
+            SearchConfig(beams=1),
+        )
+        return translate.run(config), own
 
 
 def word_attention(trained: predict.Trained, pairs: Sequence[Pair]) -> list[tuple[np.ndarray, list[str], list[str]]]:

@@ -73,6 +73,5 @@ CLAIM = Claim(
     conclude=conclude,
     exhibit=exhibit,
     seeds=3,
-    quick_seeds=2,
     published="attention may lie one word beside the alignment: arXiv 1706.03872.",
 )

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import flax.linen as nn
 import numpy as np
 
-from experiments.claims._toy import FirstSymbol, Naming, fit
+from experiments.claims._naming import FirstSymbol, Naming
+from experiments.claims._toy import fit
 from nlpx.claims import Claim, Finding, Plot, Verdict, every, t_interval
 from nlpx.config import TrainConfig
 from nlpx.layers import RNN
@@ -93,6 +94,5 @@ CLAIM = Claim(
     conclude=conclude,
     exhibit=exhibit,
     seeds=10,
-    quick_seeds=3,
     published="clipping by the norm: arXiv 1211.5063.",
 )

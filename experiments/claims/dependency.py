@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import flax.linen as nn
 
+from experiments.claims._naming import Naming
 from experiments.claims._superlatives import FACTS, SHORT, Superlatives
-from experiments.claims._toy import Naming, accuracy, fit
+from experiments.claims._toy import accuracy, fit
 from nlpx.claims import Claim, Finding, Plot, Table, Verdict, every, t_interval
 from nlpx.config import TrainConfig
 from nlpx.layers import RNN
@@ -84,7 +85,6 @@ CLAIM = Claim(
     conclude=conclude,
     exhibit=exhibit,
     seeds=3,
-    quick_seeds=2,
     published="plain networks fail on dependencies of 10 to 20 steps: Bengio, Simard and Frasconi 1994 (doi "
     "10.1109/72.279181).",
 )

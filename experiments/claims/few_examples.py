@@ -55,7 +55,9 @@ def exhibit(results):
         for name, found in results[0].items():
             values = [[each[name][count]["accuracy"] for each in results] for count in found]
             counts = [int(count) for count in found]
-            axes.errorbar(counts, np.mean(values, 1), np.std(values, 1, ddof=1), marker="o", capsize=3, label=name)
+            axes.errorbar(
+                counts, np.mean(values, 1), [t_interval(each).sd for each in values], marker="o", capsize=3, label=name
+            )
         axes.legend()
 
     alt = (
@@ -79,6 +81,5 @@ CLAIM = Claim(
     conclude=conclude,
     exhibit=exhibit,
     seeds=3,
-    quick_seeds=2,
     published="neither is better in general: arXiv 1412.3555.",
 )

@@ -75,6 +75,5 @@ CLAIM = Claim(
     conclude=conclude,
     exhibit=exhibit,
     seeds=3,
-    quick_seeds=2,
     published="the fall with length, and its end with attention: arXiv 1409.1259 and 1409.0473.",
 )

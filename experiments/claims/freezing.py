@@ -79,6 +79,5 @@ CLAIM = Claim(
     conclude=conclude,
     exhibit=exhibit,
     seeds=3,
-    quick_seeds=2,
     published="which layers to train: arXiv 1801.06146; features against fine-tuning: arXiv 1903.05987.",
 )

@@ -54,12 +54,15 @@ def ratio(results, what, cell, other):
     return [each[cell][what] / each[other][what] for each in results[0].values()]
 
 
+def spread(ratios):
+    return " to ".join(f"{ratio:.2g}" for ratio in sorted({min(ratios), max(ratios)}))
+
+
 def conclude(results):
     slower = {mode: ratio(results, mode, "lstm", "elman") for mode in MODES}
     cheaper = {what: ratio(results, what, "gru", "lstm") for what in ("parameters", *MODES)}
-    words = "LSTM takes {:.2g} to {:.2g} times as long as Elman, GRU {:.2g} to {:.2g} times as long as LSTM"
-    ends = {mode: [end(each[mode]) for each in (slower, cheaper) for end in (min, max)] for mode in MODES}
-    said = {mode: words.format(*each) for mode, each in ends.items()}
+    words = "LSTM takes {} times as long as Elman, GRU {} times as long as LSTM"
+    said = {mode: words.format(spread(slower[mode]), spread(cheaper[mode])) for mode in MODES}
     meaning = f"GRU has {max(cheaper['parameters']):.2g} times LSTM's parameters. In a forward pass, {said['forward']}."
     holds = {mode: min(slower[mode]) >= SLOWER and max(cheaper[mode]) <= CHEAPER for mode in MODES}
     figure, trained = f"in training, {said['train']}", holds["train"] and max(cheaper["parameters"]) <= CHEAPER

@@ -83,6 +83,5 @@ CLAIM = Claim(
     conclude=conclude,
     exhibit=exhibit,
     seeds=5,
-    quick_seeds=3,
     published="the two regimes: arXiv 1211.5063; a forget bias that opens the gate: arXiv 1804.11188.",
 )

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.claims._naming import Naming
 from experiments.claims._relations import RELATIONS, Looker, Relations
-from experiments.claims._toy import Naming, accuracy, fit
+from experiments.claims._toy import accuracy, fit
 from nlpx.claims import AttentionMap, Claim, Finding, Table, Verdict, t_interval
 from nlpx.config import TrainConfig
 
@@ -78,6 +79,5 @@ CLAIM = Claim(
     conclude=conclude,
     exhibit=exhibit,
     seeds=5,
-    quick_seeds=2,
     published="what the heads of BERT attend to: arXiv 1906.04341; that many can be left out: arXiv 1905.10650.",
 )

@@ -75,5 +75,4 @@ CLAIM = Claim(
     conclude=conclude,
     exhibit=exhibit,
     seeds=5,
-    quick_seeds=3,
 )

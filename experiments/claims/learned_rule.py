@@ -85,5 +85,4 @@ CLAIM = Claim(
     conclude=conclude,
     exhibit=exhibit,
     seeds=8,
-    quick_seeds=2,
 )

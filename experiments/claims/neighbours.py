@@ -86,6 +86,5 @@ CLAIM = Claim(
     conclude=conclude,
     exhibit=exhibit,
     seeds=3,
-    quick_seeds=2,
     published="vectors that capture the use of words: arXiv 1301.3781; that pre-trained ones help: arXiv 1408.5882.",
 )

@@ -82,6 +82,5 @@ CLAIM = Claim(
     conclude=conclude,
     exhibit=exhibit,
     seeds=3,
-    quick_seeds=2,
     published="calibration, and networks that are too sure: arXiv 1706.04599.",
 )

@@ -6,7 +6,8 @@ from math import comb
 import jax
 import jax.numpy as jnp
 
-from experiments.claims._toy import FirstSymbol, Naming, Parity, accuracy, fit
+from experiments.claims._naming import FirstSymbol, Naming, Parity
+from experiments.claims._toy import accuracy, fit
 from nlpx.claims import Claim, Finding, Table, Verdict, every, t_interval
 from nlpx.config import TrainConfig
 from nlpx.layers import RNN
@@ -82,5 +83,4 @@ CLAIM = Claim(
     conclude=conclude,
     exhibit=exhibit,
     seeds=5,
-    quick_seeds=3,
 )

@@ -64,6 +64,5 @@ CLAIM = Claim(
     conclude=conclude,
     exhibit=exhibit,
     seeds=3,
-    quick_seeds=2,
     published="gaps: arXiv 1810.04805; LSTMs that are pre-trained and then fine-tuned: arXiv 1801.06146.",
 )

@@ -5,7 +5,8 @@ from functools import partial
 
 import numpy as np
 
-from experiments.claims._answers import exhibit, log_reach, networks, reach, tell
+from experiments.claims._answers import networks
+from experiments.claims._reach import exhibit, log_reach, reach, tell
 from experiments.claims._sequences import Recalling
 from nlpx.claims import Claim, Finding, Verdict, every
 from nlpx.config import TrainConfig
@@ -64,7 +65,6 @@ CLAIM = Claim(
     conclude=conclude,
     exhibit=partial(exhibit, error="accuracy", unit="accuracy (%)"),
     seeds=3,
-    quick_seeds=2,
     published="on the task of arXiv 2212.14052, as run by berlino/seq_icl on GitHub (readme): Transformer 100 %, LSTM "
     "36.2 %, guessing 25 %.",
 )

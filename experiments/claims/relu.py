@@ -75,6 +75,5 @@ CLAIM = Claim(
     conclude=conclude,
     exhibit=exhibit,
     seeds=5,
-    quick_seeds=3,
     published="with the identity, a ReLU network learns the adding problem over 300 steps (arXiv 1504.00941).",
 )

@@ -85,6 +85,5 @@ CLAIM = Claim(
     conclude=conclude,
     exhibit=exhibit,
     seeds=10,
-    quick_seeds=3,
     published="the reason given for the scaling in arXiv 1706.03762, section 3.2.1, without a figure.",
 )

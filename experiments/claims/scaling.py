@@ -96,6 +96,5 @@ CLAIM = Claim(
     conclude=conclude,
     exhibit=exhibit,
     seeds=3,
-    quick_seeds=2,
     published="exponents of -0.076 for parameters and -0.095 for data (arXiv 2001.08361).",
 )

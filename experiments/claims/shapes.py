@@ -17,7 +17,7 @@ SHAPES = {
 OPTIONS = {
     "feed_forward": {"data": "digits"},
     "caption": {"beams": 1, "width": 64},
-    "classify": {"width": 64, "buckets": 1},
+    "classify": {"width": 64, "buckets": 1, "learning_rate": 1e-2},
     "tag": {"width": 64, "buckets": 1, "crf": False},
     "translate": {"beams": 1, "width": 64, "buckets": 1, "max_length": 24},
 }
@@ -73,7 +73,7 @@ CLAIM = Claim(
     "are the loss of the first update and that on unseen examples at the end.",
     decides=f"A shape can be run if the loss falls to {LEARNS:g} times that of the first update, or lower.",
     full=Setting(),
-    quick=Setting(steps=40, families=("recurrent",)),
+    quick=Setting(steps=50, families=("recurrent",)),
     measure=measure,
     conclude=conclude,
     exhibit=exhibit,

@@ -86,6 +86,5 @@ CLAIM = Claim(
     conclude=conclude,
     exhibit=exhibit,
     seeds=3,
-    quick_seeds=2,
     published="subwords against unknown words: arXiv 1508.07909.",
 )

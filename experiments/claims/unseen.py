@@ -78,6 +78,5 @@ CLAIM = Claim(
     conclude=conclude,
     exhibit=exhibit,
     seeds=5,
-    quick_seeds=2,
     published="networks fit random labels: arXiv 1611.03530.",
 )

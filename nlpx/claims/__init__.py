@@ -1,13 +1,14 @@
 """Claims: statements that an experiment decides, what it found, and the page that shows it.
 
 claim = Claim("Causality", statements=(33,), kind="exact", ..., measure=measure, conclude=conclude, exhibit=exhibit)
-outcome = carry_out(claim, Path("experiments/claims/causality.py"), Path("runs/claims"))
+outcomes = carry_out({"causality": "experiments.claims.causality"}, {"causality": path}, ["causality"], workdir, ...)
 """
 
-from nlpx.claims.carry_out import Outcome, carry_out, read
+from nlpx.claims.carry_out import carry_out
 from nlpx.claims.claim import Claim, Finding, Verdict
 from nlpx.claims.exhibits import AttentionMap, Exhibit, Plot, Table, draw_cells
 from nlpx.claims.interval import Interval, every, t_interval
+from nlpx.claims.measure import Outcome
 from nlpx.claims.page import Story, write_page
 from nlpx.claims.text import write_text
 
@@ -25,7 +26,6 @@ __all__ = [
     "carry_out",
     "draw_cells",
     "every",
-    "read",
     "t_interval",
     "write_page",
     "write_text",

@@ -1,213 +1,65 @@
-"""Carry out a claim: measure what is not kept yet, seed by seed, within a limit of time; conclude; draw.
+"""Carry out claims: measure what is not kept yet, and say what was found on the way."""
 
-WORKDIR/NAME/SETTINGS/seed-0.json     the figures of a seed, with the version of the code that measured them
-WORKDIR/NAME/SETTINGS/seed-0/         trainings, which resume by themselves
-"""
-
-import ast
-import contextlib
-import hashlib
-import json
-import signal
-import time
-import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-import nlpx
-from nlpx import machine
-from nlpx.claims.claim import Claim, Finding, Verdict
-from nlpx.claims.exhibits import Exhibit
-from nlpx.errors import InputError
-from nlpx.train.workdir import write_json
-
-AFTERWARDS = {"conclude", "exhibit", "CLAIM"}
-"""The names in a claim's file whose changes leave the kept figures as they are."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a claim.
-
-    Attributes:
-      records: of each seed its `result`, `seconds`, and where and when it was measured (see `machine.describe`).
-      failed: whether an error of the code ended it, or an exact statement is wrong.
-    """
-
-    name: str
-    claim: Claim
-    findings: tuple[Finding, ...]
-    exhibits: tuple[Exhibit, ...] = ()
-    records: tuple[dict[str, Any], ...] = ()
-    quick: bool = False
-    failed: bool = False
-
-    @property
-    def seconds(self) -> float:
-        return sum(record["seconds"] for record in self.records)
-
-
-class OutOfTime(Exception):
-    """A claim took longer than its limit."""
-
-
-@contextlib.contextmanager
-def limited(seconds: float) -> Iterator[None]:
-    """Raise `OutOfTime` in the block after so many seconds, as soon as Python gets the turn; only in the main thread,
-    which alone may set handlers."""
-
-    def stop(number, frame):
-        raise OutOfTime(f"over the limit of {seconds:g} s")
-
-    try:
-        before = signal.signal(signal.SIGALRM, stop)
-    except ValueError:
-        yield
-        return
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def version_of(source: Path) -> str:
-    """Return a digest of the code that decides what is measured: that of a claim's file, without comments, docstrings
-    and what comes after the measurement, and that of the helpers beside it (`_NAME.py`) which it imports."""
-    return _digest(f"{nlpx.__version__} {' '.join(_code_of(source, set()))}")
-
-
-def _code_of(source: Path, seen: set[Path]) -> Iterator[str]:
-    seen.add(source)
-    tree = ast.parse(source.read_text(encoding="utf-8"))
-
-    def afterwards(node: ast.stmt) -> bool:
-        names = [target.id for target in getattr(node, "targets", ()) if isinstance(target, ast.Name)]
-        return bool(AFTERWARDS & {getattr(node, "name", None), *names})
-
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef):
-            body = [part for part in node.body if not (isinstance(part, ast.Expr) and _is_text(part.value))]
-            node.body = [part for part in body if not afterwards(part)]
-    yield ast.dump(tree)
-    for node in ast.walk(tree):
-        helper = source.with_name(f"{(getattr(node, 'module', None) or '').rpartition('.')[2]}.py")
-        if helper.name.startswith("_") and helper not in seen and helper.exists():
-            yield from _code_of(helper, seen)
-
-
-def _is_text(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-@dataclass
-class _Kept:
-    """The figures of a claim with some settings, in files."""
-
-    name: str
-    settings: Any
-    version: str
-    workdir: Path
-    say: Callable[[str], None]
-    folder: Path = field(init=False)
-
-    def __post_init__(self):
-        self.folder = self.workdir / self.name / _digest(json.dumps(asdict(self.settings), sort_keys=True))
-
-    def read(self, seed: int) -> dict[str, Any] | None:
-        path = self.folder / f"seed-{seed}.json"
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            version = record["version"]
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, LookupError, TypeError):
-            self.say(f"{self.name}: {path} is damaged, so it is measured again")
-            return None
-        if version != self.version:
-            self.say(f"{self.name}: seed {seed} was measured by another version of the code, so it is measured again")
-            return None
-        return record
-
-    def measure(self, claim: Claim, seed: int) -> dict[str, Any]:
-        place = self.folder / f"seed-{seed}"
-        begin = time.perf_counter()
-        result = claim.measure(self.settings, seed, place)
-        seconds = time.perf_counter() - begin
-        about = {"version": self.version, "settings": asdict(self.settings), "seconds": seconds, **machine.describe()}
-        record = json.loads(json.dumps({**about, "result": result}, default=lambda value: np.asarray(value).tolist()))
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(place.with_suffix(".json"), record)
-        return record
+from nlpx.claims.measure import Failure, Outcome, conclude, is_kept
+from nlpx.claims.workers import measure_all
 
 
 def carry_out(
-    name: str,
-    claim: Claim,
-    source: Path,
+    modules: Mapping[str, str],
+    sources: Mapping[str, Path],
+    chosen: Sequence[str],
     workdir: Path,
     *,
-    quick: bool = False,
-    seeds: int | None = None,
-    limit: float = 600.0,
-    say: Callable[[str], None] = print,
-) -> Outcome:
-    """Carry out a claim; whatever goes wrong becomes the reason why it was not measured.
+    quick: bool,
+    seeds: int | None,
+    limit: float,
+    jobs: int,
+) -> list[Outcome]:
+    """Measure claims and return what became of all; of those not chosen, what an earlier full run found.
 
     Args:
-      source: the claim's file.
-      workdir: the folder of all claims.
-      seeds: how many; None: as many as the claim asks for.
-      limit: seconds for all seeds together.
-      say: prints a line.
+      modules, sources: of each claim by its name, the module that has it as `CLAIM`, and its file.
+      chosen: the names of those to measure.
+      workdir: the folder of what was measured, and of the trainings.
+      seeds: how many of a statistical claim; None: as many as it asks for, or with `quick` one.
+      limit: seconds after which a claim is given up.
+      jobs: claims measured at a time; those that measure time are alone.
     """
-    kept = _Kept(name, claim.quick if quick and claim.quick else claim.full, version_of(source), workdir, say)
-    count = claim.how_many_seeds(quick, seeds)
-    records: list[dict[str, Any]] = []
-    try:
-        with limited(limit):
-            for seed in range(count):
-                if (record := kept.read(seed)) is None:
-                    if count > 1:
-                        say(f"{name}: seed {seed + 1} of {count}")
-                    record = kept.measure(claim, seed)
-                records.append(record)
-        return _concluded(name, claim, records, quick)
-    except OutOfTime as stop:
-        return _without(name, claim, f"{stop} after {len(records)} of {count} seeds", quick)
-    except InputError as error:
-        return _without(name, claim, str(error), quick)
-    except Exception as error:
-        traceback.print_exc()
-        what = (str(error).splitlines() or [""])[0]
-        return _without(name, claim, f"it failed: {type(error).__name__}: {what}", quick, failed=True)
+    known = {name: import_module(module).CLAIM for name, module in modules.items()}
+    failures = {name: Failure("left out by --only") for name in known if name not in chosen}
+    seconds: list[float] = []
 
+    def arguments(name: str) -> dict[str, Any]:
+        how = {"quick": quick, "seeds": seeds} if name in chosen else {}
+        return {"name": name, "source": sources[name], "workdir": workdir, **how}
 
-def read(name: str, claim: Claim, source: Path, workdir: Path, reason: str) -> Outcome:
-    """Return what an earlier full run found, without measuring; if there is none, the reason why not."""
-    kept = _Kept(name, claim.full, version_of(source), workdir, lambda line: None)
-    records = [record for seed in range(claim.seeds) if (record := kept.read(seed)) is not None]
-    return _concluded(name, claim, records) if len(records) == claim.seeds else _without(name, claim, reason)
+    def outcome(name: str) -> Outcome:
+        failure = failures.get(name, Failure("its code changed while it was measured"))
+        return conclude(claim=known[name], failure=failure, **arguments(name))
 
+    def tell(name: str, how: str) -> None:
+        print(f"{name}, {how}")
+        for finding in outcome(name).findings:
+            print(f"  {finding.statement:2} {finding.words}: {finding.told}", flush=True)
 
-def _concluded(name: str, claim: Claim, records: list[dict[str, Any]], quick: bool = False) -> Outcome:
-    results = [record["result"] for record in records]
-    findings = tuple(claim.conclude(results))
-    if sorted(finding.statement for finding in findings) != sorted(claim.statements):
-        raise ValueError(f"{name} has to conclude on the statements {claim.statements}, each once")
-    wrong = claim.kind == "exact" and any(finding.verdict == Verdict.DOES_NOT for finding in findings)
-    return Outcome(name, claim, findings, tuple(claim.exhibit(results)), tuple(records), quick, failed=wrong)
+    def ended(name: str, failure: Failure | None, took: float) -> None:
+        if failure:
+            failures[name] = failure
+        seconds.append(took)
+        rest = sum(seconds) / len(seconds) * (len(due) - len(seconds)) / jobs
+        tell(name, f"{len(seconds)} of {len(due)}, {took:.0f} s, about {rest / 60:.0f} min left")
 
-
-def _without(name: str, claim: Claim, reason: str, quick: bool = False, *, failed: bool = False) -> Outcome:
-    findings = (Finding(number, Verdict.NOT_MEASURED, "", reason) for number in claim.statements)
-    return Outcome(name, claim, tuple(findings), quick=quick, failed=failed)
+    due = [name for name in chosen if not is_kept(claim=known[name], **arguments(name))]
+    for name in chosen:
+        if name not in due:
+            tell(name, "measured before")
+    for alone in (True, False):  # first those that measure time
+        names = [name for name in due if (known[name].kind == "timed") == alone]
+        tasks = {name: (modules[name], {**arguments(name), "limit": limit}) for name in names}
+        measure_all(tasks, 1 if alone else jobs, workdir / "compiled", ended, hasty=quick and not alone)
+    return [outcome(name) for name in known]

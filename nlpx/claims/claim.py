@@ -75,7 +75,8 @@ class Claim:
         below the workdir.
       conclude: (results of all seeds) -> one finding per statement.
       exhibit: (results of all seeds) -> plots, tables, attention maps.
-      seeds, quick_seeds: how many seeds. Exact and timed claims have one.
+      seeds: how many seeds. Exact and timed claims have one, and so has every claim with `--quick`, where a statistical
+        one is not decided.
       published: the same figure elsewhere, and where.
     """
 
@@ -90,14 +91,13 @@ class Claim:
     exhibit: Callable[[Results], Sequence[Exhibit]]
     quick: Any = None
     seeds: int = 1
-    quick_seeds: int = 1
     published: str = ""
 
     def __post_init__(self):
-        if self.kind == "statistical" and min(self.seeds, self.quick_seeds) < 2:
+        if self.kind == "statistical" and self.seeds < 2:
             raise ValueError(f"{self.title}: an interval needs at least two seeds")
 
     def how_many_seeds(self, quick: bool, wanted: int | None) -> int:
         """Return the number of seeds to measure; `wanted` counts for statistical claims alone."""
-        own = self.quick_seeds if quick else self.seeds
+        own = 1 if quick else self.seeds
         return wanted if wanted and self.kind == "statistical" else own

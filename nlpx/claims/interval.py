@@ -1,5 +1,6 @@
 """Intervals of a mean over seeds."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ class Interval:
         return True if self.high < threshold else False if self.low > threshold else None
 
     def __str__(self) -> str:
-        return f"{self.mean:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        return f"{self.mean:.3g} [{self.low:.3g}, {self.high:.3g}]" if self.n > 1 else f"{self.mean:.3g}"
 
 
 def every(*answers: bool | None) -> bool | None:
@@ -36,15 +37,12 @@ def every(*answers: bool | None) -> bool | None:
 
 
 def t_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
-    """Return Student's interval of the mean of independent values: for ratios, take that of their logarithms.
-
-    Raises:
-      ValueError: fewer than two values.
-    """
+    """Return Student's interval of the mean of independent values: for ratios, take that of their logarithms. One value
+    has an interval without ends, which decides nothing."""
     from scipy import stats
 
-    if (n := len(values)) < 2:
-        raise ValueError(f"an interval needs at least two values, not {n}")
+    if (n := len(values)) == 1:
+        return Interval(float(values[0]), 0.0, -math.inf, math.inf, 1)
     mean, sd = float(np.mean(values)), float(np.std(values, ddof=1))
     half = float(stats.t.ppf((1 + level) / 2, n - 1)) * sd / n**0.5
     return Interval(mean, sd, mean - half, mean + half, n)

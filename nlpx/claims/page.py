@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nlpx.claims.carry_out import Outcome
 from nlpx.claims.claim import Finding, Verdict
 from nlpx.claims.exhibits import AttentionMap, Plot, Table
+from nlpx.claims.measure import Outcome
 from nlpx.claims.svg import to_svg
 from nlpx.errors import InputError, needs
 
@@ -75,7 +75,7 @@ def _kind(exhibit: Any) -> str:
     return {Plot: "plot", Table: "table", AttentionMap: "map"}[type(exhibit)]
 
 
-def _where(record: Mapping[str, Any]) -> str:
+def where(record: Mapping[str, Any]) -> str:
     return f"{record['device']}, {record['cores']} cores, {record['date']}, commit {record['commit']}"
 
 
@@ -105,7 +105,7 @@ def write_page(story: Story, folder: Path, sources: Mapping[str, Path]) -> Path:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    tools = {"inline": inline, "link": link, "kind": _kind, "signs": SIGNS, "where": _where}
+    tools = {"inline": inline, "link": link, "kind": _kind, "signs": SIGNS, "where": where}
     environment.globals.update(tools, svg=lambda plot, name: Markup(to_svg(plot, name)))
     text = environment.get_template("page.html").render(story=story)
     path = folder / "index.html"

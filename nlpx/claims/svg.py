@@ -1,9 +1,13 @@
-"""Plots as SVG inside a page: in the colours and the font of the page, with a title and a description."""
+"""Plots as SVG inside a page, in the colours and the font of the page, with a title and a description; and as PNG."""
 
 import html
 import io
 import re
+from collections.abc import Mapping
 from itertools import cycle
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from nlpx.claims.exhibits import Plot
 from nlpx.errors import needs
@@ -14,17 +18,21 @@ COLOURS = tuple(f"#c0ffe{i}" for i in range(1, 8))
 """Stand for the page's colours --series-1, --series-2, ..."""
 DASHES = ("-", "--", "-.", ":")
 """Lines differ by more than their colour."""
+PRINTED = {INK: "#1c1d20"} | dict(
+    zip(COLOURS, ("#0b62c4", "#bf3f0b", "#197a3a", "#8530c9", "#946200", "#b3165f", "#0c7480"), strict=True)
+)
+"""The colours of a picture outside the page, which are those of the light page."""
 
 
-def style() -> dict[str, object]:
-    """Return matplotlib's settings for a plot that takes its colours from the page."""
+def style(colours: Mapping[str, str] = MappingProxyType({}), paper: str = "none") -> dict[str, object]:
+    """Return matplotlib's settings for a plot, which takes its colours from the page unless `colours` says others."""
     from cycler import cycler
 
     dashes = [dash for dash, _ in zip(cycle(DASHES), COLOURS, strict=False)]
     inked = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color")
     return {
-        **dict.fromkeys(inked, INK),
-        "axes.prop_cycle": cycler(color=COLOURS, linestyle=dashes),
+        **dict.fromkeys(inked, colours.get(INK, INK)),
+        "axes.prop_cycle": cycler(color=[colours.get(each, each) for each in COLOURS], linestyle=dashes),
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
@@ -34,9 +42,7 @@ def style() -> dict[str, object]:
         "font.size": 10,
         "font.family": "sans-serif",
         "svg.fonttype": "none",
-        "figure.facecolor": "none",
-        "axes.facecolor": "none",
-        "savefig.facecolor": "none",
+        **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), paper),
     }
 
 
@@ -49,15 +55,29 @@ def to_svg(plot: Plot, name: str) -> str:
     Raises:
       InputError: matplotlib is not installed.
     """
+    buffer = io.StringIO()
+    _draw(plot, buffer, "svg", {**style(), "svg.hashsalt": name})
+    return _for_page(buffer.getvalue(), plot, name)
+
+
+def to_png(plot: Plot, path: Path) -> None:
+    """Draw a plot into a picture, on white.
+
+    Raises:
+      InputError: matplotlib is not installed.
+    """
+    _draw(plot, path, "png", style(PRINTED, "white"))
+
+
+def _draw(plot: Plot, where: Any, kind: str, settings: Mapping[str, object]) -> None:
     with needs("a plot"):
         import matplotlib
         from matplotlib.figure import Figure
-    buffer = io.StringIO()
-    with matplotlib.rc_context({**style(), "svg.hashsalt": name}):
-        figure = Figure(figsize=(plot.width, plot.height), layout="constrained")
+    with matplotlib.rc_context(settings):
+        figure = Figure(figsize=(plot.width, plot.height), layout="constrained", dpi=110)
         plot.draw(figure)
-        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    return _for_page(buffer.getvalue(), plot, name)
+        unstamped = {"svg": ("Date", "Creator", "Format", "Type"), "png": ("Software",)}[kind]
+        figure.savefig(where, format=kind, metadata=dict.fromkeys(unstamped))
 
 
 def _for_page(drawn: str, plot: Plot, name: str) -> str:

@@ -8,6 +8,7 @@ about 1.5 million characters, 96 of them distinct. The sources are parsed, never
 
 import ast
 import collections
+import functools
 import gc
 import hashlib
 import inspect
@@ -15,7 +16,8 @@ import os
 import re
 import sysconfig
 import warnings
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
+from types import MappingProxyType
 
 from nlpx.data.splits import split_documents
 from nlpx.errors import InputError
@@ -86,7 +88,8 @@ def documents() -> list[str]:
     return list(located())
 
 
-def located() -> dict[str, str | None]:
+@functools.cache  # a process that trains several times reads them once
+def located() -> Mapping[str, str | None]:
     """Return the same documents with the modules that they are of; None for topics and what several modules share."""
     modules: dict[str, set[str | None]] = {}
     for module, raw in (
@@ -105,7 +108,7 @@ def located() -> dict[str, str | None]:
         seen.update(paragraphs.values())
         if len(text := "\n\n".join(new)) >= _SHORTEST:
             kept[text] = next(iter(modules[document])) if len(modules[document]) == 1 else None
-    return kept
+    return MappingProxyType(kept)
 
 
 def prose(raw: str) -> str:

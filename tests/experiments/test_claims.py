@@ -13,7 +13,9 @@ from statsmodels.stats.weightstats import DescrStatsW
 
 import experiments.claims.__main__ as claims_command
 from experiments.claims._story import CHAPTERS
-from nlpx.claims import Claim, Finding, Interval, Story, Verdict, carry_out, every, t_interval, write_text
+from nlpx.claims import Claim, Finding, Interval, Plot, Story, Verdict, every, t_interval, write_text
+from nlpx.claims.measure import Failure, conclude, measure
+from nlpx.claims.workers import measure_all
 from nlpx.errors import InputError
 
 MEASURED = ("causality", "softmax_weights")
@@ -45,8 +47,12 @@ def make(measure, kind="statistical", verdict=Verdict.HOLDS, seeds=2):
         conclude=conclude,
         exhibit=lambda results: [],
         seeds=seeds,
-        quick_seeds=seeds,
     )
+
+
+def carry_out(name, claim, source, workdir, say=print, limit=600.0, **how):
+    failure = measure(name, claim, source, workdir, say=say, limit=limit, **how)
+    return conclude(name, claim, source, workdir, failure or Failure("nothing"), **how)
 
 
 @pytest.fixture
@@ -115,6 +121,14 @@ def test_an_exact_statement_that_is_wrong_fails(tmp_path, source):
     assert "each once" in carry_out("claim", unanswered, source, tmp_path).findings[0].meaning
 
 
+def test_one_seed_decides_no_statistical_claim(tmp_path, source):
+    claim = make(lambda setting, seed, workdir: {"value": seed}, seeds=3)
+    assert carry_out("claim", claim, source, tmp_path, quick=True).findings[0].figure == "[0]"
+    assert carry_out("claim", claim, source, tmp_path, quick=True, seeds=2).findings[0].figure == "[0, 1]"
+    alone = t_interval([2.0])
+    assert (alone.above(1), alone.below(1), str(alone)) == (None, None, "2")
+
+
 def test_an_interval_is_students():
     values = [1.0, 2.5, 2.0, 4.0]
     interval = t_interval(values)
@@ -124,17 +138,46 @@ def test_an_interval_is_students():
     assert [Interval(1, 1, 0, 2, 3).below(each) for each in (-1, 3)] == [False, True]
 
 
+def test_a_worker_that_does_not_keep_to_its_limit_is_replaced(tmp_path):
+    """The claims of the module `claims_for_workers` sleep in one call, which no signal of Python's interrupts, end the
+    process, or are measured."""
+    modules = {name: f"tests.experiments.claims_for_workers.{name}" for name in ("endless", "gone", "wrong", "fine")}
+    common = {"workdir": tmp_path / "work", "limit": 60.0, "source": tmp_path / "claim.py"}
+    common["source"].write_text("")
+    ended = {}
+    tasks = {
+        name: (module, {"name": name, **common, **({"limit": 1.0} if name == "endless" else {})})
+        for name, module in modules.items()
+    }
+    measure_all(tasks, 2, tmp_path / "compiled", lambda name, failure, seconds: ended.update({name: failure}))
+    assert ended["endless"] == Failure("over the limit of 1 s")
+    assert ended["gone"] == Failure("its process ended without a word", ours=True)
+    log = tmp_path / "work" / "wrong" / "log.txt"
+    assert ended["wrong"] == Failure(f"it failed: ZeroDivisionError: division by zero; see {log}", ours=True)
+    assert "ZeroDivisionError" in log.read_text()
+    assert ended["fine"] is None
+
+
 def test_all_answers_make_one():
     assert [every(*each) for each in ([True, True], [True, None], [None, False])] == [True, None, False]
 
 
 def test_the_findings_as_text(tmp_path, source):
-    outcome = carry_out("claim", make(lambda *_: {"value": 1}), source, tmp_path)
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "claims" / "old.png").touch()
+    plot = Plot("What it says", "One line.", lambda figure: figure.add_subplot().plot([1, 2]))
+    claim = replace(make(lambda *_: {"value": 1}), exhibit=lambda results: [plot])
+    outcome = carry_out("claim", claim, source, tmp_path)
     story = Story("Title", {"A": {1: "This | that."}, "B": {2: "Other."}}, [outcome], "not yet", "the command")
     write_text(story, tmp_path / "claims.md")
     written = (tmp_path / "claims.md").read_text()
-    assert "| 1 | This \\| that. | **holds** | [1, 1]. So it is. | `claim`, statistical |" in written
-    assert "| 2 | Other. | **not measured** | not yet |  |" in written
+    assert "| 1 | [This \\| that.](#claim) | **holds** |" in written
+    assert "| 2 | Other. | not measured: not yet |" in written
+    assert "**holds**: [1, 1]. So it is.\n" in written
+    assert "statistical, 2 seeds, 0 s: `the command --only claim`" in written
+    assert "![What it says. One line.](claims/claim-1.png)" in written
+    assert (tmp_path / "claims" / "claim-1.png").read_bytes().startswith(b"\x89PNG")
+    assert not (tmp_path / "claims" / "old.png").exists()
     assert "Of 2 statements: 1 holds, 1 not measured." in written
 
 

@@ -1,0 +1,3 @@
+from tests.experiments.claims_for_workers import make
+
+CLAIM = make(lambda *_: {"value": 1})
