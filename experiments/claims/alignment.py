@@ -69,9 +69,7 @@ CLAIM = Claim(
     f"same place; not one to one, if more than {NOT_ONE:g} % of the source words are chosen never or several times.",
     full=Translators(),
     quick=QUICK,
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     seeds=3,
     published="attention may lie one word beside the alignment: arXiv 1706.03872.",
 )

@@ -70,9 +70,7 @@ CLAIM = Claim(
     decides="Both directions help if the whole interval of the gain lies above zero in both tasks.",
     full=Setting(),
     quick=Setting(steps=30, width=32, wider=48, part=0.1),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     seeds=3,
     published="tagging: arXiv 1508.01991. On SST-2, both directions add 1.5 points (docs/results.md).",
 )

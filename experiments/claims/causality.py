@@ -72,7 +72,5 @@ CLAIM = Claim(
     decides="What the decoder must not see has a gradient of exactly zero and changes no bit.",
     full=Setting(),
     quick=Setting(steps=12),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
 )

@@ -55,13 +55,11 @@ def ends(results, name):
 def conclude(results):
     without, clipped = (ends(results, name) for name in ("without clipping", "clipped"))
     gap = t_interval([result["clipped"]["end"] - result["clipped, warm-up and cosine"]["end"] for result in results])
-    largest = np.median([result["without clipping"]["largest"] for result in results])
     breaks, learns, helps = without.above(GUESSING), clipped.below(GUESSING), gap.above(0)
+    largest = np.median([result["without clipping"]["largest"] for result in results])
     figure = f"the loss ends at {without} without clipping, at {clipped} with it (guessing: {GUESSING:.2f})"
-    meaning = (
-        f"Without clipping the largest gradient has a norm of {largest:.0f} (median over seeds). Warm-up and cosine "
-    )
-    meaning += f"decay lower the clipped loss by {gap}."
+    meaning = f"Without clipping the largest gradient has a norm of {largest:.0f} (median over seeds). Warm-up and "
+    meaning += f"cosine decay lower the clipped loss by {gap}."
     if breaks and learns and not helps:
         return [Finding(11, Verdict.ONLY_WHEN, figure, meaning, "the schedule is left out: its help does not show")]
     return [Finding(11, Verdict.of(every(breaks, learns, helps)), figure, meaning)]
@@ -90,9 +88,7 @@ CLAIM = Claim(
     "lies below; a schedule helps if it lowers the loss in the whole interval of the difference.",
     full=Setting(),
     quick=Setting(updates=300),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     seeds=10,
     published="clipping by the norm: arXiv 1211.5063.",
 )

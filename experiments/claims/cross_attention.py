@@ -70,10 +70,8 @@ def exhibit(results):
         for axes, side in zip(figure.subplots(1, 2), ("decoder", "encoder"), strict=True):
             draw_cells(axes, found[side], f"input token of the {side}", "output token")
 
-    alt = (
-        "Two rectangles of cells. By the decoder's input only the diagonal is filled, the query of each token; by the "
-    )
-    alt += "encoder's input every cell, because its keys and values reach all outputs."
+    alt = "Two rectangles of cells. By the decoder's input only the diagonal is filled, the query of each token; by "
+    alt += "the encoder's input every cell, because its keys and values reach all outputs."
     return [Plot("Size of the gradient of an output by either input", alt, draw, height=2.6)]
 
 
@@ -86,7 +84,5 @@ CLAIM = Claim(
     decides=f"Equal outputs within {TOLERANCE:g} say what is multiplied with what. A target token that only asks has "
     "a gradient on its own output alone; every source token answers every target token.",
     full=Setting(),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
 )

@@ -81,9 +81,7 @@ CLAIM = Claim(
     f"an Elman network, however its kernel starts, learns it over {SHORT} words and not over {LONG}.",
     full=Setting(),
     quick=Setting(distances=(5, 50), updates=200),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     seeds=3,
     published="plain networks fail on dependencies of 10 to 20 steps: Bengio, Simard and Frasconi 1994 (doi "
     "10.1109/72.279181).",

@@ -63,7 +63,5 @@ CLAIM = Claim(
     "the outputs of a sequence against those of its tokens one by one.",
     decides=f"Alone means: gradients of exactly zero between tokens, and the same outputs within {TOLERANCE:g}.",
     full=Setting(),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
 )

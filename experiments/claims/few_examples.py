@@ -77,9 +77,7 @@ CLAIM = Claim(
     "at equal width, and with as many parameters.",
     full=Setting(),
     quick=Setting(fractions=(0.01, 0.05), steps=30, width=32, wider=34),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     seeds=3,
     published="neither is better in general: arXiv 1412.3555.",
 )

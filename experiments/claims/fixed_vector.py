@@ -71,9 +71,7 @@ CLAIM = Claim(
     f"{RESCUED:g} percentage points to the longest sixth. Each for the whole interval.",
     full=Translators(),
     quick=QUICK,
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     seeds=3,
     published="the fall with length, and its end with attention: arXiv 1409.1259 and 1409.0473.",
 )

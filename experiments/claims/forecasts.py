@@ -68,8 +68,6 @@ CLAIM = Claim(
     "horizons, if it does so from the first month on but a baseline is better later.",
     full=Setting(),
     quick=Setting(steps=50),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     seeds=3,
 )

@@ -75,9 +75,7 @@ CLAIM = Claim(
     "Each for the whole interval, against training all layers.",
     full=Pretrained(),
     quick=QUICK,
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     seeds=3,
     published="which layers to train: arXiv 1801.06146; features against fine-tuning: arXiv 1903.05987.",
 )

@@ -87,7 +87,5 @@ CLAIM = Claim(
     f"its parameters and its times are at most {CHEAPER:g} times those of LSTM.",
     full=Setting(),
     quick=Setting(shapes=((32, 32, 128),), turns=5),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
 )

@@ -79,9 +79,7 @@ CLAIM = Claim(
     "interval at the largest distance.",
     full=Setting(),
     quick=Setting(distance=40, updates=100),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     seeds=5,
     published="the two regimes: arXiv 1211.5063; a forget bias that opens the gate: arXiv 1804.11188.",
 )

@@ -75,9 +75,7 @@ CLAIM = Claim(
     f"interval of the number of such heads is above {DISTINCT:g}, with three relations and four heads.",
     full=Setting(),
     quick=Setting(updates=300),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     seeds=5,
     published="what the heads of BERT attend to: arXiv 1906.04341; that many can be left out: arXiv 1905.10650.",
 )

@@ -81,8 +81,6 @@ CLAIM = Claim(
     f"of two hidden layers lies above {LEARNED:g} %.",
     full=Setting(),
     quick=Setting(updates=500, digits=False),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     seeds=5,
 )

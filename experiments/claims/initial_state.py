@@ -71,8 +71,6 @@ CLAIM = Claim(
     "character, about one per cent of the loss.",
     full=Setting(),
     quick=Setting(updates=100),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     seeds=5,
 )

@@ -81,8 +81,6 @@ CLAIM = Claim(
     f"against the rule, and if it names at least {TAUGHT:g} % of new flowers as the rule does.",
     full=Setting(),
     quick=Setting(examples=(300,), updates=500),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     seeds=8,
 )

@@ -67,9 +67,7 @@ CLAIM = Claim(
     f"struggles beyond some hundred words if it is below {STRUGGLES}.",
     full=Setting(),
     quick=Setting(distances=(10,), width=16, updates=100, networks=("Elman", "LSTM", "Transformer")),
-    measure=measure,
-    conclude=conclude,
-    exhibit=partial(exhibit, error="loss", unit="loss"),
+    functions=(measure, conclude, partial(exhibit, error="loss", unit="loss")),
     seeds=3,
     published="squared error in adding over 600 steps: LSTM 0.164, GRU 5.3e-5, Elman 0.177 (arXiv 1803.01271). "
     "Language models by LSTM use about 200 words of context, and the order of the last 50 (arXiv 1805.04623).",

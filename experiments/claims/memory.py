@@ -77,7 +77,5 @@ CLAIM = Claim(
     "networks, for the same networks with the state set to zeros in the middle, and for a feed-forward network.",
     decides="If the state is the memory, later outputs change, and exactly none does where the state is cut off.",
     full=Setting(),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
 )

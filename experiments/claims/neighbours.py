@@ -82,9 +82,7 @@ CLAIM = Claim(
     "they add accuracy. Each for the whole interval.",
     full=Setting(),
     quick=Setting(width=32, updates=100, words=1000, fine=40),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     seeds=3,
     published="vectors that capture the use of words: arXiv 1301.3781; that pre-trained ones help: arXiv 1408.5882.",
 )

@@ -78,9 +78,7 @@ CLAIM = Claim(
     f"calibration error below {100 * CALIBRATED:g} percentage points.",
     full=Setting(),
     quick=Setting(width=48, updates=100, windows=64),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     seeds=3,
     published="calibration, and networks that are too sure: arXiv 1706.04599.",
 )

@@ -79,8 +79,6 @@ CLAIM = Claim(
     f"points for the sample of tests); the nonlinearity lifts that if its whole interval lies above {LEARNED:.0f} %.",
     full=Setting(),
     quick=Setting(updates=600),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     seeds=5,
 )

@@ -82,9 +82,7 @@ CLAIM = Claim(
     decides=f"Sequential: the chain grows at least as length to the power {LINEAR:g}; all at once: at most {FLAT:g}. "
     f"Parallel hardware is of no use if a second device makes training less than {FASTER:g} times as fast.",
     full=Setting(),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     published="on a GPU (H100, docs/performance.md), LSTM's train step takes 1.8 ms for 16 sequences of 64 tokens and "
     "22 ms for one of 1,024, attention's 0.26 and 0.55 ms. Recurrence in rounds: arXiv 1709.04057, 2410.01201.",
 )

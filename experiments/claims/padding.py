@@ -64,15 +64,14 @@ def conclude(results):
     without = min(each["without a mask"] for each in found.values())
     figure = f"{bits} values change with what stands in the padding, and texts alone differ by at most {alone:.1g}"
     meaning = f"Without the mask, padding on the left moves a logit by {without:.2g} or more in every network."
-    if bits or alone > TOLERANCE:
-        return [Finding(40, Verdict.DOES_NOT, figure, meaning)]
-    return [Finding(40, Verdict.ONLY_WHEN, figure, meaning, "every layer gets the mask")]
+    holds = (Verdict.DOES_NOT,) if bits or alone > TOLERANCE else (Verdict.ONLY_WHEN, "every layer gets the mask")
+    return [Finding(40, holds[0], figure, meaning, *holds[1:])]
 
 
 def exhibit(results):
     columns = ("network", "values that change", "largest difference to the text alone", "the same without a mask")
-    gaps = ("alone", "without a mask")
-    rows = [(arch, each["bits"], *(f"{each[gap]:.1g}" for gap in gaps)) for arch, each in results[0].items()]
+    numbers = {arch: (f"{each['alone']:.1g}", f"{each['without a mask']:.1g}") for arch, each in results[0].items()}
+    rows = [(arch, each["bits"], *numbers[arch]) for arch, each in results[0].items()]
     return [Table("Logits and gradients of texts in a padded batch", columns, rows)]
 
 
@@ -86,7 +85,5 @@ CLAIM = Claim(
     "have another order. Truncation does take away what it cuts.",
     full=Setting(),
     quick=Setting(archs=("lstm", "gru", "transformer")),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
 )

@@ -60,18 +60,14 @@ def conclude(results):
     first = {name: each[0] for name, each in found["counts"].items()}
     constant = all(len(set(found["counts"][cell])) == 1 for cell in CELLS)
     figure = " + ".join(f"{size:,}" for size in found["layers"]) + " parameters in the layers of a plain network"
-    meaning = (
-        f"An Elman network has {first['elman']:,} for any length: it read {found['lengths']} steps. The plain one "
-    )
-    meaning += "refuses another size, and no bit of its output changes with what stands in another example."
+    meaning = f"An Elman network has {first['elman']:,} for any length: it read {found['lengths']} steps. The plain "
+    meaning += "one refuses another size, and no bit of its output changes with what stands in another example."
     shared = Finding(4, Verdict.of(constant and found["refused"] and found["other example"] == 0), figure, meaning)
     longer = next(step for step, count in enumerate(found["counts"]["plain"], start=1) if count > first["elman"])
     figure = ", ".join(f"{name} {count:,}" for name, count in first.items()) + " parameters per layer that reads a step"
     meaning = f"A plain layer that reads the whole sequence has more than an Elman network from {longer} steps on."
-    return [
-        shared,
-        Finding(5, Verdict.ONLY_WHEN, figure, meaning, "both read a step at a time, not the whole sequence"),
-    ]
+    condition = "both read a step at a time, not the whole sequence"
+    return [shared, Finding(5, Verdict.ONLY_WHEN, figure, meaning, condition)]
 
 
 def exhibit(results):
@@ -94,7 +90,5 @@ CLAIM = Claim(
     "and both networks are given inputs of another size.",
     decides="Counts decide. The texts do not say whether the plain network reads one step or all, so both are counted.",
     full=Setting(),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
 )

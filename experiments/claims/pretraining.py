@@ -60,9 +60,7 @@ CLAIM = Claim(
     decides="Pre-training helps if the whole interval of the gain in accuracy is above zero.",
     full=Pretrained(),
     quick=QUICK,
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     seeds=3,
     published="gaps: arXiv 1810.04805; LSTMs that are pre-trained and then fine-tuned: arXiv 1801.06146.",
 )

@@ -61,9 +61,7 @@ CLAIM = Claim(
     "whole interval), and lost means that the reach of a recurrent network is below.",
     full=Setting(),
     quick=Setting(distances=(10,), width=16, updates=100, networks=("Elman", "LSTM", "Transformer")),
-    measure=measure,
-    conclude=conclude,
-    exhibit=partial(exhibit, error="accuracy", unit="accuracy (%)"),
+    functions=(measure, conclude, partial(exhibit, error="accuracy", unit="accuracy (%)")),
     seeds=3,
     published="on the task of arXiv 2212.14052, as run by berlino/seq_icl on GitHub (readme): Transformer 100 %, LSTM "
     "36.2 %, guessing 25 %.",

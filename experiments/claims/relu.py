@@ -71,9 +71,7 @@ CLAIM = Claim(
     "ordinary kernel (normal, variance 1/width); only when, if that takes another one.",
     full=Setting(),
     quick=Setting(distance=40, updates=50),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     seeds=5,
     published="with the identity, a ReLU network learns the adding problem over 300 steps (arXiv 1504.00941).",
 )

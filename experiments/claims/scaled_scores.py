@@ -81,9 +81,7 @@ CLAIM = Claim(
     decides=f"Saturated means that without scaling less than {SATURATED:.0%} of both is left at width {WIDE}; kept "
     f"means that with scaling at least {STEADY:.0%} of the gradient is left at every width.",
     full=Setting(),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     seeds=10,
     published="the reason given for the scaling in arXiv 1706.03762, section 3.2.1, without a figure.",
 )

@@ -62,23 +62,18 @@ def exhibit(results):
             axes.plot(x, losses.mean(axis=0), "o", color="C0", label="mean of seeds")
             axes.set(xscale="log", yscale="log", xlabel="characters read" if axis == "tokens" else axis)
             axes.set_xticks(x, [f"{value / 1000:.0f}k" for value in x])
-            axes.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
-            axes.yaxis.set_major_formatter("{x:.1f}")
-            axes.yaxis.set_minor_formatter("{x:.1f}")
+            axes.minorticks_off()
+            axes.set_yticks(ticks := np.round(np.geomspace(losses.min(), losses.max(), 5), 1), ticks)
         figure.axes[0].set_ylabel("nats per character")
         figure.axes[0].legend()
 
-    rows = []
-    for axis in ("parameters", "tokens"):
-        for n, point in enumerate(results[0][axis]):
-            loss = t_interval([result[axis][n]["loss"] for result in results])
-            rows.append((f"{point['parameters']:,}", f"{point['tokens']:,}", str(loss)))
+    points = [(axis, n, point) for axis in ("parameters", "tokens") for n, point in enumerate(results[0][axis])]
+    losses = [t_interval([result[axis][n]["loss"] for result in results]) for axis, n, _ in points]
+    rows = [(point["parameters"], point["tokens"], str(loss)) for (*_, point), loss in zip(points, losses, strict=True)]
+    table = Table("Loss of held-out text", ("parameters", "characters read", "nats per character"), rows)
     alt = "Two panels on logarithmic axes: the loss of held-out text falls with the parameters, and with the "
     alt += "characters read; the points lie close to a straight line each."
-    return [
-        Plot("Loss by size and by text", alt, draw, width=6.4),
-        Table("Loss of held-out text", ("parameters", "characters read", "nats per character"), rows),
-    ]
+    return [Plot("Loss by size and by text", alt, draw, width=6.4), table]
 
 
 CLAIM = Claim(
@@ -92,9 +87,7 @@ CLAIM = Claim(
     "from the law.",
     full=Setting(),
     quick=Setting(widths=(12, 24, 48), updates=(25, 50, 100), width=24),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     seeds=3,
     published="exponents of -0.076 for parameters and -0.095 for data (arXiv 2001.08361).",
 )

@@ -74,7 +74,5 @@ CLAIM = Claim(
     decides=f"A shape can be run if the loss falls to {LEARNS:g} times that of the first update, or lower.",
     full=Setting(),
     quick=Setting(steps=50, families=("recurrent",)),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
 )

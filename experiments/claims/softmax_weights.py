@@ -75,7 +75,5 @@ CLAIM = Claim(
     decides=f"Sums of one and equal outputs, within {TOLERANCE:g}, are the statement itself.",
     full=Setting(),
     quick=Setting(lengths=(6, 64)),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
 )

@@ -82,9 +82,7 @@ CLAIM = Claim(
     "beside it: no threshold hangs on it.",
     full=Setting(),
     quick=Setting(width=48, updates=80),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     seeds=3,
     published="subwords against unknown words: arXiv 1508.07909.",
 )

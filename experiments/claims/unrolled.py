@@ -84,7 +84,5 @@ CLAIM = Claim(
     "shared weights is the sum of those of the copies.",
     full=Setting(),
     quick=Setting(steps=10),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
 )

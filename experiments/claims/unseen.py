@@ -74,9 +74,7 @@ CLAIM = Claim(
     f"other above {USELESS:g} % (guessing: 90).",
     full=Setting(),
     quick=Setting(rows=200, width=128, updates=600),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     seeds=5,
     published="networks fit random labels: arXiv 1611.03530.",
 )

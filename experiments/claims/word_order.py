@@ -80,8 +80,6 @@ CLAIM = Claim(
     "vectors of the same words are apart in the two sentences, relative to their size.",
     decides=f"Invisible means at most {SAME:g}, the level of rounding; restored means at least {DIFFERENT:g}.",
     full=Setting(),
-    measure=measure,
-    conclude=conclude,
-    exhibit=exhibit,
+    functions=(measure, conclude, exhibit),
     published="a masked Transformer without position codes learns positions (arXiv 2203.16634).",
 )

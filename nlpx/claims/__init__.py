@@ -1,6 +1,6 @@
 """Claims: statements that an experiment decides, what it found, and the page that shows it.
 
-claim = Claim("Causality", statements=(33,), kind="exact", ..., measure=measure, conclude=conclude, exhibit=exhibit)
+claim = Claim("Causality", statements=(33,), kind="exact", ..., functions=(measure, conclude, exhibit))
 outcomes = carry_out({"causality": "experiments.claims.causality"}, {"causality": path}, ["causality"], workdir, ...)
 """
 

@@ -71,10 +71,9 @@ class Claim:
       method: what is measured.
       decides: why that decides the statements, with the threshold, which is fixed before the run.
       full, quick: settings, as frozen dataclasses of JSON values; `quick` is for `--quick`, None: the same.
-      measure: (settings, seed, workdir) -> the figures of one seed, which are kept and not measured again. Trainings go
-        below the workdir.
-      conclude: (results of all seeds) -> one finding per statement.
-      exhibit: (results of all seeds) -> plots, tables, attention maps.
+      functions: measure(settings, seed, workdir) returns the figures of one seed, which are kept and not measured
+        again; trainings go below the workdir. conclude(results of all seeds) returns one finding per statement.
+        exhibit(results of all seeds) returns plots, tables and attention maps.
       seeds: how many seeds. Exact and timed claims have one, and so has every claim with `--quick`, where a statistical
         one is not decided.
       published: the same figure elsewhere, and where.
@@ -86,9 +85,11 @@ class Claim:
     method: str
     decides: str
     full: Any
-    measure: Callable[[Any, int, Path], Mapping[str, Any]]
-    conclude: Callable[[Results], Sequence[Finding]]
-    exhibit: Callable[[Results], Sequence[Exhibit]]
+    functions: tuple[
+        Callable[[Any, int, Path], Mapping[str, Any]],
+        Callable[[Results], Sequence[Finding]],
+        Callable[[Results], Sequence[Exhibit]],
+    ]
     quick: Any = None
     seeds: int = 1
     published: str = ""

@@ -160,7 +160,7 @@ class _Kept:
     def measure(self, claim: Claim, seed: int) -> dict[str, Any]:
         place = self.folder / f"seed-{seed}"
         begin = time.perf_counter()
-        result = claim.measure(self.settings, seed, place)
+        result = claim.functions[0](self.settings, seed, place)
         seconds = time.perf_counter() - begin
         about = {"version": self.version, "settings": asdict(self.settings), "seconds": seconds, **machine.describe()}
         record = json.loads(json.dumps({**about, "result": result}, default=lambda value: np.asarray(value).tolist()))
@@ -189,9 +189,9 @@ def measure(
       limit: seconds for all seeds together.
       say: prints a line.
     """
-    kept, count = _Kept.of(name, claim, source, workdir, quick, say), claim.how_many_seeds(quick, seeds)
-    done = 0
+    count, done = claim.how_many_seeds(quick, seeds), 0
     try:
+        kept = _Kept.of(name, claim, source, workdir, quick, say)
         with limited(limit):
             for seed in range(count):
                 if kept.read(seed) is None:
@@ -242,11 +242,12 @@ def is_kept(
 
 def _concluded(name: str, claim: Claim, records: list[dict[str, Any]], quick: bool = False) -> Outcome:
     results = [record["result"] for record in records]
-    findings = tuple(claim.conclude(results))
+    _, conclude, exhibit = claim.functions
+    findings = tuple(conclude(results))
     if sorted(finding.statement for finding in findings) != sorted(claim.statements):
         raise ValueError(f"{name} has to conclude on the statements {claim.statements}, each once")
     wrong = claim.kind == "exact" and any(finding.verdict == Verdict.DOES_NOT for finding in findings)
-    return Outcome(name, claim, findings, tuple(claim.exhibit(results)), tuple(records), quick, failed=wrong)
+    return Outcome(name, claim, findings, tuple(exhibit(results)), tuple(records), quick, failed=wrong)
 
 
 def _told(error: Exception) -> str:

@@ -47,7 +47,7 @@ def _work(pipe: Connection, own: Sequence[int], compiled: Path, hasty: bool) -> 
     jax.config.update("jax_compilation_cache_dir", str(compiled))  # seeds and claims share programs
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     pipe.send("ready")
-    with contextlib.suppress(EOFError):  # the parent has ended
+    with contextlib.suppress(EOFError, BrokenPipeError):  # the parent has ended
         while True:
             module, arguments = pipe.recv()
             log = log_of(arguments)

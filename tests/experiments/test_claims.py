@@ -43,9 +43,7 @@ def make(measure, kind="statistical", verdict=Verdict.HOLDS, seeds=2):
     return Claim(
         **about,
         full=Setting(),
-        measure=measure,
-        conclude=conclude,
-        exhibit=lambda results: [],
+        functions=(measure, conclude, lambda results: []),
         seeds=seeds,
     )
 
@@ -139,9 +137,8 @@ def test_an_interval_is_students():
 
 
 def test_a_worker_that_does_not_keep_to_its_limit_is_replaced(tmp_path):
-    """The claims of the module `claims_for_workers` sleep in one call, which no signal of Python's interrupts, end the
-    process, or are measured."""
-    modules = {name: f"tests.experiments.claims_for_workers.{name}" for name in ("endless", "gone", "wrong", "fine")}
+    """One claim does not look at the clock, another ends the process."""
+    modules = {name: f"tests.experiments.claims_for_workers.{name}" for name in ("wrong", "fine", "endless", "gone")}
     common = {"workdir": tmp_path / "work", "limit": 60.0, "source": tmp_path / "claim.py"}
     common["source"].write_text("")
     ended = {}
@@ -166,7 +163,8 @@ def test_the_findings_as_text(tmp_path, source):
     (tmp_path / "claims").mkdir()
     (tmp_path / "claims" / "old.png").touch()
     plot = Plot("What it says", "One line.", lambda figure: figure.add_subplot().plot([1, 2]))
-    claim = replace(make(lambda *_: {"value": 1}), exhibit=lambda results: [plot])
+    claim = make(lambda *_: {"value": 1})
+    claim = replace(claim, functions=(*claim.functions[:2], lambda results: [plot]))
     outcome = carry_out("claim", claim, source, tmp_path)
     story = Story("Title", {"A": {1: "This | that."}, "B": {2: "Other."}}, [outcome], "not yet", "the command")
     write_text(story, tmp_path / "claims.md")
@@ -181,12 +179,12 @@ def test_the_findings_as_text(tmp_path, source):
     assert "Of 2 statements: 1 holds, 1 not measured." in written
 
 
-def test_each_statement_has_one_claim_at_most():
+def test_each_statement_has_one_claim():
     numbers = [number for chapter in CHAPTERS.values() for number in chapter]
     assert numbers == list(range(1, 44))
     found = [import_module(f"experiments.claims.{name}").CLAIM for name in claims_command.sources()]
     assert max(Counter(number for claim in found for number in claim.statements).values()) == 1
-    assert {number for claim in found for number in claim.statements} <= set(numbers)
+    assert {number for claim in found for number in claim.statements} == set(numbers)
 
 
 class Page(HTMLParser):

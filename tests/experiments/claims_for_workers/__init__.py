@@ -1,6 +1,13 @@
 """Claims that go wrong in ways which only another process survives."""
 
+from dataclasses import dataclass
+
 from nlpx.claims import Claim, Finding, Verdict
+
+
+@dataclass(frozen=True)
+class Setting:
+    pass
 
 
 def make(measure):
@@ -9,4 +16,4 @@ def make(measure):
     def conclude(results):
         return [Finding(1, Verdict.HOLDS, "1", "So it is.")]
 
-    return Claim(**about, full=None, measure=measure, conclude=conclude, exhibit=lambda results: [])
+    return Claim(**about, full=Setting(), functions=(measure, conclude, lambda results: []))
