@@ -243,6 +243,30 @@ class Run:
         """
         if self.config.train.head_only and not self._encoded:
             raise InputError(f"head_only keeps the features of examples, and {self.experiment} has none: leave it out")
+        with folder.locked(self.workdir):
+            more = self._announce(engine, amounts)
+            result = train(
+                engine,
+                workdir=self.workdir,
+                batches=iter(batches),
+                evaluation=lambda: evaluation,
+                describe=describe,
+                begin=self._begin,
+            )
+        return {
+            "experiment": self.experiment,
+            "arch": self._model.arch,
+            **{name: value for name, value in vars(result).items() if name != "params"},
+            "units": {"loss": engine.task.unit, "tokens": f"{engine.task.read}s"},
+            "data": {"name": self._data.name, "sha256": self._data.sha256, **amounts, "dropped": self._dropped},
+            **more,
+            "optimizer_bytes": engine.optimizer_bytes,
+            "workdir": str(self.workdir),
+        }
+
+    def _announce(self, engine: Engine, amounts: Mapping[str, int]) -> dict[str, Any]:
+        """Write what `load` needs into the workdir, say what is trained on what, and return what the summary tells of
+        the start."""
         folder.prepare(self.workdir, self._settings, {**self._settings, **dataclasses.asdict(self.config)})
         if self._tokenizer is not None:
             self._tokenizer.save(self.workdir)
@@ -271,24 +295,7 @@ class Run:
         print(f"trained: {trained:,} of {engine.parameters:,} parameters, {memory}")
         how_much = ", ".join(f"{amount:,} {name}" for name, amount in amounts.items())
         print(f"{model.arch} on {self._data.name}: {how_much}, workdir {self.workdir}", flush=True)
-        result = train(
-            engine,
-            workdir=self.workdir,
-            batches=iter(batches),
-            evaluation=lambda: evaluation,
-            describe=describe,
-            begin=self._begin,
-        )
-        return {
-            "experiment": self.experiment,
-            "arch": model.arch,
-            **{name: value for name, value in vars(result).items() if name != "params"},
-            "units": {"loss": engine.task.unit, "tokens": f"{engine.task.read}s"},
-            "data": {"name": self._data.name, "sha256": self._data.sha256, **amounts, "dropped": self._dropped},
-            **more,
-            "optimizer_bytes": engine.optimizer_bytes,
-            "workdir": str(self.workdir),
-        }
+        return more
 
     def trained(self) -> "Trained":
         """Load the workdir's model, from the checkpoint named by `config.use`."""

@@ -1,13 +1,17 @@
 """The folder of a run: its configuration, so that only the same run resumes in it, and its records."""
 
+import contextlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from nlpx.errors import InputError
 from nlpx.json_files import read_json, write_json
+
+LOCK = "lock"
+"""The file that a run holds as long as it works. It may stay behind: its lock ends with the process."""
 
 
 def _differences(found: Any, wanted: Mapping[str, Any]) -> list[str]:
@@ -51,7 +55,7 @@ def check(workdir: Path, settings: Mapping[str, Any]) -> None:
     """
     check_path(workdir)
     try:
-        names = [path.name for path in workdir.iterdir()]
+        names = {path.name for path in workdir.iterdir()} - {LOCK}
     except FileNotFoundError:
         return
     except OSError as error:
@@ -83,6 +87,32 @@ def prepare(workdir: Path, settings: Mapping[str, Any], config: Mapping[str, Any
         write_json(workdir / "config.json", dict(config or settings))
     except OSError as error:
         raise InputError(f"cannot write into {workdir}: {error.strerror}; choose another workdir") from None
+
+
+@contextlib.contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+    """Keep the folder, which is made, for one run: two would write over each other's checkpoints.
+
+    Raises:
+      ValueError: another run is at work there, or the folder cannot be written.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        file = (workdir / LOCK).open("w")
+    except OSError as error:
+        raise InputError(f"cannot write into {workdir}: {error.strerror}; choose another workdir") from None
+    with file:
+        try:
+            import fcntl  # Windows has none
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"another run is at work in {workdir}: wait until it ends, or choose another workdir"
+            ) from None
+        except (OSError, ImportError) as error:
+            print(f"{workdir} cannot be locked ({error}): do not start a second run there")
+        yield
 
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:

@@ -51,6 +51,19 @@ def test_what_does_not_decide_the_training_may_differ(tmp_path):
         assert read_json(tmp_path / "config.json")["log_every"] == log_every
 
 
+def test_two_runs_do_not_share_a_folder(tmp_path):
+    workdir = tmp_path / "run"
+    with folder.locked(workdir):
+        folder.prepare(workdir, CONFIG)
+        with pytest.raises(InputError, match=r"another run is at work in .*run: wait until it ends, or choose another"):
+            folder.locked(workdir).__enter__()
+    with folder.locked(workdir):  # the first one has ended
+        folder.prepare(workdir, CONFIG)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot write into .*below: Not a directory"):
+        folder.locked(tmp_path / "file" / "below").__enter__()
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="is not empty and holds no run"):
