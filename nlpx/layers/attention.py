@@ -9,7 +9,7 @@ from nlpx import ops
 from nlpx.errors import InputError, unknown
 from nlpx.layers.state import check_whole
 from nlpx.ops import dense
-from nlpx.ops.array_types import Array, Bool, Float, Int, Mask
+from nlpx.ops.array_types import Array, Bool, Float, Int, Mask, Size
 from nlpx.ops.attention import check_cache
 from nlpx.ops.checks import check_sequence
 
@@ -99,7 +99,7 @@ class MultiHeadAttention(_Heads):
     rotary: bool = False
 
     @nn.nowrap
-    def initial_state(self, batch_size: int, capacity: int) -> ops.KVCache:
+    def initial_state(self, batch_size: Size, capacity: int) -> ops.KVCache:
         """Return an empty cache with room for `capacity` tokens per row."""
         return ops.empty_cache(batch_size, capacity, self.heads, self.head_width(), self.dtype)
 

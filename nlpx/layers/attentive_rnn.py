@@ -11,7 +11,7 @@ from nlpx.layers.attention import Memory, RecurrentAttention
 from nlpx.layers.dropout import check_dropout_keys
 from nlpx.layers.recurrent import RNN
 from nlpx.layers.state import check_state
-from nlpx.ops.array_types import Array, Float, Mask, RowKeys
+from nlpx.ops.array_types import Array, Float, Mask, RowKeys, Size
 from nlpx.ops.checks import check_sequence
 
 
@@ -50,7 +50,7 @@ class AttentiveRNN(nn.Module):
         """Make the memory, once: see `RecurrentAttention`."""
         return self.attention.remember(encoded, mask)
 
-    def initial_state(self, batch_size: int) -> AttentiveState:
+    def initial_state(self, batch_size: Size) -> AttentiveState:
         """Return the state before the first step: zeros."""
         return AttentiveState(self.rnn.initial_state(batch_size), jnp.zeros((batch_size, self.width), self.dtype))
 

@@ -14,7 +14,7 @@ from nlpx.layers.embedding import Positions, TokenEmbedding
 from nlpx.layers.recurrent import RNN
 from nlpx.layers.state import check_whole
 from nlpx.layers.transformer import LayerNorm, Transformer
-from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
+from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys, Size
 
 
 class BackboneState(NamedTuple):
@@ -117,7 +117,7 @@ class Backbone(nn.Module):
                 self.embedding_norm = LayerNorm(epsilon=config.norm_epsilon, **types)
         nn.share_scope(self, self.layers)  # parameters lie in `backbone/stack_0`, not a level deeper
 
-    def initial_state(self, batch_size: int, capacity: int = 0) -> BackboneState:
+    def initial_state(self, batch_size: Size, capacity: int = 0) -> BackboneState:
         """Return the state before the first token.
 
         Args:

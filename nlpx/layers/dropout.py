@@ -7,7 +7,7 @@ import flax.linen as nn
 
 from nlpx import ops
 from nlpx.errors import InputError
-from nlpx.ops.array_types import Array, Float, RowKeys
+from nlpx.ops.array_types import Array, Float, RowKeys, Size
 from nlpx.ops.dropout import check_keys
 
 
@@ -21,7 +21,7 @@ def place_number(path: Iterable[str]) -> int:
     return zlib.crc32("/".join(path).encode())
 
 
-def check_dropout_keys(module: nn.Module, keys: RowKeys | None, rows: int, *, draws: bool) -> None:
+def check_dropout_keys(module: nn.Module, keys: RowKeys | None, rows: Size, *, draws: bool) -> None:
     """Raise a ValueError unless there is one key per row; also for flax's "dropout" stream alone, which is unused."""
     check_keys(keys, rows, "dropout_keys")
     if keys is None and draws and module.has_rng("dropout") and not module.is_initializing():

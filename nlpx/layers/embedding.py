@@ -9,7 +9,7 @@ from nlpx import ops
 from nlpx.errors import InputError, unknown
 from nlpx.layers.state import check_state, check_whole
 from nlpx.ops import dense
-from nlpx.ops.array_types import Array, Float, Int, Mask
+from nlpx.ops.array_types import Array, Float, Int, Mask, Size
 from nlpx.ops.checks import check_sequence
 
 POSITIONS = ("none", "sinusoidal", "learned")
@@ -129,7 +129,7 @@ class Positions(nn.Module):
     param_dtype: Any = jnp.float32
 
     @nn.nowrap
-    def initial_state(self, batch_size: int) -> Int[Array, " b"]:
+    def initial_state(self, batch_size: Size) -> Int[Array, " b"]:
         """Return the state before the first token: zeros."""
         return jnp.zeros(batch_size, jnp.int32)
 

@@ -20,7 +20,7 @@ from nlpx import ops
 from nlpx.errors import InputError, unknown
 from nlpx.layers.dropout import Dropout, check_dropout_keys
 from nlpx.layers.state import check_state
-from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
+from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys, Size
 from nlpx.ops.checks import check_sequence
 from nlpx.ops.dropout import check_keys
 
@@ -88,7 +88,7 @@ class RecurrentLayer(nn.Module):
         return jnp.promote_types(self.dtype, jnp.float32)
 
     @nn.nowrap
-    def initial_state(self, batch_size: int) -> Any:
+    def initial_state(self, batch_size: Size) -> Any:
         """Return the state before the first step: zeros."""
         return jnp.zeros((batch_size, self.output_width), self.state_dtype)
 
@@ -173,7 +173,7 @@ class LSTM(RecurrentLayer):
         return self.projection or self.width
 
     @nn.nowrap
-    def initial_state(self, batch_size: int) -> ops.LSTMState:
+    def initial_state(self, batch_size: Size) -> ops.LSTMState:
         """Return the state before the first step: zeros."""
         cell = jnp.zeros((batch_size, self.width), self.state_dtype)
         return ops.LSTMState(super().initial_state(batch_size), cell)
@@ -337,14 +337,14 @@ class RNN(nn.Module):
                 lambda key: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], self.param_dtype), shapes),
             )
 
-    def _zeros(self, batch_size: int) -> tuple[Any, ...]:
+    def _zeros(self, batch_size: Size) -> tuple[Any, ...]:
         forward = tuple(layer.initial_state(batch_size) for layer in self.stack)
         if not self.bidirectional:
             return forward
         backward = (layer.initial_state(batch_size) for layer in self.reversed)
         return tuple(BothDirections(*pair) for pair in zip(forward, backward, strict=True))
 
-    def initial_state(self, batch_size: int, keys: RowKeys | None = None) -> tuple[Any, ...]:
+    def initial_state(self, batch_size: Size, keys: RowKeys | None = None) -> tuple[Any, ...]:
         """Return the state before the first step, one per layer (a pair if bidirectional). A learned one is a parameter
         and needs the variables: `rnn.apply(variables, batch_size, method="initial_state")`. A random one needs one key
         per row, and is zeros without."""

@@ -15,7 +15,7 @@ from nlpx.layers.attention import CrossAttention, Memory, MultiHeadAttention
 from nlpx.layers.dropout import Dropout, PlaceInKeys, check_dropout_keys, place_number
 from nlpx.layers.state import check_state
 from nlpx.ops import dense
-from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys
+from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys, Size
 from nlpx.ops.checks import check_sequence
 
 ACTIVATIONS = {
@@ -117,7 +117,7 @@ class TransformerBlock(nn.Module):
             self.cross_dropout = Dropout(self.dropout)
 
     @nn.nowrap
-    def initial_state(self, batch_size: int, capacity: int) -> ops.KVCache:
+    def initial_state(self, batch_size: Size, capacity: int) -> ops.KVCache:
         """Return an empty cache with room for `capacity` tokens per row."""
         return MultiHeadAttention(self.width, self.heads, dtype=self.dtype, parent=None).initial_state(
             batch_size, capacity
@@ -226,7 +226,7 @@ class Transformer(nn.Module):
         options = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in own}
         return {**options, "residual_scale": 1 / math.sqrt(2 * self.layers)}
 
-    def initial_state(self, batch_size: int, capacity: int) -> tuple[ops.KVCache, ...]:
+    def initial_state(self, batch_size: Size, capacity: int) -> tuple[ops.KVCache, ...]:
         """Return one empty cache per block, each with room for `capacity` tokens per row."""
         return tuple(block.initial_state(batch_size, capacity) for block in self.stack)
 

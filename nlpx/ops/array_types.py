@@ -9,6 +9,8 @@
 `Float[Array, "b t d"]` is a floating-point array with these axes. The tests run with the annotations checked.
 """
 
+from typing import Any
+
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 
 Mask = Bool[Array, "b t"]
@@ -17,4 +19,8 @@ Mask = Bool[Array, "b t"]
 RowKeys = Key[Array, "b"]
 """One random key per row. A row's draws depend on its own key alone, not on its device or on the rows beside it."""
 
-__all__ = ["Array", "Bool", "Float", "Int", "Key", "Mask", "RowKeys", "UInt8", "UInt32"]
+
+Size = Any
+"""A number of rows or steps: an int, or a symbol in an export for any number of them (`jax.export.symbolic_shape`)."""
+
+__all__ = ["Array", "Bool", "Float", "Int", "Key", "Mask", "RowKeys", "Size", "UInt8", "UInt32"]

@@ -14,9 +14,10 @@ import jax
 import jax.numpy as jnp
 
 from nlpx.errors import InputError, unknown
-from nlpx.ops.array_types import Array, Float, Int, Mask
+from nlpx.ops.array_types import Array, Float, Int, Mask, Size
 from nlpx.ops.checks import check_shapes
 from nlpx.ops.masks import AttentionMask, check_mask, keep_real
+from nlpx.ops.meshes import alike
 from nlpx.ops.own_gradient import OwnGradient
 from nlpx.ops.positions import token_positions
 
@@ -46,7 +47,7 @@ class KVCache(NamedTuple):
     length: Int[Array, " b"]
 
 
-def empty_cache(batch_size: int, capacity: int, heads: int, head_width: int, dtype=jnp.float32) -> KVCache:
+def empty_cache(batch_size: Size, capacity: int, heads: int, head_width: int, dtype=jnp.float32) -> KVCache:
     """Return an empty cache with room for `capacity` tokens per row."""
     shape = (batch_size, heads, capacity, head_width)
     return KVCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.zeros(batch_size, jnp.int32))
@@ -100,8 +101,9 @@ def dot_product_attention(
     b, t, h, _ = query.shape
     s = key.shape[1]
     check_mask(mask.padding, (b, s), "padding")
+    known = all(isinstance(size, int) for size in (b, t, s))  # not in an export for any batch or length
     if backend == AttentionBackend.AUTO:
-        large = b * h * t * s * _accumulator(query).itemsize > LARGE
+        large = known and b * h * t * s * _accumulator(query).itemsize > LARGE
         backend = AttentionBackend.BLOCKWISE if large and not return_weights else AttentionBackend.XLA
     if return_weights and backend != AttentionBackend.XLA:
         raise InputError(f"attention weights are never made by backend={str(backend)!r}: use 'xla' to see them")
@@ -113,7 +115,7 @@ def dot_product_attention(
         out, weights = _at_once(query, key, value, mask)
         return jnp.swapaxes(out, 1, 2), weights
     blockwise = backend == AttentionBackend.BLOCKWISE
-    in_parts = mask.causal and mask.by_place and t == s > 0
+    in_parts = mask.causal and mask.by_place and known and t == s > 0
     # When places alone decide, every query sees its own key.
     attend = _blockwise if blockwise else lambda *arguments: _at_once(*arguments, blind=not in_parts)[0]
     if in_parts:
@@ -220,7 +222,7 @@ def _blockwise_forward(query, key, value, mask):
     rows = query.shape[:3]
     begin = (jnp.full(rows, -jnp.inf, wide), jnp.zeros(rows, wide), jnp.zeros(query.shape, wide))
     keys, values = _blocks(key, BLOCK), _blocks(value, BLOCK)
-    (largest, total, out), _ = jax.lax.scan(step, begin, (jnp.arange(len(keys)), keys, values))
+    (largest, total, out), _ = jax.lax.scan(step, alike(begin, query), (jnp.arange(len(keys)), keys, values))
     blind = total == 0
     out = (out / jnp.where(blind, 1, total)[..., None]).astype(value.dtype)
     # Infinite for a query that sees nothing, so that its weights are zero in the backward pass.
@@ -243,7 +245,9 @@ def _blockwise_backward(residuals, d_out):
         return d_query + jnp.einsum("bhts,bhsk->bhtk", d_logits, keys.astype(wide)), (d_keys, d_values)
 
     keys, values = _blocks(key, BLOCK), _blocks(value, BLOCK)
-    d_query, gradients = jax.lax.scan(step, jnp.zeros(query.shape, wide), (jnp.arange(len(keys)), keys, values))
+    d_query, gradients = jax.lax.scan(
+        step, alike(jnp.zeros(query.shape, wide), d_out), (jnp.arange(len(keys)), keys, values)
+    )
 
     def whole(blocks, like):
         b, h, _, k = like.shape

@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Any
 
 from nlpx.errors import InputError, unknown
+from nlpx.ops.array_types import Size
 from nlpx.ops.masks import check_mask, check_segment_ids
 
 
@@ -49,7 +50,7 @@ def check_sequence(x: Any, mask: Any = None, segment_ids: Any = None, *, name: s
     check_segment_ids(segment_ids, shape[:2])
 
 
-def check_shapes(function: str, **arrays: tuple[Any, tuple[int, ...]]) -> None:
+def check_shapes(function: str, **arrays: tuple[Any, tuple[Size, ...]]) -> None:
     """Raise a ValueError unless each named array is None or has the shape given with it."""
     for name, (array, shape) in arrays.items():
         if array is not None and tuple(array.shape) != tuple(shape):

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from nlpx.errors import InputError
-from nlpx.ops.array_types import Array, Float, Int, Key, RowKeys, UInt32
+from nlpx.ops.array_types import Array, Float, Int, Key, RowKeys, Size, UInt32
 
 
-def check_keys(keys: Any, rows: int, name: str = "keys") -> None:
+def check_keys(keys: Any, rows: Size, name: str = "keys") -> None:
     """Raise a ValueError unless there is one key per row; None is fine."""
     if keys is None:
         return

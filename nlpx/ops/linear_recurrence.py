@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from nlpx.ops.array_types import Array, Float, Int, Mask
 from nlpx.ops.checks import Backend, check_backend, check_sequence, check_shapes
 from nlpx.ops.masks import keep_real
+from nlpx.ops.meshes import alike
 from nlpx.ops.own_gradient import OwnGradient
 from nlpx.ops.scan import resets
 
@@ -39,7 +40,7 @@ def _states(backend, reverse, decay, inputs, state):
 
         times = (jnp.swapaxes(decay, 0, 1), jnp.swapaxes(inputs, 0, 1))
         unroll = 1 if jax.default_backend() == "cpu" else UNROLL
-        return jnp.swapaxes(jax.lax.scan(step, state, times, reverse=reverse, unroll=unroll)[1], 0, 1)
+        return jnp.swapaxes(jax.lax.scan(step, alike(state, inputs), times, reverse=reverse, unroll=unroll)[1], 0, 1)
     # The state before enters with the first step: h_1 = a_1 h_0 + b_1.
     first = inputs.shape[1] - 1 if reverse else 0
     inputs = inputs.at[:, first].add(decay[:, first] * state)

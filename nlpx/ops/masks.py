@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 
 from nlpx.errors import InputError
-from nlpx.ops.array_types import Array, Bool, Int
+from nlpx.ops.array_types import Array, Bool, Int, Size
 
 
-def check_mask(mask: Any, shape: tuple[int, ...], name: str = "mask") -> None:
+def check_mask(mask: Any, shape: tuple[Size, ...], name: str = "mask") -> None:
     """Raise a ValueError unless the mask is boolean and of this shape; None is fine."""
     if mask is None:
         return
@@ -28,7 +28,7 @@ def check_mask(mask: Any, shape: tuple[int, ...], name: str = "mask") -> None:
         raise InputError(f"{name} has the shape {given}, but batch and time of the input are {tuple(shape)}{hint}")
 
 
-def check_segment_ids(segment_ids: Any, shape: tuple[int, ...]) -> None:
+def check_segment_ids(segment_ids: Any, shape: tuple[Size, ...]) -> None:
     """Raise a ValueError unless the segment ids have this shape; None is fine."""
     if segment_ids is not None and tuple(segment_ids.shape) != tuple(shape):
         raise InputError(

@@ -30,6 +30,7 @@ from nlpx.ops.cells import (
     State,
 )
 from nlpx.ops.masks import keep_real
+from nlpx.ops.meshes import alike
 from nlpx.ops.own_gradient import OwnGradient
 from nlpx.ops.scan import Steps, dropped, forward_step, scan
 
@@ -234,7 +235,8 @@ def solve(
 
     flat = _flat(state)
     guess = jnp.zeros((*inputs.shape[:2], flat.shape[-1]), flat.dtype)
-    return jax.lax.while_loop(goes_on, improve, Solution(guess, jnp.int32(0), jnp.array(jnp.inf, flat.dtype)))
+    begin = alike(Solution(guess, jnp.int32(0), jnp.array(jnp.inf, flat.dtype)), inputs)
+    return jax.lax.while_loop(goes_on, improve, begin)
 
 
 def _warn(tolerance, converged, rounds, change):
@@ -357,7 +359,7 @@ def _back_in_a_loop(cell, reverse, arguments, states, added):
         return keep_real(real, d_before, d_after), d_after
 
     times = _by_time((added, factors, steps.mask, steps.reset))
-    d_state, d_states = jax.lax.scan(step, jnp.zeros_like(added[:, 0]), times, reverse=not reverse)
+    d_state, d_states = jax.lax.scan(step, alike(jnp.zeros_like(added[:, 0]), times), times, reverse=not reverse)
     return _by_time(d_states), d_state
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 
 from nlpx.errors import InputError
+from nlpx.ops.meshes import alike, on_auto_axes
 
 _OWN = jax.make_user_context(True)  # part of the key of `jax.jit`'s cache
 
@@ -44,10 +45,11 @@ class OwnGradient:
 
     def __call__(self, *arguments: Any) -> Any:
         """Call the function. Forward mode outside `forward_mode` raises a ValueError; under `jax.jit`, JAX's error."""
+        arguments = alike(arguments)
         if not _OWN.value:
-            return self.plain(*arguments)
+            return on_auto_axes(self.plain, arguments)
         try:
-            return self.ruled(*arguments)
+            return on_auto_axes(self.ruled, arguments)
         except TypeError as error:
             if "forward-mode" not in str(error):
                 raise

@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 
 from nlpx.errors import InputError
-from nlpx.ops.array_types import Array, Float, Int, Mask
+from nlpx.ops.array_types import Array, Float, Int, Mask, Size
 from nlpx.ops.masks import check_mask
 from nlpx.ops.scan import resets
 
 
 def token_positions(
-    start: Int[Array, " b"], length: int, mask: Mask | None
+    start: Int[Array, " b"], length: Size, mask: Mask | None
 ) -> tuple[Int[Array, "b t"], Int[Array, " b"]]:
     """Count the positions of the next `length` steps, when `start` real tokens came before.
 
