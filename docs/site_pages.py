@@ -17,6 +17,7 @@ OUTSIDE = {
 }
 """Where the site has files of the repository that lie outside docs/. What they link to keeps its place."""
 LINK = re.compile(r"(?<=\]\()[^)#:\s]+(?=[#)])")
+SHARED = re.compile(r"<b><code><span[^>]*>(\w+,)</span></code></b>\s*\(<code>(.*?)</code>\)", re.DOTALL)
 PACKAGES = [path.parent.name for path in sorted(ROOT.glob("nlpx/*/__init__.py"))]
 
 
@@ -75,3 +76,12 @@ def on_page_markdown(markdown, page, **_):
         return OUTSIDE.get(path, path.removeprefix("docs/"))
 
     return LINK.sub(place, markdown)
+
+
+def on_post_page(output, **_):
+    """Mend attributes that share a description: of "train, test: ..." the second name is read as the type."""
+
+    def mend(match):
+        return f"<b><code>{match[1]} {re.sub('<[^>]*>', '', match[2])}</code></b>"
+
+    return SHARED.sub(mend, output)
