@@ -8,7 +8,7 @@ STAMP := $(VENV)/installed-$(if $(filter 1,$(PARITY)),parity,plain)
 CACHE := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.cache/xla JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
 	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
 
-.PHONY: demo test test-slow bench lint format clean
+.PHONY: demo test test-slow bench docs lint format clean
 
 demo: $(VENV)/installed-plain
 	$(BIN)/python -m experiments.rnn_vs_transformer
@@ -21,6 +21,10 @@ test-slow: $(STAMP)
 
 bench: $(VENV)/installed-plain
 	$(BIN)/python -m benchmarks.scan_vs_attention --quick
+
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "documentation: site/index.html"
 
 lint: $(VENV)/installed-plain
 	$(BIN)/ruff format --check .
@@ -44,5 +48,9 @@ $(VENV)/installed-parity: $(VENV)/installed-plain
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[experiments,test,parity]'
 	touch $@
 
+$(VENV)/installed-docs: $(VENV)/installed-plain
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[experiments,test,docs]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) .cache build *.egg-info
+	rm -rf $(VENV) .cache build site *.egg-info

@@ -54,6 +54,7 @@ class AttentionMap:
 
 
 Exhibit = Plot | Table | AttentionMap
+"""What a claim shows beside its findings."""
 
 
 def draw_cells(axes: "Axes", values: Any, xlabel: str, ylabel: str, *, log: bool = False) -> None:

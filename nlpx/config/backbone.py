@@ -8,8 +8,11 @@ from nlpx.config.settings import Settings, setting
 from nlpx.errors import InputError
 
 TRANSFORMER = ("transformer",)
+"""Architectures with self-attention."""
 STATE_READING = ("elman", "lstm", "gru")
+"""Recurrent architectures whose gates read the state."""
 RECURRENT = (*STATE_READING, "mingru", "minlstm")
+"""All recurrent architectures; the gates of the minimal ones read the input alone (Feng 2024, arXiv 2410.01201)."""
 
 MODELS: dict[str, type["ModelConfig"]] = {}
 """The configs of models, by the class name that a run records: each subclass of `ModelConfig` registers itself."""

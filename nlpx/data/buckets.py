@@ -19,6 +19,7 @@ from nlpx.data.windows import Batch
 from nlpx.errors import InputError, needs
 
 Columns = Mapping[str, Sequence[np.ndarray] | np.ndarray]
+"""Examples column by column: an array per example where lengths differ, otherwise one array of all."""
 
 
 def bucket_lengths(columns: Columns, buckets: int) -> tuple[int, ...]:
@@ -144,7 +145,7 @@ class _Table:
             if name == "index" or name.removesuffix("_mask") in self._ragged.keys() - {name}:
                 raise InputError(f"columns has {name!r}, which batches name themselves; rename the column")
 
-    def cut(self, length: int, rows: Int32[np.ndarray, "b"]) -> Batch:
+    def cut(self, length: int, rows: Int32[np.ndarray, " b"]) -> Batch:
         """Make the batch of the examples `rows`; -1 gives a filler row."""
         batch = {}
         for name, (ids, starts) in self._ragged.items():
@@ -183,14 +184,14 @@ def _count(columns: Mapping[str, Sized]) -> int:
     return max(counts.values(), default=0)
 
 
-def _longest(columns: Columns) -> Int64[np.ndarray, "examples"]:
+def _longest(columns: Columns) -> Int64[np.ndarray, " examples"]:
     if not (count := _count(columns)):
         raise InputError("columns has no examples; give at least one")
     ragged = [column for column in columns.values() if not isinstance(column, np.ndarray)]
     return np.max([np.zeros(count, np.int64), *(np.fromiter(map(len, column), np.int64) for column in ragged)], axis=0)
 
 
-def _bucket_of_each(columns: Columns, lengths: tuple[int, ...]) -> Int64[np.ndarray, "examples"]:
+def _bucket_of_each(columns: Columns, lengths: tuple[int, ...]) -> Int64[np.ndarray, " examples"]:
     if not lengths or lengths[0] < 1 or list(lengths) != sorted(set(lengths)):
         raise InputError(f"lengths is {lengths}; give lengths of at least 1 that increase")
     longest = _longest(columns)

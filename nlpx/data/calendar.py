@@ -62,7 +62,7 @@ class Step:
             return _ends(months) + (last - last.astype("M8[D]"))
         return months.astype("M8[s]") + (last - month)
 
-    def between(self, first: Dates, second: Dates) -> Float[np.ndarray, "n"]:
+    def between(self, first: Dates, second: Dates) -> Float[np.ndarray, " n"]:
         """Return the steps from each first date to each second; a fraction if the distance is not a multiple."""
         if self.seconds:
             return (second - first).astype(np.int64) / self.seconds
@@ -88,7 +88,7 @@ def find_step(dates: Dates) -> Step:
     return Step(seconds=_commonest(np.diff(dates).astype(np.int64)))
 
 
-def _commonest(numbers: Int[np.ndarray, "n"]) -> int:
+def _commonest(numbers: Int[np.ndarray, " n"]) -> int:
     values, counts = np.unique(numbers, return_counts=True)
     return int(values[counts.argmax()])
 
@@ -116,7 +116,7 @@ def calendar_features(dates: Dates, cycles: tuple[str, ...]) -> Float[np.ndarray
     return np.concatenate(columns, axis=1)
 
 
-def season_slots(dates: Dates, step: Step) -> Int[np.ndarray, "n"]:
+def season_slots(dates: Dates, step: Step) -> Int[np.ndarray, " n"]:
     """Return the slot of the season that each date falls into: the month, for steps in months; the month and the time
     of day in units of a step, for steps shorter than a day; else the day of the year in units of a step."""
     months = dates.astype("M8[M]")
@@ -133,7 +133,7 @@ def season_slots(dates: Dates, step: Step) -> Int[np.ndarray, "n"]:
 
 
 def slot_means(
-    slots: Int[np.ndarray, "n"], values: Float[np.ndarray, "n v"], known: Bool[np.ndarray, "n v"], step: Step
+    slots: Int[np.ndarray, " n"], values: Float[np.ndarray, "n v"], known: Bool[np.ndarray, "n v"], step: Step
 ) -> dict[int, list[float]]:
     """Return the mean of the known values in each slot, per variable; the overall mean if a slot has none. For steps of
     days, a slot includes the `CLIMATOLOGY_DAYS` on either side, across the turn of the year."""

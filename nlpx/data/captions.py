@@ -53,7 +53,7 @@ class CaptionData:
         return {"target": [caption for _, caption in getattr(self, part)]}
 
     def seen(
-        self, part: str, rows: Sequence[int] | Int64[np.ndarray, "rows"] | None = None
+        self, part: str, rows: Sequence[int] | Int64[np.ndarray, " rows"] | None = None
     ) -> UInt8[np.ndarray, "rows y x c"]:
         """Return the pictures of these examples of a part, or of all."""
         examples = getattr(self, part)

@@ -24,7 +24,7 @@ class Encoded:
     """
 
     columns: dict[str, list[np.ndarray]]
-    kept: Int64[np.ndarray, "rows"]
+    kept: Int64[np.ndarray, " rows"]
     dropped: dict[str, int]
     beyond: list[list[str]]
 

@@ -20,8 +20,8 @@ from nlpx.text import Tokenizer
 class Packed(NamedTuple):
     """Documents, one after the other."""
 
-    tokens: Int32[np.ndarray, "n"]
-    documents: Int32[np.ndarray, "n"]
+    tokens: Int32[np.ndarray, " n"]
+    documents: Int32[np.ndarray, " n"]
     """The number of the document that each token belongs to."""
 
 
@@ -83,7 +83,7 @@ def evaluation_packed(packed: Packed, objective: Objective, *, seq_len: int, bat
     return _InOrder(packed, objective, seq_len, batch_size)
 
 
-def predicted(batches: Iterable[Batch]) -> Int32[np.ndarray, "p"]:
+def predicted(batches: Iterable[Batch]) -> Int32[np.ndarray, " p"]:
     """Return all tokens that batches, made by `next_tokens` or `Masking`, ask for."""
     counts = ("places_mask", "mask")
     return np.concatenate(

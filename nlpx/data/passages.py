@@ -43,7 +43,7 @@ class Passages:
     """
 
     columns: dict[str, list[np.ndarray]]
-    question: Int32[np.ndarray, "windows"]
+    question: Int32[np.ndarray, " windows"]
     words: list[np.ndarray]
     spans: list[list[tuple[int, int]]]
     dropped: dict[str, int]

@@ -19,6 +19,7 @@ from nlpx.data.splits import check_fraction
 from nlpx.errors import InputError, needs, unknown_source
 
 Missing = Literal["refuse", "carry"]
+"""What is done with a missing value: an error, or the value before it is repeated."""
 CARRY = "set missing to 'carry' to repeat the value before"
 
 
@@ -285,7 +286,7 @@ def _cell(table: Table, row: Any, column: Any) -> str:
     return f"{table.path}, line {table.lines[row]}, column {table.names[column]!r}"
 
 
-def _places(table: Table, missing: Missing) -> tuple[Step, Int[np.ndarray, "n"]]:
+def _places(table: Table, missing: Missing) -> tuple[Step, Int[np.ndarray, " n"]]:
     """Return the step of a table's dates, and the index of each row in the regular series."""
 
     def pair(row: Any) -> tuple[str, str, str]:

@@ -40,7 +40,7 @@ class Table:
     names: tuple[str, ...]
     dates: np.ndarray
     values: Float[np.ndarray, "n v"]
-    lines: Int[np.ndarray, "n"]
+    lines: Int[np.ndarray, " n"]
     left_out: tuple[str, ...]
 
 

@@ -31,7 +31,7 @@ class Rows:
     """
 
     features: Float64[np.ndarray, "rows features"]
-    target: Int[np.ndarray, "rows"] | Float64[np.ndarray, "rows"]
+    target: Int[np.ndarray, " rows"] | Float64[np.ndarray, " rows"]
 
     def __len__(self) -> int:
         return len(self.target)
@@ -103,7 +103,7 @@ class _Table:
     """A whole table; the target is text if it is a label."""
 
     features: Float64[np.ndarray, "rows features"]
-    target: list[str] | Float64[np.ndarray, "rows"]
+    target: list[str] | Float64[np.ndarray, " rows"]
     names: tuple[str, ...]
     target_name: str
 
@@ -226,7 +226,7 @@ def _mean_and_deviation(columns: np.ndarray, together: bool = False) -> tuple[tu
     return tuple(mean.tolist()), tuple(np.where(constant, 1.0, columns.std(axis=0)).tolist())
 
 
-def _draw(groups: np.ndarray, fractions: dict[str, float], seed: int) -> dict[str, Int64[np.ndarray, "rows"]]:
+def _draw(groups: np.ndarray, fractions: dict[str, float], seed: int) -> dict[str, Int64[np.ndarray, " rows"]]:
     """Draw the indices of each part's rows, increasing: of each group its share, at least one."""
     rng, places = np.random.default_rng(seed % 2**64), collections.defaultdict(list)
     for group in np.unique(groups):

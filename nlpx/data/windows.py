@@ -16,9 +16,10 @@ from jaxtyping import Int32, Integer
 from nlpx.errors import InputError, needs
 
 Batch = dict[str, np.ndarray]
+"""The arrays of a batch by name, rows first."""
 
 
-def random_windows(tokens: Integer[np.ndarray, "n"], *, seq_len: int, batch_size: int, seed: int) -> Any:
+def random_windows(tokens: Integer[np.ndarray, " n"], *, seq_len: int, batch_size: int, seed: int) -> Any:
     """Make an endless `grain.IterDataset` of batches of shuffled windows of the text.
 
     Each epoch cuts the text anew, from a random phase on, into windows that do not overlap, and shuffles them. Every
@@ -41,7 +42,7 @@ def random_windows(tokens: Integer[np.ndarray, "n"], *, seq_len: int, batch_size
     return _endless(_RandomWindows(_checked(tokens, seq_len, batch_size), seq_len, batch_size, seed))
 
 
-def streams(tokens: Integer[np.ndarray, "n"], *, seq_len: int, batch_size: int, seed: int) -> Any:
+def streams(tokens: Integer[np.ndarray, " n"], *, seq_len: int, batch_size: int, seed: int) -> Any:
     """Make an endless dataset of the text as b equal streams side by side, for a state carried from batch to batch.
 
     Step s gives each row the next t tokens of its stream; `start` is True for all rows in the first step of an epoch.
@@ -61,7 +62,7 @@ def streams(tokens: Integer[np.ndarray, "n"], *, seq_len: int, batch_size: int, 
     return _endless(_Streams(array, seq_len, batch_size, seed))
 
 
-def evaluation_windows(tokens: Integer[np.ndarray, "n"], *, seq_len: int, batch_size: int) -> Sequence[Batch]:
+def evaluation_windows(tokens: Integer[np.ndarray, " n"], *, seq_len: int, batch_size: int) -> Sequence[Batch]:
     """Cut the text in order into windows that do not overlap: each token but the first is a target exactly once.
 
     The last window and the last batch are padded with zeros where `mask` is False, so all have one shape. A text
@@ -73,7 +74,7 @@ def evaluation_windows(tokens: Integer[np.ndarray, "n"], *, seq_len: int, batch_
     return _EvaluationWindows(_checked(tokens, seq_len, batch_size, needed=2), seq_len, batch_size)
 
 
-def evaluation_streams(tokens: Integer[np.ndarray, "n"], *, seq_len: int, batch_size: int) -> Sequence[Batch]:
+def evaluation_streams(tokens: Integer[np.ndarray, " n"], *, seq_len: int, batch_size: int) -> Sequence[Batch]:
     """Cut the text into b stretches side by side, read in order with a carried state: each target exactly once.
 
     A row sees nothing before its stretch, so use `batch_size=1` to score the text as one. Rows are padded as in
@@ -210,8 +211,8 @@ def _generator(seed: int, epoch: int, stream: int = 0) -> np.random.Generator:
 
 
 def _checked(
-    tokens: Integer[np.ndarray, "n"], seq_len: int, batch_size: int, needed: int | None = None
-) -> Int32[np.ndarray, "n"]:
+    tokens: Integer[np.ndarray, " n"], seq_len: int, batch_size: int, needed: int | None = None
+) -> Int32[np.ndarray, " n"]:
     for flag, size in (("seq_len", seq_len), ("batch_size", batch_size)):
         if size < 1:
             raise InputError(f"{flag} is {size}; it must be at least 1")

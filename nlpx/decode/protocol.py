@@ -21,6 +21,7 @@ from nlpx.ops.array_types import Array, Float, Int, Mask
 from nlpx.ops.masks import check_mask, last_real
 
 Step = Callable[[Int[Array, "b t"], Any, Mask | None], tuple[Float[Array, "b #t v"], Any]]
+"""From tokens (b, t), a state and a mask (b, t) to logits (b, t, v), or (b, 1, v), and the next state."""
 
 
 class Decoded(NamedTuple):

@@ -40,7 +40,7 @@ class Dropout(nn.Module):
     rate: float = 0.0
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b *rest"], keys: RowKeys | None) -> Float[Array, "b *rest"]:
+    def __call__(self, x: Float[Array, " b *rest"], keys: RowKeys | None) -> Float[Array, " b *rest"]:
         """Zero some values of x and scale the others up; return x itself without keys.
 
         Raises:

@@ -13,6 +13,7 @@ from nlpx.ops.array_types import Array, Float, Int, Mask, Size
 from nlpx.ops.checks import check_sequence
 
 POSITIONS = ("none", "sinusoidal", "learned")
+"""Kinds of position codes that are added to embeddings."""
 
 
 class TokenEmbedding(nn.Module):

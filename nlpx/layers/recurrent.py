@@ -235,6 +235,7 @@ class MinLSTM(RecurrentLayer):
 
 
 CELLS = {"elman": Elman, "lstm": LSTM, "gru": GRU, "mingru": MinGRU, "minlstm": MinLSTM}
+"""The layer of each recurrent architecture, by the name that `RNN` takes as `cell`."""
 
 
 class BothDirections(NamedTuple):

@@ -12,7 +12,7 @@ Predict = Callable[[np.ndarray], np.ndarray]
 
 
 def baselines(
-    features: Float64[np.ndarray, "rows features"], target: Num[np.ndarray, "rows"], *, labels: bool
+    features: Float64[np.ndarray, "rows features"], target: Num[np.ndarray, " rows"], *, labels: bool
 ) -> dict[str, Predict]:
     """Fit methods of scikit-learn to these rows; return their predictions as functions, by name.
 

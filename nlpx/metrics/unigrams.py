@@ -6,7 +6,7 @@ from jaxtyping import Integer
 from nlpx.errors import InputError
 
 
-def unigrams(tokens: Integer[np.ndarray, "n"]) -> dict[str, float]:
+def unigrams(tokens: Integer[np.ndarray, " n"]) -> dict[str, float]:
     """Measure how far the frequencies of tokens alone tell them.
 
     Args:

@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 Mask = Bool[Array, "b t"]
 """True where a step is real, False where it is padding."""
 
-RowKeys = Key[Array, "b"]
+RowKeys = Key[Array, " b"]
 """One random key per row. A row's draws depend on its own key alone, not on its device or on the rows beside it."""
 
 

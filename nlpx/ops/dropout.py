@@ -24,8 +24,8 @@ def check_keys(keys: Any, rows: Size, name: str = "keys") -> None:
 
 
 def dropout(
-    x: Float[Array, "b *rest"], rate: float, keys: RowKeys | None, layer: int | Int[Array, ""] = 0
-) -> Float[Array, "b *rest"]:
+    x: Float[Array, " b *rest"], rate: float, keys: RowKeys | None, layer: int | Int[Array, ""] = 0
+) -> Float[Array, " b *rest"]:
     """Zero each value with probability `rate` and scale the others by 1 / (1 - rate) (Srivastava 2014).
 
     Every row draws from its own key, so it drops the same values on any number of devices, in any batch, and with any

@@ -24,13 +24,13 @@ LONGEST = 20_000
 """Most steps of training data for a SARIMA fit: these take about a minute per variable."""
 
 
-def persistence(series: Series, origins: Int[np.ndarray, "w"], horizon: int) -> Float[np.ndarray, "w h v"]:
+def persistence(series: Series, origins: Int[np.ndarray, " w"], horizon: int) -> Float[np.ndarray, "w h v"]:
     """Forecast the last value at every step."""
     return np.repeat(series.values[origins][:, None], horizon, axis=1)
 
 
 def climatology(
-    series: Series, scaling: Scaling, origins: Int[np.ndarray, "w"], horizon: int
+    series: Series, scaling: Scaling, origins: Int[np.ndarray, " w"], horizon: int
 ) -> Float[np.ndarray, "w h v"]:
     """Forecast the training part's mean for the time of year (and of day)."""
     return scaling.slot_mean(series.dates)[origins[:, None] + 1 + np.arange(horizon)]
@@ -44,7 +44,7 @@ def _seasonal_order(step: Step) -> tuple[int, int, int, int]:
 
 
 def sarima(
-    series: Series, scaling: Scaling, origins: Int[np.ndarray, "w"], horizon: int, train_steps: int
+    series: Series, scaling: Scaling, origins: Int[np.ndarray, " w"], horizon: int, train_steps: int
 ) -> Float[np.ndarray, "w h v"]:
     """Forecast with one SARIMA model of statsmodels per variable.
 

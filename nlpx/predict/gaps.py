@@ -14,6 +14,7 @@ from nlpx.predict.batches import in_batches
 from nlpx.train.run import Trained
 
 MASK = "[MASK]"
+"""What stands for a gap in a text."""
 
 
 class GapFiller:
@@ -44,7 +45,7 @@ class GapFiller:
 
         self._run = jax.jit(run)
 
-    def encode(self, text: str) -> tuple[Int32[np.ndarray, "t"], Int32[np.ndarray, "p"]]:
+    def encode(self, text: str) -> tuple[Int32[np.ndarray, " t"], Int32[np.ndarray, " p"]]:
         """Return the tokens of a text, and the places whose logits tell what is asked: the gaps, or the last token.
 
         Pieces of BPE begin with the space before a word, so this space is part of the gap.

@@ -31,7 +31,7 @@ class RowPredictor:
         self._scales = data.Scales(**dict(trained.model.scales))
         self._run = jax.jit(lambda params, features: trained.model.apply({"params": params}, features))
 
-    def parse(self, line: str) -> Float64[np.ndarray, "features"]:
+    def parse(self, line: str) -> Float64[np.ndarray, " features"]:
         """Parse a line of features in the order of the table, separated by commas, semicolons, tabs or blanks.
 
         Raises:

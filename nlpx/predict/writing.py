@@ -89,7 +89,7 @@ class Writer:
         self._go_on = jax.jit(go_on, static_argnums=6, donate_argnums=1)  # one cache, not two at every token
         self._search = jax.jit(search, static_argnums=(4, 5, 6, 7, 8))
 
-    def encode(self, prompt: str) -> Int32[np.ndarray, "t"]:
+    def encode(self, prompt: str) -> Int32[np.ndarray, " t"]:
         """Return the tokens of a prompt.
 
         Raises:

@@ -110,7 +110,7 @@ class BPETokenizer(Tokenizer):
     def vocab_size(self) -> int:
         return self._tokenizer.get_vocab_size()
 
-    def encode(self, text: str) -> Int32[np.ndarray, "t"]:
+    def encode(self, text: str) -> Int32[np.ndarray, " t"]:
         utf8(text)
         with _one_thread():
             # In one piece a text of 10 MB takes three times as long: the library keeps an offset for every byte.

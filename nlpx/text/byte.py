@@ -18,7 +18,7 @@ class ByteTokenizer(Tokenizer):
     def vocab_size(self) -> int:
         return 256
 
-    def encode(self, text: str) -> Int32[np.ndarray, "t"]:
+    def encode(self, text: str) -> Int32[np.ndarray, " t"]:
         return np.frombuffer(utf8(text), np.uint8).astype(np.int32)
 
     def decode(self, ids: ArrayLike) -> str:

@@ -41,7 +41,7 @@ class CharTokenizer(Tokenizer):
     def vocab_size(self) -> int:
         return len(self.characters)
 
-    def encode(self, text: str) -> Int32[np.ndarray, "t"]:
+    def encode(self, text: str) -> Int32[np.ndarray, " t"]:
         """Return the ids of `text`; an InputError names the first characters outside the vocabulary."""
         ids = np.empty(len(text), np.int32)
         for start in range(0, len(text), BLOCK):

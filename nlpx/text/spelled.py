@@ -79,7 +79,7 @@ class SpelledWordTokenizer(Tokenizer):
         """The number of distinct character ids."""
         return len(self.characters) + 2
 
-    def encode(self, text: str) -> Int32[np.ndarray, "t"]:
+    def encode(self, text: str) -> Int32[np.ndarray, " t"]:
         words = text.split(" ") if text else []
         return np.fromiter((self._ids.get(normal_form(word), 0) for word in words), np.int32, len(words))
 

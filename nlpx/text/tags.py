@@ -12,6 +12,7 @@ from nlpx.errors import InputError
 
 SCHEMES = ("iob1", "iob2", "iobes")
 OUTSIDE = "O"
+"""The tag of a word that belongs to no entity."""
 
 Entity = tuple[str, int, int]
 """Its type, the place of its first word, and the place after its last."""

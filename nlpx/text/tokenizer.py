@@ -39,7 +39,7 @@ class Tokenizer(abc.ABC):
         return {}
 
     @abc.abstractmethod
-    def encode(self, text: str) -> Int32[np.ndarray, "t"]:
+    def encode(self, text: str) -> Int32[np.ndarray, " t"]:
         """Return the ids of `text`; raise an InputError for text that the tokenizer cannot represent."""
 
     @abc.abstractmethod
@@ -66,7 +66,7 @@ class Tokenizer(abc.ABC):
         order of the text."""
         return []
 
-    def encode_beyond(self, text: str, words: Sequence[str], first: int) -> Int32[np.ndarray, "t"]:
+    def encode_beyond(self, text: str, words: Sequence[str], first: int) -> Int32[np.ndarray, " t"]:
         """Return the ids of `text`, where the n-th of `words`, from 0, gets `first` + n if it has no id of its own;
         raise an InputError as `encode` does."""
         return self.encode(text)
@@ -90,7 +90,7 @@ class Tokenizer(abc.ABC):
         partial.replace(folder / FILE_NAME)
 
 
-def checked_ids(ids: ArrayLike, vocab_size: int) -> Int[np.ndarray, "t"]:
+def checked_ids(ids: ArrayLike, vocab_size: int) -> Int[np.ndarray, " t"]:
     """Return `ids` as a 1-D integer array; raise an InputError if they are not ids of this vocabulary."""
     array = np.asarray(ids)
     if array.size == 0:

@@ -29,7 +29,7 @@ BLOCK = 2**20
 WIDEST = 10**5
 """More features than any vectors have: a header with more is none."""
 
-Row = tuple[bytes, Float32[np.ndarray, "d"]]
+Row = tuple[bytes, Float32[np.ndarray, " d"]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class WordVectors:
       doubled: words that the file has more than once; the first vector counts.
     """
 
-    ids: Int32[np.ndarray, "n"]
+    ids: Int32[np.ndarray, " n"]
     rows: Float32[np.ndarray, "n d"]
     doubled: tuple[str, ...]
 
@@ -198,7 +198,7 @@ def _is_number(field: bytes) -> bool:
     return True
 
 
-def _numbers(fields: Sequence[bytes], where: str) -> Float32[np.ndarray, "d"]:
+def _numbers(fields: Sequence[bytes], where: str) -> Float32[np.ndarray, " d"]:
     try:
         with np.errstate(over="ignore"):  # becomes infinite, and is refused below
             row = np.array([float(field) for field in fields], np.float32)
@@ -208,7 +208,7 @@ def _numbers(fields: Sequence[bytes], where: str) -> Float32[np.ndarray, "d"]:
     return _finite(row, where)
 
 
-def _finite(row: Float32[np.ndarray, "d"], where: str) -> Float32[np.ndarray, "d"]:
+def _finite(row: Float32[np.ndarray, " d"], where: str) -> Float32[np.ndarray, " d"]:
     if not np.isfinite(row).all():
         raise InputError(f"{where}: a number of the vector is not finite: damaged")
     return row

@@ -53,7 +53,7 @@ class WordTokenizer(Tokenizer):
     def vocab_size(self) -> int:
         return len(self.words)
 
-    def encode(self, text: str) -> Int32[np.ndarray, "t"]:
+    def encode(self, text: str) -> Int32[np.ndarray, " t"]:
         words = split_words(text)
         lookup = self._ids.get
         return np.fromiter((lookup(word, 0) for word in words), np.int32, len(words))
@@ -66,7 +66,7 @@ class WordTokenizer(Tokenizer):
     def unknown_words(self, text: str) -> list[str]:
         return list(dict.fromkeys(word for word in split_words(text) if word not in self._ids))
 
-    def encode_beyond(self, text: str, words: Sequence[str], first: int) -> Int32[np.ndarray, "t"]:
+    def encode_beyond(self, text: str, words: Sequence[str], first: int) -> Int32[np.ndarray, " t"]:
         beyond = {word: first + number for number, word in enumerate(words)}
         found = split_words(text)
         return np.fromiter((self._ids.get(word, beyond.get(word, 0)) for word in found), np.int32, len(found))

@@ -91,7 +91,7 @@ class WordPieceTokenizer(Tokenizer):
         ids = {token: self._tokenizer.token_to_id(token) for token in SPECIAL}
         return {token: number for token, number in ids.items() if number is not None}
 
-    def encode(self, text: str) -> Int32[np.ndarray, "t"]:
+    def encode(self, text: str) -> Int32[np.ndarray, " t"]:
         utf8(text)
         return np.asarray(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
 
