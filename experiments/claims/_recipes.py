@@ -13,7 +13,7 @@ def configured(module: Any, arch: str | None, flags: dict[str, Any]) -> Any:
     groups = {name: group for name, group in groups.items() if is_dataclass(group)}
     place = {flag: name for name, group in groups.items() for flag in vars(group)}
     chosen: dict[str, dict[str, Any]] = {name: {} for name in groups}
-    for flag, value in flags.items():
+    for flag, value in {**flags, **({"arch": arch} if arch else {})}.items():  # a preset is a family's
         chosen[place[flag]][flag] = value
     return replace(config, **{name: replace(group, **chosen[name]) for name, group in groups.items()})
 

@@ -12,7 +12,7 @@ TASKS = {"tag": "entity F1", "classify": "accuracy"}
 
 @dataclass(frozen=True)
 class Setting:
-    steps: int = 300
+    steps: tuple[int, int] = (1000, 600)  # to tag, to classify
     width: int = 64
     wider: int = 96  # one direction of this width has more parameters than two of the other
     part: float = 1.0
@@ -20,8 +20,8 @@ class Setting:
 
 def measure(setting, seed, workdir):
     figures = {}
-    for task in TASKS:
-        options = {"steps": setting.steps, "seed": seed, "buckets": 1, "train_fraction": setting.part}
+    for task, steps in zip(TASKS, setting.steps, strict=True):
+        options = {"steps": steps, "seed": seed, "buckets": 1, "train_fraction": setting.part}
         options |= {"checkpoint": "latest", **({"crf": False} if task == "tag" else {})}
         for name, both, width in (("both", True, setting.width), ("one", False, setting.wider)):
             summary = recipe(task, workdir / f"{task}-{name}", "lstm", bidirectional=both, width=width, **options)
@@ -66,10 +66,11 @@ CLAIM = Claim(
     statements=(18,),
     kind="statistical",
     method="An LSTM finds the entities of sentences, and names the language of phrases (in place of sentiment, for "
-    "which no data are built in). It reads in both directions, or in one with more parameters.",
+    "which no data are built in), after 1,000 and 600 steps. It reads in both directions, or in one with more "
+    "parameters.",
     decides="Both directions help if the whole interval of the gain lies above zero in both tasks.",
     full=Setting(),
-    quick=Setting(steps=30, width=32, wider=48, part=0.1),
+    quick=Setting(steps=(30, 30), width=32, wider=48, part=0.1),
     functions=(measure, conclude, exhibit),
     seeds=3,
     published="tagging: arXiv 1508.01991. On SST-2, both directions add 1.5 points (docs/results.md).",
