@@ -32,6 +32,13 @@ def assert_identical(actual, expected):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(actual))
 
 
+def same_models(one, other):
+    """Whether two models, each with its variables, are the same, bit for bit."""
+    trees = [each[1] for each in (one, other)]
+    equal = jax.tree.map(lambda a, b: np.asarray(a).tobytes() == np.asarray(b).tobytes(), *trees)
+    return one[0] == other[0] and all(jax.tree.leaves(equal))
+
+
 def randomized(variables, scale=0.3):
     """Parameters of which none, biases included, is zero or one."""
     rng = np.random.default_rng(0)
