@@ -61,7 +61,9 @@ def conclude(results):
     meaning = f"Without clipping the largest gradient has a norm of {largest:.0f} (median over seeds). Warm-up and "
     meaning += f"cosine decay lower the clipped loss by {gap}."
     if breaks and learns and not helps:
-        return [Finding(11, Verdict.ONLY_WHEN, figure, meaning, "schedules are left out, whose help does not show here")]
+        return [
+            Finding(11, Verdict.ONLY_WHEN, figure, meaning, "schedules are left out, whose help does not show here")
+        ]
     return [Finding(11, Verdict.of(every(breaks, learns, helps)), figure, meaning)]
 
 

@@ -1,5 +1,6 @@
 """The settings of training."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,6 +73,10 @@ class TrainConfig(Settings):
     flags."""
     eval_every: int = setting(250, "[1, inf)", training=False)
     """Steps between two validations, each followed by a checkpoint."""
+    save_every: str | None = setting(None, training=False)
+    """Save between validations too, every so many steps (200) or minutes (10min): what a killed run does again."""
+    keep: int = setting(2, "[1, inf)", training=False)
+    """Checkpoints to keep: the latest so many, and the best."""
     log_every: int = setting(50, "[1, inf)", training=False)
     """Steps between two lines of metrics.jsonl."""
     config: str | None = setting(None, training=False)
@@ -82,5 +87,7 @@ class TrainConfig(Settings):
         super().__post_init__()
         if self.lora is None and (self.lora_alpha is not None or self.lora_kernels is not None):
             raise InputError("lora_alpha and lora_kernels say how lora adapts: give lora a rank, or leave them out")
+        if self.save_every is not None and not re.fullmatch(r"0*[1-9]\d*(min)?", self.save_every):
+            raise InputError(f"save_every is a number of steps or minutes, as 200 or 10min, not {self.save_every!r}")
         if self.head_only and (self.lora is not None or self.unfreeze_every is not None):
             raise InputError("head_only trains nothing below the head: leave lora and unfreeze_every out")

@@ -1,4 +1,4 @@
-"""Checkpoints of a run through Orbax: asynchronous, the latest two and the best, verified when loaded."""
+"""Checkpoints of a run through Orbax: asynchronous, the latest and the best, verified when loaded."""
 
 import copy
 import logging
@@ -47,9 +47,10 @@ def _abstract(tree: Any) -> Any:
 
 
 class Checkpoints:
-    """The folder `checkpoints/` of a workdir. Keeps the best and the latest two, so that a damaged one costs little."""
+    """The folder `checkpoints/` of a workdir. It keeps the best and the latest two, or `keep`, so that a damaged one
+    costs little."""
 
-    def __init__(self, workdir: Path, *, read_only: bool = False):
+    def __init__(self, workdir: Path, *, read_only: bool = False, keep: int = 2):
         policies = ocp.checkpoint_managers
         self._workdir = workdir
         self._manager = ocp.CheckpointManager(
@@ -61,7 +62,7 @@ class Checkpoints:
                 best_mode="min",
                 preservation_policy=policies.AnyPreservationPolicy(
                     [
-                        policies.LatestN(2),
+                        policies.LatestN(keep),
                         policies.BestN(get_metric_fn=lambda metrics: metrics["loss"], reverse=True, n=1),
                     ]
                 ),

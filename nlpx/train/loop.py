@@ -221,7 +221,7 @@ def train(
       ValueError: there are checkpoints, but none can be read.
     """
     config = engine.config
-    checkpoints = Checkpoints(workdir)
+    checkpoints = Checkpoints(workdir, keep=config.keep)
     state = engine.init()
     restored = checkpoints.restore(state)
     start, meta = 0, {}
@@ -278,10 +278,21 @@ def train(
                 report.step(step, sums, **now, compiling=compiles(step))
 
         def save(step: int, loss: float) -> None:
-            meta = {"report": report.state, "metrics": metrics, "best": best, "plans": plans}
+            nonlocal saved
+            meta, saved = (
+                {"report": report.state, "metrics": metrics, "best": best, "plans": plans},
+                time.perf_counter(),
+            )
             checkpoints.save(state, {"data": batches.get_state(), **meta}, loss)
 
-        clock = time.perf_counter()
+        saved = clock = time.perf_counter()
+        every, minutes = (config.save_every or "0").removesuffix("min"), (config.save_every or "").endswith("min")
+
+        def due(step: int) -> bool:
+            """Whether to save although nothing is validated."""
+            if minutes:
+                return time.perf_counter() - saved >= 60 * int(every)
+            return int(every) > 0 and step % int(every) == 0
 
         def tick() -> float:
             nonlocal clock
@@ -316,7 +327,7 @@ def train(
                             f"step {step}: no lower validation loss for {best['since']} validations, ended early"
                         )
                         break
-                elif received:
+                elif received or due(step):
                     read_back(keep=0)
                     save(step, math.inf)
                 if received and step < config.steps:

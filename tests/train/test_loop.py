@@ -14,9 +14,12 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from laws import assert_identical
 from PIL import Image
 
 from experiments import cli, language_model
+from nlpx.config import TrainConfig
+from nlpx.errors import InputError
 from nlpx.train import DivergedError, load, train
 from nlpx.train.loop import catch_signals
 from nlpx.train.workdir import read_metrics
@@ -306,6 +309,28 @@ def test_it_ends_early_where_the_validation_loss_stays(make_engine, make_batches
     assert "ended early at step 6 already" in capsys.readouterr().err
     assert go_on(patience=3).steps == 8
     assert go_on().steps == 9
+
+
+@pytest.mark.parametrize(("save_every", "saved"), [("3", ["3", "6", "7"]), ("60min", ["7"])])
+def test_saving_between_validations_changes_nothing(make_engine, make_batches, tmp_path, save_every, saved):
+    batch = make_batches(1)[0]
+    validated = {"steps": 7, "eval_every": 7}
+
+    def run(folder, **config):
+        engine = make_engine(**validated, **config)
+        result = train(engine, workdir=tmp_path / folder, batches=Batches(batch), evaluation=lambda: [batch])
+        return jax.device_get(result.params), sorted(os.listdir(tmp_path / folder / "checkpoints"))
+
+    plain, _ = run("plain")
+    params, steps = run("often", save_every=save_every, keep=3)
+    assert steps == saved
+    assert_identical(params, plain)
+
+
+@pytest.mark.parametrize("wrong", ["0", "10 s", "-5", "min"])
+def test_how_often_to_save_is_steps_or_minutes(wrong):
+    with pytest.raises(InputError, match="save_every is a number of steps or minutes, as 200 or 10min, not"):
+        TrainConfig(save_every=wrong)
 
 
 @pytest.mark.parametrize("name", ["steps", "batch_size", "eval_every", "log_every", "grad_accumulation"])
