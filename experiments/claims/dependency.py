@@ -82,7 +82,7 @@ CLAIM = Claim(
     full=Setting(),
     quick=Setting(distances=(5, 50), updates=200),
     functions=(measure, conclude, exhibit),
-    seeds=3,
+    seeds=8,
     published="plain networks fail on dependencies of 10 to 20 steps: Bengio, Simard and Frasconi 1994 (doi "
     "10.1109/72.279181).",
 )

@@ -72,6 +72,6 @@ CLAIM = Claim(
     full=Translators(),
     quick=QUICK,
     functions=(measure, conclude, exhibit),
-    seeds=3,
+    seeds=5,
     published="the fall with length, and its end with attention: arXiv 1409.1259 and 1409.0473.",
 )

@@ -64,7 +64,7 @@ CLAIM = Claim(
     full=Setting(),
     quick=Setting(updates=100, networks=("Elman", "Transformer, rotary"), contexts=(64, 1024)),
     functions=(measure, conclude, exhibit),
-    seeds=3,
+    seeds=5,
     published="parity, trained up to 40 and tested up to 500 steps: plain network 100 %, LSTM 100 %, Transformer 52 % "
     "(arXiv 2207.02098). Timed on two cores: docs/performance.md, section Attention.",
 )
