@@ -1,7 +1,7 @@
 """A claim measured, seed by seed, within a limit of time, and concluded from what is kept.
 
 WORKDIR/NAME/SETTINGS/seed-0.json     the figures of a seed, with the version of the code that measured them
-WORKDIR/NAME/SETTINGS/seed-0/         trainings, which resume by themselves
+WORKDIR/NAME/SETTINGS/seed-0-VERSION/ trainings of that code, which resume by themselves
 """
 
 import ast
@@ -158,14 +158,14 @@ class _Kept:
         return record
 
     def measure(self, claim: Claim, seed: int) -> dict[str, Any]:
-        place = self.folder / f"seed-{seed}"
+        place = self.folder / f"seed-{seed}-{self.version}"  # trainings of other code could not be resumed
         begin = time.perf_counter()
         result = claim.functions[0](self.settings, seed, place)
         seconds = time.perf_counter() - begin
         about = {"version": self.version, "settings": asdict(self.settings), "seconds": seconds, **machine.describe()}
         record = json.loads(json.dumps({**about, "result": result}, default=lambda value: np.asarray(value).tolist()))
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(place.with_suffix(".json"), record)
+        write_json(self.folder / f"seed-{seed}.json", record)
         return record
 
 
