@@ -137,7 +137,7 @@ def parameter_shardings(tree: Any, mesh: Mesh, *, strict: bool = True) -> Any:
         if (chosen := next(free, None)) is not None:
             axes[chosen] = "fsdp"
         elif strict:
-            raise InputError(f"{name} has the shape {leaf.shape}, of which fsdp={shards} divides no axis of its own")
+            raise InputError(f"{name} of shape {leaf.shape} has no axis of its own that fsdp={shards} divides")
         return NamedSharding(mesh, P(*axes))
 
     return jax.tree_util.tree_map_with_path(place, tree)

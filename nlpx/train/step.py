@@ -27,6 +27,9 @@ Sums = dict[str, Array]
 """Scalars that add up over rows, parts, devices and batches: `loss`, `count` (the number it is averaged over), and
 others of the task; `tokens` measures speed, if present, and otherwise `count` does."""
 
+COPIES = ("convert_element_type", "transpose", "reshape")
+"""JAX's primitives that only change the type or the layout of an array."""
+
 
 @runtime_checkable
 class Task(Protocol):
@@ -135,9 +138,22 @@ def gather(params: Any, specs: Any) -> Any:
     return jax.tree.map(whole, params, specs)
 
 
-def is_kept(primitive: Any, *_: Any, **__: Any) -> bool:
-    """Let the backward pass gather arrays again instead of keeping them: a policy of `jax.checkpoint`."""
-    return primitive.name != "all_gather"
+def gathered_again(function: Callable, params: Any, specs: Any) -> Callable:
+    """Let the backward pass of `function` gather `params` again, instead of keeping whole arrays from the forward pass.
+
+    It also makes their copies of another type or layout again: with bfloat16, these are what a product reads. XLA
+    undoes it on CPUs, whose devices share one memory, but not on accelerators.
+    """
+    shards = jax.lax.axis_size("fsdp")
+    sizes = {
+        leaf.size * shards for leaf, spec in zip(*map(jax.tree.leaves, (params, specs)), strict=True) if "fsdp" in spec
+    }
+
+    def is_kept(primitive, *inputs, **_):
+        is_copy = primitive.name in COPIES and inputs[0].size in sizes
+        return primitive.name != "all_gather" and not is_copy
+
+    return jax.checkpoint(function, policy=is_kept) if sizes else function
 
 
 def over_rows(function: Callable, mesh: Mesh, specs_of_sums: Callable[[Any], Any]) -> Callable:
@@ -197,9 +213,7 @@ def make_train_step(
             sums, after = task.loss(join(trained, constant), batch, carry, keys, step)
             return sums["loss"], (sums, after)
 
-        if mesh.shape["fsdp"] > 1:
-            loss = jax.checkpoint(loss, policy=is_kept)
-        grads, (sums, carry) = jax.grad(loss, has_aux=True)(*whole)
+        grads, (sums, carry) = jax.grad(gathered_again(loss, whole, specs), has_aux=True)(*whole)
         return (grads, sums), carry
 
     def sums_of_batch(specs, whole, batch, carry, keys):
