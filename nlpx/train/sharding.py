@@ -106,9 +106,9 @@ def path_of(path: tuple[Any, ...]) -> str:
 def parameter_shardings(tree: Any, mesh: Mesh, *, strict: bool = True) -> Any:
     """Return the shardings of parameters; with `strict` False, those of an optimizer's state.
 
-    `RULES` say what lies over the model axis. Over the fsdp axis lies the first other axis of an array that it divides
-    (Rajbhandari 2020, arXiv 1910.02054): the shards of the first one follow each other in memory. Vectors, and arrays
-    of at most `SMALL` entries, stay whole.
+    `RULES` say what lies over the model axis. The fsdp axis splits the first other axis of an array that it divides
+    (Rajbhandari 2020, arXiv 1910.02054), because shards along the first axis follow each other in memory. Vectors, and
+    arrays of at most `SMALL` entries, stay whole.
 
     An optimizer's copy of a parameter, whose path ends in the parameter's, gets the same sharding if it has its axes.
     Every device has a whole copy of counters and of arrays of other shapes.
@@ -128,7 +128,10 @@ def parameter_shardings(tree: Any, mesh: Mesh, *, strict: bool = True) -> Any:
         for axis, size in zip(spec, leaf.shape, strict=False):
             if axis and size % mesh.shape[axis]:
                 if strict:
-                    raise InputError(f"{name} has an axis of {size}, which {axis}={mesh.shape[axis]} does not divide")
+                    raise InputError(
+                        f"{name} has an axis of {size}, which {axis}={mesh.shape[axis]} does not divide: "
+                        f"choose another number of heads or width, or a smaller mesh"
+                    )
                 return NamedSharding(mesh, P())
         if shards == 1 or leaf.ndim < 2 or leaf.size <= SMALL:
             return NamedSharding(mesh, spec)
@@ -137,7 +140,10 @@ def parameter_shardings(tree: Any, mesh: Mesh, *, strict: bool = True) -> Any:
         if (chosen := next(free, None)) is not None:
             axes[chosen] = "fsdp"
         elif strict:
-            raise InputError(f"{name} of shape {leaf.shape} has no axis of its own that fsdp={shards} divides")
+            raise InputError(
+                f"{name} of shape {leaf.shape} has no free axis that fsdp={shards} divides: "
+                f"choose another width or vocabulary, or a smaller mesh"
+            )
         return NamedSharding(mesh, P(*axes))
 
     return jax.tree_util.tree_map_with_path(place, tree)

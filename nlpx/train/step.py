@@ -97,33 +97,30 @@ def join_rows(tree: Any) -> Any:
 
 
 def add_up(sums: Any, specs: Any) -> Any:
-    """Sum a tree of arrays over the devices that the rows are spread over, in a single collective.
+    """Sum a tree of arrays over the devices that the rows are spread over.
 
     Small leaves are joined into one vector, because a collective has a cost per array. Large ones stay apart, because
     joining copies them. Shards of gradients, which are sums over fsdp already, are added over data alone.
+
+    Args:
+      specs: for each array, what of it lies over fsdp.
     """
-    whole, shards = (
-        jax.tree.map(lambda leaf, spec, keep=keep: leaf if (spec == PartitionSpec()) == keep else None, sums, specs)
-        for keep in (True, False)
-    )
-    small = jax.tree.map(lambda leaf: leaf if leaf.size <= SMALL else None, whole)
-    large = jax.tree.map(lambda leaf: None if leaf.size <= SMALL else leaf, whole)
+    leaves, tree = jax.tree.flatten(sums)
+    small, large, shards = {}, {}, {}
+    for i, (leaf, spec) in enumerate(zip(leaves, jax.tree.leaves(specs), strict=True)):
+        kind = shards if "fsdp" in spec else small if leaf.size <= SMALL else large
+        kind[i] = leaf
     joined, split = ravel_pytree(small)
     joined, large = jax.lax.psum((joined, large), ROWS)
-    shards = jax.lax.psum(shards, "data")
-    return jax.tree.map(
-        lambda *found: next(leaf for leaf in found if leaf is not None),
-        split(joined),
-        large,
-        shards,
-        is_leaf=lambda leaf: leaf is None,
-    )
+    added = {**split(joined), **large, **jax.lax.psum(shards, "data")}
+    return tree.unflatten(added[i] for i in range(len(leaves)))
 
 
 def gather(params: Any, specs: Any) -> Any:
-    """Make whole arrays of shards, each in a collective of its own, which XLA places near the first use.
+    """Make whole arrays of the shards that a device holds, each array in a collective of its own.
 
-    The gradient of a shard is the sum over fsdp of that of the whole array: a reduce-scatter.
+    XLA places it near the array's use, so only some arrays are whole at a time. The gradient of a shard is the sum over
+    fsdp of that of the whole array: a reduce-scatter.
     """
 
     def whole(leaf, spec):
@@ -141,8 +138,8 @@ def gather(params: Any, specs: Any) -> Any:
 def gathered_again(function: Callable, params: Any, specs: Any) -> Callable:
     """Let the backward pass of `function` gather `params` again, instead of keeping whole arrays from the forward pass.
 
-    It also makes their copies of another type or layout again: with bfloat16, these are what a product reads. XLA
-    undoes it on CPUs, whose devices share one memory, but not on accelerators.
+    It also makes their copies of another type or layout again: in bfloat16, the products read such copies. On CPUs XLA
+    merges both gathers into one.
     """
     shards = jax.lax.axis_size("fsdp")
     sizes = {
@@ -161,11 +158,11 @@ def over_rows(function: Callable, mesh: Mesh, specs_of_sums: Callable[[Any], Any
     own rows.
 
     Every device has its shards of `whole`, such as the parameters, and `specs` for `gather` to make them whole. The
-    sums are added over the devices in a single collective at the end, whatever the model, so XLA does not choose its
-    place. XLA handles the model axis.
+    sums are added over the devices at the end, whatever the model, so XLA does not choose the place. XLA handles the
+    model axis.
 
     Args:
-      specs_of_sums: of the specs, those of the sums.
+      specs_of_sums: given what of each array of `whole` lies over fsdp, returns the same of the sums.
     """
     rows = PartitionSpec(ROWS)
 

@@ -18,8 +18,6 @@ EVERY = [pytest.param(name, marks=[pytest.mark.slow] * task.slow) for name, task
 # Plain gradient descent: Adam makes a step of a gradient that rounding alone keeps from zero, as those of a loss with
 # two slopes often are.
 PLAIN = {"steps": 6, "batch_size": 16, "learning_rate": 0.5, "warmup": 0, "schedule": "constant", "optimizer": "sgd"}
-
-
 THREE = "data=2,fsdp=2,model=2"
 
 
