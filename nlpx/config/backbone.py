@@ -61,7 +61,8 @@ class BackboneConfig(ModelConfig):
     """How attention is computed: xla makes all weights at once; blockwise needs memory linear in the length; cudnn is
     NVIDIA's kernel, for bfloat16; auto is xla, or blockwise where the weights would take over a gigabyte."""
     scan_layers: bool = setting(False, archs=TRANSFORMER)
-    """Run all blocks as one loop body: the same results from a program that does not grow with the layers."""
+    """Run all blocks as one loop body: the same results from a program that does not grow with the layers. On a mesh
+    with fsdp, the blocks are gathered all at once."""
     remat: bool = setting(False, archs=(*STATE_READING, *TRANSFORMER))
     """Recompute values inside layers in the backward pass instead of keeping them: less memory, more time. On a CPU a
     Transformer saves memory only with scan_layers."""

@@ -67,7 +67,9 @@ class TrainConfig(Settings):
     patience: int | None = setting(None, "[1, inf)", training=False)
     """Stop after this many validations in a row without a new lowest loss; if not given, after --steps."""
     mesh: str = setting("auto", training=False)
-    """Devices, such as data=4,model=2. auto: as many devices along data as divide the batch; on CPU one per core."""
+    """Devices, such as data=2,fsdp=2,model=2: data and fsdp split the batch, fsdp also the parameters and the optimizer
+    state, model the heads and hidden features of a Transformer. auto: as many devices along data as divide the batch;
+    on CPU one per core."""
     workdir: str | None = setting(None, training=False)
     """Folder the run writes into, and resumes from if started again; if not given, one under runs/ named by the
     flags."""

@@ -31,7 +31,7 @@ from nlpx.train.depth import scale_by_depth, stages
 from nlpx.train.freeze import matching, split
 from nlpx.train.optimizer import make_optimizer, make_schedule
 from nlpx.train.report import DivergedError, Report
-from nlpx.train.sharding import make_mesh, parameter_shardings, path_of, rows_over_data
+from nlpx.train.sharding import make_mesh, parameter_shardings, path_of, rows_over_devices
 from nlpx.train.step import Task, TrainState, init_state, make_eval_step, make_train_step
 
 HostBatch = Mapping[str, np.ndarray]
@@ -130,7 +130,7 @@ class Engine:
             optimizer = optax.chain(optimizer, scale_by_depth(plain, config.layer_decay))
         init = partial(init_state, task, optimizer, config.seed, config.batch_size, frozen)
         shapes: TrainState = jax.eval_shape(init)
-        self._rows = rows_over_data(self.mesh)
+        self._rows = rows_over_devices(self.mesh)
         whole = NamedSharding(self.mesh, P())
         shardings = TrainState(
             step=whole,

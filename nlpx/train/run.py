@@ -31,6 +31,7 @@ from nlpx.train.checkpoint import checksum
 from nlpx.train.cpu import use_cpu_devices
 from nlpx.train.head_only import WithFeatures, encode
 from nlpx.train.loop import Describe, Engine, HostBatch, train
+from nlpx.train.sharding import ROWS
 from nlpx.train.start import Parts, Start, read_start
 from nlpx.train.trained import Trained, load
 from nlpx.train.vectors import coverage, coverage_line, with_vectors
@@ -197,7 +198,8 @@ class Run:
         longest = data.bucket_lengths(valid, 1)[-1]
         wide = lengths if longest <= lengths[-1] else (*lengths, longest)
         options = self.config.train
-        multiple = math.lcm(8, engine.mesh.shape["data"] * options.grad_accumulation)
+        devices = math.prod(engine.mesh.shape[axis] for axis in ROWS)
+        multiple = math.lcm(8, devices * options.grad_accumulation)
         size = {"batch_size": options.batch_size, "multiple": multiple}
         rows, more = (data.rows_of_equal_work(train, each, **size) for each in (lengths, wide))
         batches = data.training_batches(train, lengths=lengths, batch_size=rows, seed=options.seed)

@@ -11,7 +11,12 @@ from jax.sharding import PartitionSpec as P
 
 from nlpx.errors import InputError, unknown
 
-AXES = ("data", "model")
+AXES = ("data", "fsdp", "model")
+ROWS = ("data", "fsdp")
+"""The axes over which the rows of a batch are spread."""
+
+SMALL = 2**16
+"""Entries of the largest array that every device has whole: a collective of its own costs more than it saves."""
 
 RULES: tuple[tuple[str, P], ...] = (
     # Heads and hidden features over `model` (Megatron-LM, arXiv 1909.08053): each block needs one sum over devices
@@ -28,7 +33,7 @@ RULES: tuple[tuple[str, P], ...] = (
     (r"feed_forward/(up|gate)/bias", P("model")),
     (r"feed_forward/down/kernel", P("model", None)),
     (r"lora/.*/(down|up)", P()),
-    # Every device has a whole copy of the rest, which is small or read at every step of a recurrence.
+    # The model axis does not divide the rest, which is small or read at every step of a recurrence.
     (r"((cross_)?attention/out|feed_forward/down)/bias", P()),
     (r"(attention_norm|cross_norm|feed_forward_norm|final_norm|embedding_norm|readout_norm)/(scale|bias)", P()),
     (r"((source|segment)_)?embedding/(table|projection|bias|kernel)", P()),
@@ -43,7 +48,8 @@ RULES: tuple[tuple[str, P], ...] = (
     ),
     (r"(stack|reversed)_\d+/(input_scale|recurrent_scale|cell_scale|cell_bias)", P()),
 )
-"""Pattern of a parameter's path, and its axes. The first pattern that matches the end of the path applies."""
+"""Pattern of a parameter's path, and what of it lies over `model`. The first pattern that matches the end of the path
+applies. What lies over `fsdp` follows from the shape: see `parameter_shardings`."""
 
 
 def parse_mesh(spec: str) -> dict[str, int] | None:
@@ -58,7 +64,7 @@ def parse_mesh(spec: str) -> dict[str, int] | None:
     for part in spec.split(","):
         match = re.fullmatch(r"(\w+)=([1-9]\d*)", part.strip())
         if not match:
-            raise InputError(f"mesh {spec!r}: write auto, or axes with sizes as data=4,model=2")
+            raise InputError(f"mesh {spec!r}: write auto, or axes with sizes as data=2,fsdp=2,model=2")
         if match[1] not in AXES:
             raise unknown("mesh axis", match[1], AXES)
         if match[1] in sizes:
@@ -68,22 +74,24 @@ def parse_mesh(spec: str) -> dict[str, int] | None:
 
 
 def make_mesh(spec: str, batch_size: int) -> Mesh:
-    """Make a mesh of devices with axes data and model. auto takes the most devices that divide the batch, along data.
+    """Make a mesh of devices with axes data, fsdp and model; auto takes the most that divide the batch, along data.
 
     Raises:
-      ValueError: a mesh larger than the number of devices, or a batch that the data axis does not divide.
+      ValueError: a mesh larger than the number of devices, or a batch that data x fsdp does not divide.
     """
     sizes = parse_mesh(spec)
     available = jax.devices()
     if sizes is None:
         data = max(n for n in range(1, len(available) + 1) if batch_size % n == 0)
-        sizes = {"data": data, "model": 1}
+        sizes = {"data": data, "fsdp": 1, "model": 1}
     wanted = math.prod(sizes.values())
     if wanted > len(available):
         raise InputError(f"mesh {spec} needs {wanted} devices, but there are {len(available)}")
-    if batch_size % sizes["data"]:
+    rows = math.prod(sizes[axis] for axis in ROWS)
+    if batch_size % rows:
+        axes = " x ".join(f"{axis}={sizes[axis]}" for axis in ROWS if sizes[axis] > 1)
         raise InputError(
-            f"a batch part of {batch_size} rows cannot be spread over data={sizes['data']} devices: "
+            f"a batch part of {batch_size} rows cannot be spread over {axes}, {rows} devices: "
             f"choose batch_size a multiple of grad_accumulation times that, or a smaller mesh"
         )
     shape = tuple(sizes[axis] for axis in AXES)
@@ -98,29 +106,54 @@ def path_of(path: tuple[Any, ...]) -> str:
 def parameter_shardings(tree: Any, mesh: Mesh, *, strict: bool = True) -> Any:
     """Return the shardings of parameters; with `strict` False, those of an optimizer's state.
 
+    `RULES` say what lies over the model axis. The fsdp axis splits the first other axis of an array that it divides
+    (Rajbhandari 2020, arXiv 1910.02054), because shards along the first axis follow each other in memory. Vectors, and
+    arrays of at most `SMALL` entries, stay whole.
+
     An optimizer's copy of a parameter, whose path ends in the parameter's, gets the same sharding if it has its axes.
     Every device has a whole copy of counters and of arrays of other shapes.
 
     Raises:
       ValueError: a parameter that no rule covers, or an axis that the mesh does not divide.
     """
+    shards = mesh.shape["fsdp"]
 
     def place(path, leaf):
         name = path_of(path)
         spec = next((spec for pattern, spec in RULES if re.search(rf"(^|/){pattern}$", name)), None)
         if spec is None and strict:
             raise InputError(f"no sharding rule covers the parameter {name}: add one to nlpx.train.sharding.RULES")
-        fits = spec is not None and len(spec) in (0, leaf.ndim)
-        for axis, size in zip(spec or (), leaf.shape, strict=False):
+        if spec is None or len(spec) not in (0, leaf.ndim):
+            return NamedSharding(mesh, P())
+        for axis, size in zip(spec, leaf.shape, strict=False):
             if axis and size % mesh.shape[axis]:
                 if strict:
-                    raise InputError(f"{name} has an axis of {size}, which {axis}={mesh.shape[axis]} does not divide")
-                fits = False
-        return NamedSharding(mesh, spec if fits else P())
+                    raise InputError(
+                        f"{name} has an axis of {size}, which {axis}={mesh.shape[axis]} does not divide: "
+                        f"choose another number of heads or width, or a smaller mesh"
+                    )
+                return NamedSharding(mesh, P())
+        if shards == 1 or leaf.ndim < 2 or leaf.size <= SMALL:
+            return NamedSharding(mesh, spec)
+        axes = [*spec] or [None] * leaf.ndim
+        free = (i for i, axis in enumerate(axes) if axis is None and leaf.shape[i] % shards == 0)
+        if (chosen := next(free, None)) is not None:
+            axes[chosen] = "fsdp"
+        elif strict:
+            raise InputError(
+                f"{name} of shape {leaf.shape} has no free axis that fsdp={shards} divides: "
+                f"choose another width or vocabulary, or a smaller mesh"
+            )
+        return NamedSharding(mesh, P(*axes))
 
     return jax.tree_util.tree_map_with_path(place, tree)
 
 
-def rows_over_data(mesh: Mesh) -> NamedSharding:
-    """Return the sharding of batches and carried states: rows spread over the data axis."""
-    return NamedSharding(mesh, P("data"))
+def along(axis: str, spec: P) -> P:
+    """Return what of a spec lies over one axis of the mesh."""
+    return P(*(each if each == axis else None for each in spec)) if axis in spec else P()
+
+
+def rows_over_devices(mesh: Mesh) -> NamedSharding:
+    """Return the sharding of batches and carried states: rows spread over the data and the fsdp axis."""
+    return NamedSharding(mesh, P(ROWS))

@@ -7,6 +7,7 @@ averaging means: the same batch gives the same update on any number of devices a
 """
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import flax.struct
@@ -18,6 +19,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from nlpx.ops.array_types import Array, Int, Key, RowKeys
 from nlpx.train.freeze import join, split
+from nlpx.train.sharding import ROWS, SMALL, along, parameter_shardings
 
 Batch = dict[str, Array]
 Metrics = dict[str, Array]
@@ -25,8 +27,8 @@ Sums = dict[str, Array]
 """Scalars that add up over rows, parts, devices and batches: `loss`, `count` (the number it is averaged over), and
 others of the task; `tokens` measures speed, if present, and otherwise `count` does."""
 
-SMALL = 2**16
-"""Entries of the largest array that is joined with others into one vector."""
+COPIES = ("convert_element_type", "transpose", "reshape")
+"""JAX's primitives that only change the type or the layout of an array."""
 
 
 @runtime_checkable
@@ -94,38 +96,91 @@ def join_rows(tree: Any) -> Any:
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
 
 
-def add_up(sums: Any) -> Any:
-    """Sum a tree of arrays over the data axis, in a single collective.
+def add_up(sums: Any, specs: Any) -> Any:
+    """Sum a tree of arrays over the devices that the rows are spread over.
 
     Small leaves are joined into one vector, because a collective has a cost per array. Large ones stay apart, because
-    joining copies them.
+    joining copies them. Shards of gradients, which are sums over fsdp already, are added over data alone.
+
+    Args:
+      specs: for each array, what of it lies over fsdp.
     """
-    small = jax.tree.map(lambda leaf: leaf if leaf.size <= SMALL else None, sums)
-    large = jax.tree.map(lambda leaf: None if leaf.size <= SMALL else leaf, sums)
+    leaves, tree = jax.tree.flatten(sums)
+    small, large, shards = {}, {}, {}
+    for i, (leaf, spec) in enumerate(zip(leaves, jax.tree.leaves(specs), strict=True)):
+        kind = shards if "fsdp" in spec else small if leaf.size <= SMALL else large
+        kind[i] = leaf
     joined, split = ravel_pytree(small)
-    joined, large = jax.lax.psum((joined, large), "data")
-    return jax.tree.map(lambda a, b: b if a is None else a, split(joined), large, is_leaf=lambda leaf: leaf is None)
+    joined, large = jax.lax.psum((joined, large), ROWS)
+    added = {**split(joined), **large, **jax.lax.psum(shards, "data")}
+    return tree.unflatten(added[i] for i in range(len(leaves)))
 
 
-def over_rows(function: Callable, mesh: Mesh) -> Callable:
-    """Make `function(whole, *rows) -> (sums, carry)` run on every device of the data axis, each on its own rows.
+def gather(params: Any, specs: Any) -> Any:
+    """Make whole arrays of the shards that a device holds, each array in a collective of its own.
 
-    Every device has all of `whole`, such as the parameters. The sums are added over the devices in a single collective
-    at the end, whatever the model, so XLA does not choose its place. XLA handles the model axis.
+    XLA places it near the array's use, so only some arrays are whole at a time. The gradient of a shard is the sum over
+    fsdp of that of the whole array: a reduce-scatter.
     """
-    rows = PartitionSpec("data")
 
-    def on_one_device(whole, *arguments):
-        sums, carry = function(whole, *arguments)
-        return add_up(sums), carry
+    def whole(leaf, spec):
+        if "fsdp" not in spec:
+            return leaf
+        of_model = along("model", spec)
+        join = partial(jax.lax.all_gather, axis_name="fsdp", axis=spec.index("fsdp"), tiled=True)
+        if "model" in of_model:  # XLA would otherwise gather over model too
+            join = jax.shard_map(join, in_specs=of_model, out_specs=of_model, axis_names={"model"}, check_vma=False)
+        return join(leaf)
+
+    return jax.tree.map(whole, params, specs)
+
+
+def gathered_again(function: Callable, params: Any, specs: Any) -> Callable:
+    """Let the backward pass of `function` gather `params` again, instead of keeping whole arrays from the forward pass.
+
+    It also makes their copies of another type or layout again: in bfloat16, the products read such copies. On CPUs XLA
+    merges both gathers into one.
+    """
+    shards = jax.lax.axis_size("fsdp")
+    sizes = {
+        leaf.size * shards for leaf, spec in zip(*map(jax.tree.leaves, (params, specs)), strict=True) if "fsdp" in spec
+    }
+
+    def is_kept(primitive, *inputs, **_):
+        is_copy = primitive.name in COPIES and inputs[0].size in sizes
+        return primitive.name != "all_gather" and not is_copy
+
+    return jax.checkpoint(function, policy=is_kept) if sizes else function
+
+
+def over_rows(function: Callable, mesh: Mesh, specs_of_sums: Callable[[Any], Any]) -> Callable:
+    """Make `function(specs, whole, *rows) -> (sums, carry)` run on every device of the data and fsdp axes, each on its
+    own rows.
+
+    Every device has its shards of `whole`, such as the parameters, and `specs` for `gather` to make them whole. The
+    sums are added over the devices at the end, whatever the model, so XLA does not choose the place. XLA handles the
+    model axis.
+
+    Args:
+      specs_of_sums: given what of each array of `whole` lies over fsdp, returns the same of the sums.
+    """
+    rows = PartitionSpec(ROWS)
 
     def spread(whole, *arguments):
+        specs = jax.tree.map(lambda where: where.spec, parameter_shardings(whole, mesh, strict=False))
+        shards = jax.tree.map(partial(along, "fsdp"), specs)
+        of_sums = specs_of_sums(shards)
+
+        def on_one_device(whole, *arguments):
+            sums, carry = function(specs, whole, *arguments)
+            return add_up(sums, jax.tree.broadcast(of_sums, sums)), carry
+
         return jax.shard_map(
             on_one_device,
             mesh=mesh,
-            in_specs=(PartitionSpec(), *(rows for _ in arguments)),
-            out_specs=(PartitionSpec(), rows),
-            axis_names={"data"},
+            in_specs=(shards, *(rows for _ in arguments)),
+            out_specs=(of_sums, rows),
+            axis_names=set(ROWS),
             check_vma=False,
         )(whole, *arguments)
 
@@ -143,37 +198,36 @@ def make_train_step(
     """Make a task's pure step, for the caller to compile. Metrics: the task's sums, and `grad_norm` before clipping.
 
     Args:
-      mesh: devices, with axes data and model.
+      mesh: devices, with axes data, fsdp and model.
       grad_accumulation: the number of parts of a batch, which must divide each device's rows. The summed gradients are
         divided by the count of the whole batch, so parts with fewer tokens weigh less, as they should.
       frozen: the paths of the parameters that stay as they are.
     """
 
-    def loss_of_part(trained, constant, step, batch, carry, keys):
-        sums, carry = task.loss(join(trained, constant), batch, carry, keys, step)
-        return sums["loss"], (sums, carry)
+    def sums_of_part(specs, whole, batch, carry, keys):
+        def loss(*shards):
+            trained, constant, step = gather(shards, specs)
+            sums, after = task.loss(join(trained, constant), batch, carry, keys, step)
+            return sums["loss"], (sums, after)
 
-    gradient = jax.grad(loss_of_part, has_aux=True)
-
-    def sums_of_part(whole, batch, carry, keys):
-        grads, (sums, carry) = gradient(*whole, batch, carry, keys)
+        grads, (sums, carry) = jax.grad(gathered_again(loss, whole, specs), has_aux=True)(*whole)
         return (grads, sums), carry
 
-    def sums_of_batch(whole, batch, carry, keys):
+    def sums_of_batch(specs, whole, batch, carry, keys):
         if grad_accumulation == 1:
-            return sums_of_part(whole, batch, carry, keys)
+            return sums_of_part(specs, whole, batch, carry, keys)
 
         def add_part(sums, part):
-            new, carry = sums_of_part(whole, *part)
+            new, carry = sums_of_part(specs, whole, *part)
             return jax.tree.map(jnp.add, sums, new), carry
 
         parts = split_rows((batch, carry, keys), grad_accumulation)
-        shapes, _ = jax.eval_shape(sums_of_part, whole, *jax.tree.map(lambda x: x[0], parts))
+        shapes, _ = jax.eval_shape(partial(sums_of_part, specs), whole, *jax.tree.map(lambda x: x[0], parts))
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
         sums, carries = jax.lax.scan(add_part, zeros, parts)
         return sums, join_rows(carries)
 
-    run = over_rows(sums_of_batch, mesh)
+    run = over_rows(sums_of_batch, mesh, lambda specs: (specs[0], PartitionSpec()))
 
     def train_step(
         state: TrainState, batch: Batch, waiting: frozenset[str] = frozenset()
@@ -202,4 +256,8 @@ def make_train_step(
 
 def make_eval_step(task: Task, mesh: Mesh) -> Callable[[Any, Batch, Any], tuple[Sums, Any]]:
     """Make `eval_step(params, batch, carry) -> (sums, carry)`, without dropout, for the caller to compile."""
-    return over_rows(lambda params, batch, carry: task.loss(params, batch, carry, None, None), mesh)
+
+    def sums_of_batch(specs, params, batch, carry):
+        return task.loss(gather(params, specs), batch, carry, None, None)
+
+    return over_rows(sums_of_batch, mesh, lambda specs: PartitionSpec())

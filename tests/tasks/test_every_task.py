@@ -18,6 +18,7 @@ EVERY = [pytest.param(name, marks=[pytest.mark.slow] * task.slow) for name, task
 # Plain gradient descent: Adam makes a step of a gradient that rounding alone keeps from zero, as those of a loss with
 # two slopes often are.
 PLAIN = {"steps": 6, "batch_size": 16, "learning_rate": 0.5, "warmup": 0, "schedule": "constant", "optimizer": "sgd"}
+THREE = "data=2,fsdp=2,model=2"
 
 
 @functools.cache
@@ -39,10 +40,16 @@ def trained(name, mesh, parts):
     [pytest.param(name, marks=[pytest.mark.slow] * (task.slow or name == "captions")) for name, task in TASKS.items()],
 )
 @pytest.mark.parametrize(
-    ("mesh", "parts"), [("data=8", 2), pytest.param("data=2", 1, marks=pytest.mark.slow)], ids=["eight", "two"]
+    ("mesh", "parts"),
+    [
+        ("data=8", 2),
+        *(pytest.param(*way, marks=pytest.mark.slow) for way in (("data=2", 1), ("data=2,fsdp=4", 1), (THREE, 2))),
+    ],
+    ids=["eight", "two", "shards", "three axes"],
 )
-def test_the_engine_trains_it_on_any_devices_and_parts(name, mesh, parts):
+def test_the_engine_trains_it_on_any_devices_and_parts(monkeypatch, name, mesh, parts):
     """The same sums as on one device, with rows that only fill up on some; and the loss falls."""
+    monkeypatch.setattr("nlpx.train.sharding.SMALL", 32)
     curve, evaluated = trained(name, "data=1", 1)
     assert curve[-1]["loss"] < 0.97 * curve[0]["loss"]
     assert evaluated["count"] == 2 * curve[0]["count"]

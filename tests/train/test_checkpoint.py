@@ -97,18 +97,29 @@ def test_the_latest_two_and_the_best_are_kept(checkpoints, tmp_path):
         assert_bitwise(params, make_state(step).params)
 
 
-def test_a_run_goes_on_over_another_mesh(checkpoints, make_engine, make_batches):
+@pytest.mark.parametrize(
+    ("first", "second", "shard"),
+    [
+        ("data=4", "data=2,model=2", (8, 16)),
+        ("fsdp=4", "data=2,fsdp=2,model=2", (4, 16)),
+        pytest.param("data=2,fsdp=2,model=2", "data=1", (8, 32), marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_goes_on_over_another_mesh(checkpoints, make_engine, make_batches, monkeypatch, first, second, shard):
+    monkeypatch.setattr("nlpx.train.sharding.SMALL", 32)
     batch = make_batches(1)[0]
     engine, other = (
-        make_engine("transformer", model={"layers": 1}, mesh=mesh) for mesh in ("data=4", "data=2,model=2")
+        make_engine("transformer", model={"layers": 1}, optimizer="adamw", mesh=mesh) for mesh in (first, second)
     )
     state, _ = engine.train_step(engine.init(), engine.put(batch))
     checkpoints.save(state, {}, 1.0)
     checkpoints.wait()
     restored = checkpoints.restore(other.init()).state
     assert_bitwise(jax.device_get(restored.params), jax.device_get(state.params))
-    up = restored.params["backbone"]["stack_0"]["feed_forward"]["up"]["kernel"]
-    assert up.sharding.shard_shape(up.shape) == (8, 16)
+    assert_bitwise(jax.device_get(restored.opt_state), jax.device_get(state.opt_state))
+    for tree in (restored.params, *(part.mu for part in restored.opt_state if hasattr(part, "mu"))):
+        up = tree["backbone"]["stack_0"]["feed_forward"]["up"]["kernel"]
+        assert up.sharding.shard_shape(up.shape) == shard
     other.train_step(restored, other.put(batch))
 
 

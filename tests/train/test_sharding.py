@@ -18,6 +18,7 @@ from nlpx.config import (
 )  # fmt: skip
 from nlpx.errors import InputError
 from nlpx.layers import RNN, Transformer
+from nlpx.train import sharding
 from nlpx.train.sharding import RULES, make_mesh, parameter_shardings, parse_mesh
 
 MODELS = [
@@ -53,10 +54,10 @@ def decoder_parameters():
     ("spec", "sizes"),
     [
         ("auto", None),
-        ("data=4", {"data": 4, "model": 1}),
-        ("model=2", {"data": 1, "model": 2}),
-        ("data=4,model=2", {"data": 4, "model": 2}),
-        ("model=2, data=10", {"data": 10, "model": 2}),
+        ("data=4", {"data": 4, "fsdp": 1, "model": 1}),
+        ("model=2", {"data": 1, "fsdp": 1, "model": 2}),
+        ("data=4,model=2", {"data": 4, "fsdp": 1, "model": 2}),
+        ("model=2, fsdp=3, data=10", {"data": 10, "fsdp": 3, "model": 2}),
     ],
 )
 def test_a_mesh_is_axes_with_sizes(spec, sizes):
@@ -77,6 +78,7 @@ def test_a_mesh_is_axes_with_sizes(spec, sizes):
         ("data=2,", "'data=2,'"),
         ("data=2,data=4", "the axis data twice"),
         ("modle=2", "did you mean 'model'"),
+        ("fdsp=2", "did you mean 'fsdp'"),
     ],
 )
 def test_what_is_no_mesh_is_named(spec, named):
@@ -87,12 +89,13 @@ def test_what_is_no_mesh_is_named(spec, named):
 @pytest.mark.parametrize(
     ("spec", "batch", "shape"),
     [
-        ("data=2,model=2", 6, (2, 2)),
-        ("model=4", 3, (1, 4)),
-        ("auto", 8, (8, 1)),
-        ("auto", 12, (6, 1)),
-        ("auto", 11, (1, 1)),
-        ("auto", 1, (1, 1)),
+        ("data=2,model=2", 6, (2, 1, 2)),
+        ("data=2,fsdp=2,model=2", 4, (2, 2, 2)),
+        ("model=4", 3, (1, 1, 4)),
+        ("auto", 8, (8, 1, 1)),
+        ("auto", 12, (6, 1, 1)),
+        ("auto", 11, (1, 1, 1)),
+        ("auto", 1, (1, 1, 1)),
     ],
 )
 def test_auto_takes_the_most_devices_that_divide_the_batch(spec, batch, shape):
@@ -101,7 +104,12 @@ def test_auto_takes_the_most_devices_that_divide_the_batch(spec, batch, shape):
 
 @pytest.mark.parametrize(
     ("spec", "batch", "named"),
-    [("data=64", 64, "needs 64 devices, but there are 8"), ("data=4", 6, "6 rows cannot be spread over data=4")],
+    [
+        ("data=64", 64, "needs 64 devices, but there are 8"),
+        ("data=4,fsdp=4", 16, "needs 16 devices, but there are 8"),
+        ("data=4", 6, "6 rows cannot be spread over data=4, 4 devices"),
+        ("data=2,fsdp=4", 12, "12 rows cannot be spread over data=2 x fsdp=4, 8 devices"),
+    ],
 )
 def test_a_mesh_that_cannot_be_had_is_refused(spec, batch, named):
     with pytest.raises(InputError, match=named):
@@ -129,8 +137,10 @@ def others():
     yield of_model(TaggerConfig(embedding_width=3, **size).build(4, types=("x",), characters=3))
 
 
-def test_every_parameter_is_covered_and_every_rule_needed():
-    mesh = make_mesh("data=4,model=2", 8)
+def test_every_parameter_is_covered_and_every_rule_needed(monkeypatch):
+    """And what is not small lies over fsdp as well."""
+    monkeypatch.setattr(sharding, "SMALL", 32)
+    mesh = make_mesh("data=2,fsdp=2,model=2", 8)
     unused = {pattern for pattern, _ in RULES}
     options = {"bidirectional": True, "initial": "learned", "cell_options": {"projection": 4, "layer_norm": True}}
     stack = jax.eval_shape(RNN("lstm", 8, **options).init, jax.random.key(0), jnp.zeros((1, 1, 8)))["params"]
@@ -142,8 +152,11 @@ def test_every_parameter_is_covered_and_every_rule_needed():
     ):
         shardings = parameter_shardings(params, mesh)
         assert jax.tree.structure(shardings) == jax.tree.structure(params)
-        for path, _ in jax.tree_util.tree_leaves_with_path(params):
+        for (path, leaf), where in zip(
+            jax.tree_util.tree_leaves_with_path(params), jax.tree.leaves(shardings), strict=True
+        ):
             name = "/".join(str(getattr(entry, "key", getattr(entry, "name", entry))) for entry in path)
+            assert ("fsdp" in where.spec) == (leaf.ndim > 1 and leaf.size > 32), name
             unused.discard(next(pattern for pattern, _ in RULES if re.search(rf"(^|/){pattern}$", name)))
     assert not unused
 
@@ -175,6 +188,36 @@ def test_an_axis_that_the_mesh_does_not_divide_is_named():
     params = parameters(arch="transformer", width=9, heads=3)
     with pytest.raises(InputError, match=r"attention/\w+/\w+ has an axis of 3, which model=2"):
         parameter_shardings(params, make_mesh("model=2", 1))
+
+
+@pytest.mark.parametrize(
+    ("shape", "spec"),
+    [
+        ((8, 64), P("fsdp", None)),
+        ((9, 64), P(None, "fsdp")),
+        ((2, 8), P()),
+        ((64,), P()),
+    ],
+    ids=["the first axis", "the first that it divides", "small", "a vector"],
+)
+def test_one_axis_of_an_array_lies_over_fsdp(monkeypatch, shape, spec):
+    monkeypatch.setattr(sharding, "SMALL", 32)
+    table = parameter_shardings({"embedding": {"table": jnp.zeros(shape)}}, make_mesh("fsdp=4", 4))
+    assert table["embedding"]["table"].spec == spec
+
+
+def test_fsdp_takes_another_axis_than_model(monkeypatch):
+    monkeypatch.setattr(sharding, "SMALL", 32)
+    block = parameter_shardings(decoder_parameters(), make_mesh("fsdp=4,model=2", 4))["stack_1"]
+    assert block["attention"]["qkv"]["kernel"].spec == P("fsdp", None, "model", None)
+    assert block["attention"]["out"]["kernel"].spec == P("model", "fsdp", None)
+    assert block["feed_forward"]["down"]["kernel"].spec == P("model", "fsdp")
+
+
+def test_a_large_array_that_fsdp_does_not_divide_is_named():
+    params = {"embedding": {"table": jnp.zeros((1001, 333))}}
+    with pytest.raises(InputError, match=r"embedding/table of shape \(1001, 333\) .* fsdp=2"):
+        parameter_shardings(params, make_mesh("fsdp=2", 2))
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
