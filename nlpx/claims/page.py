@@ -76,7 +76,8 @@ def _kind(exhibit: Any) -> str:
 
 
 def where(record: Mapping[str, Any]) -> str:
-    return f"{record['device']}, {record['cores']} cores, {record['date']}, commit {record['commit']}"
+    cores = f"{record['cores']} core{'s' if record['cores'] > 1 else ''}"
+    return f"{record['device']}, {cores}, {record['date']}, commit {record['commit']}"
 
 
 def write_page(story: Story, folder: Path, sources: Mapping[str, Path]) -> Path:
