@@ -111,7 +111,8 @@ def exhibit(results: Any) -> list[Exhibit]:
         (name, *(str(left(results, name, when)) for when in ("start", "trained")), f"{accuracy_of(results, name)} %")
         for name in results[0]
     ]
-    alt = "Lines over the distance, on a logarithmic axis, one per network; the table gives their ends."
+    alt = "Lines over the distance, on a logarithmic axis, one per network; the table gives what is left at the end of "
+    alt += "what there was at distance 1."
     return [
         Plot("New: gradient of the last loss by earlier states", alt, lambda figure: draw(figure, "start")),
         Plot("Trained to name the first symbol: the same", alt, lambda figure: draw(figure, "trained")),

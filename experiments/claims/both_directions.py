@@ -41,8 +41,16 @@ def conclude(results):
     figure += "accuracy in naming a phrase's language"
     sizes = {name: results[0]["tag"][name]["parameters"] for name in ("both", "one")}
     meaning = f"The tagger that reads in one direction has more parameters: {sizes['one']:,} against {sizes['both']:,}."
-    if helps["tag"] and helps["classify"] is False:
-        return [Finding(18, Verdict.ONLY_WHEN, figure, meaning, "each word needs an answer of its own, as in tagging")]
+    if helps["tag"] and not helps["classify"]:
+        return [
+            Finding(
+                18,
+                Verdict.ONLY_WHEN,
+                figure,
+                meaning,
+                "each word has an answer, as in tagging; for a whole phrase no gain shows",
+            )
+        ]
     return [Finding(18, Verdict.of(every(*helps.values())), figure, meaning)]
 
 

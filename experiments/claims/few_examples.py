@@ -41,9 +41,9 @@ def conclude(results):
     few, many = ({name: gap(results, name, at) for name in (SAME_WIDTH, SAME_SIZE)} for at in (0, -1))
     holds = {name: every(few[name].above(0), many[name].below(0)) for name in few}
     fewest, *_, most = results[0]["LSTM"]
-    figure = f"GRU against LSTM, of equal width: {few[SAME_WIDTH]} points of accuracy with {int(fewest):,} examples, "
-    figure += f"{many[SAME_WIDTH]} with {int(most):,}"
-    meaning = f"With as many parameters: {few[SAME_SIZE]} and {many[SAME_SIZE]} points."
+    figure = f"of as many parameters, a GRU is {few[SAME_SIZE]} points of accuracy better than an LSTM with "
+    figure += f"{int(fewest):,} examples, {many[SAME_SIZE]} with {int(most):,}"
+    meaning = f"At equal width: {few[SAME_WIDTH]} and {many[SAME_WIDTH]} points."
     if holds[SAME_WIDTH] and not holds[SAME_SIZE]:
         return [Finding(16, Verdict.ONLY_WHEN, figure, meaning, "widths are equal, so that GRU has fewer parameters")]
     return [Finding(16, Verdict.of(every(*holds.values())), figure, meaning)]

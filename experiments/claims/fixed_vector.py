@@ -33,7 +33,9 @@ def conclude(results):
     meaning += f"{np.mean(short['none']):.3g} %. Sources and targets differ in length."
     share = t_interval((long["bahdanau"] / short["bahdanau"] - long["none"] / np.maximum(short["none"], 1)).tolist())
     if kept.below(HALF) and wider.below(0) is False and share.above(0):
-        only = "what is left is counted as a share: in points attention loses more, because it has more to lose"
+        only = (
+            "loss means the share that is lost; in points a network with attention loses more, as it has more to lose"
+        )
         bottleneck = Finding(22, Verdict.ONLY_WHEN, figure, meaning, only)
     else:
         bottleneck = Finding(22, Verdict.of(every(kept.below(HALF), wider.below(0))), figure, meaning)
@@ -71,12 +73,12 @@ CLAIM = Claim(
     method="Two GRU translators learn French phrases with their English translations (dates, amounts, measures, names, "
     "numbers, and lists of them). The decoder of one sees the encoder's last state alone, that of the other attends to "
     "all states. Exact translations of unseen phrases are counted in groups of rising length.",
-    decides=f"A bottleneck that shows with length: without attention the longest sixth has less than {HALF:g} times "
-    f"the exact translations of the shortest, and loses more than with attention. Rescued: attention adds more than "
-    f"{RESCUED:g} percentage points to the longest sixth. Each for the whole interval.",
+    decides=f"A bottleneck that shows with length: without attention the longest sources have less than {HALF:g} times "
+    f"the exact translations of the shortest, and lose more than with attention. Rescued: attention adds more than "
+    f"{RESCUED:g} percentage points to the longest. Each for the whole interval.",
     full=Translators(),
     quick=QUICK,
     functions=(measure, conclude, exhibit),
     seeds=5,
-    published="the fall with length, and its end with attention: arXiv 1409.1259 and 1409.0473.",
+    published="the fall with length, and how attention lessens it: arXiv 1409.1259 and 1409.0473.",
 )

@@ -38,7 +38,15 @@ def conclude(results):
     figure += f"unseen and training text changes by {less} nats, the accuracy by {lost} points"
     meaning = f"With the head alone the accuracy changes by {alone} points."
     if answers["faster"] and answers["less"] and answers["alone"] is False:
-        return [Finding(42, Verdict.ONLY_WHEN, figure, meaning, "more than the last layer is trained")]
+        return [
+            Finding(
+                42,
+                Verdict.ONLY_WHEN,
+                figure,
+                meaning,
+                f"{-lost.mean:.0f} points of accuracy may be lost, and more than the head is trained",
+            )
+        ]
     return [Finding(42, Verdict.of(every(*answers.values())), figure, meaning)]
 
 

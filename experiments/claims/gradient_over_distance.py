@@ -49,8 +49,11 @@ def conclude(results):
     distance = len(results[0]["Elman"]["start"])
     vanish = start["Elman"].below(np.log10(VANISHED))
     explode = start["Elman, kernel x 2"].above(np.log10(EXPLODED))
-    twice = share(start["Elman, kernel x 2"])
-    figure = f"{share(start['Elman'])} of the gradient is left after {distance} steps, with a doubled kernel {twice}"
+    once, twice = (
+        f"10^{start[name].mean:.1f} [10^{start[name].low:.1f}, 10^{start[name].high:.1f}]"
+        for name in ("Elman", "Elman, kernel x 2")
+    )
+    figure = f"{once} of the gradient is left after {distance} steps, with a doubled kernel {twice}"
     meaning = f"An orthogonal kernel, the default here, has {share(start['Elman, orthogonal'])}."
     products = Finding(10, Verdict.of(every(vanish, explode)), figure, meaning)
 
@@ -60,7 +63,12 @@ def conclude(results):
     figure = ", ".join(f"{name} {share(start[name])}" for name in gated) + f" are left after {distance} steps"
     meaning = f"With a forget bias of 5 instead of 1 LSTM has {share(start['LSTM, forget bias 5'])}; after training "
     meaning += ", ".join(f"{name} {share(trained[name])}" for name in (*gated, "LSTM, forget bias 5")) + "."
-    only = Verdict.ONLY_WHEN, figure, meaning, "LSTM's forget gate starts open; GRU, as it starts here, loses them"
+    only = (
+        Verdict.ONLY_WHEN,
+        figure,
+        meaning,
+        "LSTM's forget gate starts open (bias 5); GRU, as it starts here, loses them",
+    )
     gates = Finding(13, *(only if opened and not alive else (Verdict.of(alive), figure, meaning)))
 
     attention = every(*(each["Transformer"].above(np.log10(ALIVE)) for each in (start, trained)))

@@ -78,7 +78,7 @@ CLAIM = Claim(
     statements=(19, 27),
     kind="timed",
     method="The longest chain of dependent operations in a train step of one layer, where a product of matrices counts "
-    "as one; and the kept times of benchmarks.scan_vs_attention on two machines.",
+    "as one; and times that benchmarks.scan_vs_attention measured before, on the two machines in the table.",
     decides=f"Sequential: the chain grows at least as length to the power {LINEAR:g}; all at once: at most {FLAT:g}. "
     f"Parallel hardware is of no use if a second device makes training less than {FASTER:g} times as fast.",
     full=Setting(),

@@ -56,7 +56,7 @@ def conclude(results):
     )
     meaning += "with ReLU and a kernel that begins as the identity (guessing: 12.5 %)."
     if others and not alive["ReLU"]:
-        condition = f"the kernel suits it ({', '.join(name[6:] for name in others)})"
+        condition = f"a new network's kernel suits it ({', '.join(name[6:] for name in others)})"
         return [Finding(12, Verdict.ONLY_WHEN, figure, meaning, condition)]
     return [Finding(12, Verdict.of(alive["ReLU"]), figure, meaning)]
 

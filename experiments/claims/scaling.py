@@ -51,7 +51,8 @@ def conclude(results):
     meaning = f"From {least:,} to {most:,} parameters, and from {times[0]['tokens']:,} to {times[-1]['tokens']:,} "
     meaning += "characters read; published exponents belong to models and texts many thousand times as large."
     if every(*falls) and not all(straight):
-        return [Finding(43, Verdict.ONLY_WHEN, figure, meaning, f"points may lie over {100 * OFF:g} % off the law")]
+        only = f"a law that misses points by over {100 * OFF:g} % counts as one"
+        return [Finding(43, Verdict.ONLY_WHEN, figure, meaning, only)]
     return [Finding(43, Verdict.of(every(*falls, *straight)), figure, meaning)]
 
 

@@ -39,13 +39,15 @@ def conclude(results):
     cost = {name: [each["operations"] for each in costs] for name, costs in results[0]["cost"].items()}
     times = {name: each[-1] / each[0] for name, each in cost.items()}
     first, final = results[0]["contexts"][0], results[0]["contexts"][-1]
-    figure = f"at {lengths[-1] // lengths[0]} times the trained length recurrence gets "
+    figure = (
+        f"from {lengths[-2] // lengths[0]} to {lengths[-1] // lengths[0]} times the trained length recurrence gets "
+    )
     figure += " and ".join(f"{each} %" for each in far["recurrent"]) + " of the way from guessing to all right, in "
     figure += f"{' and '.join(TASKS)}; a Transformer {' and '.join(f'{each} %' for each in far['Transformer'])}"
     near = " and ".join(str(learnt(results, task, "Transformer", 0)) for task in TASKS)
     meaning = f"At the trained length the Transformer gets {near} %. One more token after {final} instead of {first} "
     meaning += (
-        f"takes {times['LSTM']:.3g} times the operations in an LSTM, {times['Transformer']:.3g} in a Transformer."
+        f"takes {times['LSTM']:.3g} times the operations in an LSTM, {times['Transformer']:.3g} times in a Transformer."
     )
     same = max(each["operations"] for each in results[0]["cost"]["LSTM"]) == cost["LSTM"][0]
     return [Finding(37, Verdict.of(every(does, does_not, same)), figure, meaning)]
@@ -59,8 +61,9 @@ CLAIM = Claim(
     "odd, and how three objects lie after the permutations so far; then they read 256 steps. The Transformers have two "
     "blocks. The operations for one more token are XLA's count for one layer.",
     decides=f"Done means above {DOES} % of the way from guessing to all right in both tasks, at 8 to 16 times the "
-    f"trained length, by the best recurrent network; not done means below {DOES_NOT} % by the best Transformer. The "
-    "same cost means an equal number of operations after every context.",
+    f"trained length, by the best recurrent network; not done means below {DOES_NOT} % by the best Transformer. Who "
+    "does not learn a task at the trained length says nothing about longer ones. The same cost means an equal number "
+    "of operations after every context.",
     full=Setting(),
     quick=Setting(updates=100, networks=("Elman", "Transformer, rotary"), contexts=(64, 1024)),
     functions=(measure, conclude, exhibit),

@@ -25,7 +25,10 @@ def write_text(story: Story, path: Path) -> None:
         f"`{story.command}` measures each statement and writes this page, and one to explore, `report/index.html`. Of "
         f"{len(story.statements)} statements: {counts}. An exact statement is asserted. A statistical one is decided "
         "by the 95 % interval over seeds, in brackets, against a threshold fixed before the run. A timed one quotes "
-        f"ratios of one run. Measured on {'; '.join(sorted({where(record) for record in records}))}.",
+        "ratios of one run. Holds only when: under the condition, or in the part, named. Not decided: the interval, or "
+        "that of one part of the statement, contains the threshold; more seeds or a longer training may decide. The "
+        "interval is Student's, so it may reach beyond what a value can be, such as 100 %. "
+        f"Measured on {'; '.join(sorted({where(record) for record in records}))}.",
         "",
         *_table(("", "statement", "verdict"), [_row(story, number) for number in story.statements]),
     ]
@@ -52,7 +55,7 @@ def _section(story: Story, outcome: Outcome, pictures: Path) -> Iterator[str]:
         yield from ("", f"**{finding.words}**: {finding.told}")
     yield from ("", f"{claim.method} {claim.decides}")
     if claim.published:
-        yield from ("", f"Published: {claim.published}")
+        yield from ("", f"Elsewhere: {claim.published}")
     for number, exhibit in enumerate(outcome.exhibits, start=1):
         if isinstance(exhibit, Plot):
             picture = pictures / f"{outcome.name}-{number}.png"
