@@ -98,7 +98,7 @@ def locked(workdir: Path) -> Iterator[None]:
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        file = (workdir / LOCK).open("w")
+        file = (workdir / LOCK).open("a")  # which leaves it as it is
     except OSError as error:
         raise InputError(f"cannot write into {workdir}: {error.strerror}; choose another workdir") from None
     with file:
