@@ -31,7 +31,9 @@ def conclude(results):
     meaning = f"With attention {np.mean(long['bahdanau']):.3g} % of the long ones are exact, without "
     meaning += f"{np.mean(long['none']):.3g} %; of the shortest {np.mean(short['bahdanau']):.3g} and "
     meaning += f"{np.mean(short['none']):.3g} %. Sources and targets differ in length."
-    share = t_interval((long["bahdanau"] / short["bahdanau"] - long["none"] / np.maximum(short["none"], 1)).tolist())
+    share = t_interval(
+        (long["bahdanau"] / np.maximum(short["bahdanau"], 1) - long["none"] / np.maximum(short["none"], 1)).tolist()
+    )
     if kept.below(HALF) and wider.below(0) is False and share.above(0):
         only = (
             "loss means the share that is lost; in points a network with attention loses more, as it has more to lose"

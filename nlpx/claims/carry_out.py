@@ -1,6 +1,7 @@
 """Carry out claims: measure what is not kept yet, and say what was found on the way."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ def carry_out(
         how = {"quick": quick, "seeds": seeds} if name in chosen else {}
         return {"name": name, "source": sources[name], "workdir": workdir, **how}
 
+    @cache
     def outcome(name: str) -> Outcome:
         failure = failures.get(name, Failure("its code changed while it was measured"))
         return conclude(claim=known[name], failure=failure, **arguments(name))

@@ -6,6 +6,7 @@ WORKDIR/NAME/SETTINGS/seed-0-VERSION/ trainings of that code, which resume by th
 
 import ast
 import contextlib
+import functools
 import hashlib
 import json
 import signal
@@ -96,6 +97,18 @@ def version_of(source: Path) -> str:
 
 def _code_of(source: Path, seen: set[Path]) -> Iterator[str]:
     seen.add(source)
+    code, modules = _read_code(source, source.stat().st_mtime_ns)
+    yield code
+    for module in modules:
+        helper = source.with_name(f"{module.rpartition('.')[2]}.py")
+        if helper.name.startswith("_") and helper not in seen and helper.exists():
+            yield from _code_of(helper, seen)
+
+
+@functools.cache  # helpers are read for many claims
+def _read_code(source: Path, changed: int) -> tuple[str, tuple[str, ...]]:
+    """Return the code of a file without comments, docstrings and what comes after the measurement; and the modules that
+    it imports from."""
     tree = ast.parse(source.read_text(encoding="utf-8"))
 
     def afterwards(node: ast.stmt) -> bool:
@@ -106,11 +119,7 @@ def _code_of(source: Path, seen: set[Path]) -> Iterator[str]:
         if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef):
             body = [part for part in node.body if not (isinstance(part, ast.Expr) and _is_text(part.value))]
             node.body = [part for part in body if not afterwards(part)]
-    yield ast.dump(tree)
-    for node in ast.walk(tree):
-        helper = source.with_name(f"{(getattr(node, 'module', None) or '').rpartition('.')[2]}.py")
-        if helper.name.startswith("_") and helper not in seen and helper.exists():
-            yield from _code_of(helper, seen)
+    return ast.dump(tree), tuple(getattr(node, "module", None) or "" for node in ast.walk(tree))
 
 
 def _is_text(node: ast.expr) -> bool:
