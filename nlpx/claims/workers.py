@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,12 +34,18 @@ def log_of(arguments: Mapping[str, Any]) -> Path:
     return arguments["workdir"] / arguments["name"] / "log.txt"
 
 
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
 def _work(pipe: Connection, own: Sequence[int], compiled: Path, hasty: bool) -> None:
     if hasty:
         os.environ["XLA_FLAGS"] = " ".join((os.environ.get("XLA_FLAGS", ""), *HASTY))
     if own:
         os.sched_setaffinity(0, own)  # before JAX counts the cores
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt from the keyboard is the parent's
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import jax
 
     from nlpx.train.cpu import use_cpu_devices
@@ -116,17 +123,22 @@ def measure_all(
     parts = [mine[number * each : (number + 1) * each] for number in range(min(jobs, len(tasks)))]
     workers = [Worker(part, compiled, hasty) for part in parts]
 
+    stopped = threading.Event()
+
     def lane(worker: Worker) -> None:
-        while not waiting.empty():
+        while not (waiting.empty() or stopped.is_set()):
             with contextlib.suppress(Empty):  # another lane was quicker
                 name = waiting.get_nowait()
                 begin = time.perf_counter()
                 failure = worker.measure(*tasks[name])
-                ended(name, failure, time.perf_counter() - begin)
+                if not stopped.is_set():
+                    ended(name, failure, time.perf_counter() - begin)
 
-    try:
-        with ThreadPoolExecutor(jobs) as lanes:
-            list(lanes.map(lane, workers))
-    finally:
-        for worker in workers:
-            worker.end()
+    with ThreadPoolExecutor(jobs) as lanes:
+        try:
+            for each in [lanes.submit(lane, worker) for worker in workers]:
+                each.result()
+        finally:
+            stopped.set()
+            for worker in workers:  # what they measure now is lost if the user has interrupted
+                worker.end()
