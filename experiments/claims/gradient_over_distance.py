@@ -84,7 +84,7 @@ CLAIM = Claim(
     method="The gradient of the loss at the last step by the state before each step, in new networks and after a short "
     "training to name the first of all symbols; as a share of the gradient one step before the last.",
     decides=f"Vanished means below {VANISHED:g}, exploded above {EXPLODED:g}, alive above {ALIVE:g}, for the whole "
-    "interval at the largest distance.",
+    "interval at the largest distance. A gradient that is alive at the start does not say that a distance is learnt.",
     full=Setting(),
     quick=Setting(distance=40, updates=100),
     functions=(measure, conclude, exhibit),
