@@ -66,7 +66,7 @@ CLAIM = Claim(
     "its reach is the largest distance before.",
     decides=f"Success means a squared error below {ADDED} in adding and below {COPIED:.0%} of the loss of guessing in "
     f"copying. An LSTM copes if its mean reach is above {COPES} steps (of the logarithms, whole interval), and "
-    f"struggles beyond some hundred words if it is below {STRUGGLES}. With more updates the reaches would be longer.",
+    f"struggles beyond some hundred words if it is below {STRUGGLES}. More updates may reach further.",
     full=Setting(),
     quick=Setting(distances=(10,), width=16, updates=100, networks=("Elman", "LSTM", "Transformer")),
     functions=(measure, conclude, partial(exhibit, error="loss", unit="loss")),
