@@ -74,7 +74,7 @@ def _draw(plot: Plot, where: Any, kind: str, settings: Mapping[str, object]) -> 
         import matplotlib
         from matplotlib.figure import Figure
     with matplotlib.rc_context(settings):
-        figure = Figure(figsize=(plot.width, plot.height), layout="constrained", dpi=110)
+        figure = Figure(figsize=(plot.width, plot.height), layout="constrained", dpi=80)
         plot.draw(figure)
         unstamped = {"svg": ("Date", "Creator", "Format", "Type"), "png": ("Software",)}[kind]
         figure.savefig(where, format=kind, metadata=dict.fromkeys(unstamped))
