@@ -35,6 +35,7 @@ def log_of(arguments: Mapping[str, Any]) -> Path:
 
 
 def _end_with_parent() -> None:
+    """End this process as soon as its parent has, which an interrupt ends at once and without a word to it."""
     multiprocessing.parent_process().join()
     os._exit(1)
 
@@ -54,15 +55,14 @@ def _work(pipe: Connection, own: Sequence[int], compiled: Path, hasty: bool) -> 
     jax.config.update("jax_compilation_cache_dir", str(compiled))  # seeds and claims share programs
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     pipe.send("ready")
-    with contextlib.suppress(EOFError, BrokenPipeError):  # the parent has ended
-        while True:
-            module, arguments = pipe.recv()
-            log = log_of(arguments)
-            log.parent.mkdir(parents=True, exist_ok=True)
-            with log.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-                failure = measure(claim=import_module(module).CLAIM, **arguments)
-            pipe.send(replace(failure, reason=f"{failure.reason}; see {log}") if failure and failure.ours else failure)
-            jax.clear_caches()  # hours of programs would fill the memory
+    while True:
+        module, arguments = pipe.recv()
+        log = log_of(arguments)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+            failure = measure(claim=import_module(module).CLAIM, **arguments)
+        pipe.send(replace(failure, reason=f"{failure.reason}; see {log}") if failure and failure.ours else failure)
+        jax.clear_caches()  # hours of programs would fill the memory
 
 
 class Worker:
@@ -122,7 +122,6 @@ def measure_all(
     each, mine = cores() // jobs, sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     parts = [mine[number * each : (number + 1) * each] for number in range(min(jobs, len(tasks)))]
     workers = [Worker(part, compiled, hasty) for part in parts]
-
     stopped = threading.Event()
 
     def lane(worker: Worker) -> None:
@@ -136,9 +135,9 @@ def measure_all(
 
     with ThreadPoolExecutor(jobs) as lanes:
         try:
-            for each in [lanes.submit(lane, worker) for worker in workers]:
-                each.result()
+            for running in [lanes.submit(lane, worker) for worker in workers]:
+                running.result()
         finally:
             stopped.set()
-            for worker in workers:  # what they measure now is lost if the user has interrupted
+            for worker in workers:
                 worker.end()
