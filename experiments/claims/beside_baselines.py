@@ -79,7 +79,7 @@ CLAIM = Claim(
     method="Trainings of minutes: a GRU with attention that copies summarizes docstrings, Transformers translate "
     "French and answer questions. Baselines: the text's first words, the most similar training pair, a sliding window.",
     decides="A task is done better than its baseline if the whole interval of the difference lies above zero.",
-    full=Setting({"summarize": 400, "translate": 800, "answer": 800}),
+    full=Setting({"summarize": 400, "translate": 400, "answer": 500}),
     quick=Setting({"summarize": 10}, width=32),
     functions=(measure, conclude, exhibit),
     seeds=3,
