@@ -1,17 +1,19 @@
 """The frame of every entry point: parse flags first, import heavy packages after, end with a clear message.
 
-Exit codes: 0 done, 1 output closed early, 2 unusable input (one line, or tyro's box, names the remedy), 130 stopped.
+Exit codes: 0 done, or stopped by SIGTERM and saved; 1 output closed early; 2 unusable input (one line, or tyro's box,
+names the remedy); 75 another process of the run is gone; 130 stopped by Ctrl-C.
 """
 
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
-from nlpx import process
+from nlpx import process, processes
 from nlpx.config import read_config, settings_of
 from nlpx.errors import InputError
 
@@ -61,6 +63,7 @@ def run(main: Callable[[Any], Any], config: type, doc: str | None, default: Call
       default: makes the values of flags that are not given; None: see `defaults`.
     """
     process.print_anything()
+    leave = process.leave if main.__module__ == "__main__" else sys.exit  # not when a test or a notebook calls it
     words = [word for argument in sys.argv[1:] for word in argument.split("=", 1)]
     try:
         spec = sys.modules["__main__"].__spec__
@@ -70,17 +73,26 @@ def run(main: Callable[[Any], Any], config: type, doc: str | None, default: Call
         suited = default() if default else defaults(config, words)
         parsed = tyro.cli(config, prog=name, description=doc, default=suited, config=flags)
         check_read(parsed, {word.replace("--no-", "--").replace("_", "-") for word in words if word.startswith("--")})
-        if main.__module__ == "__main__":  # not when a test or a notebook calls it
+        if main.__module__ == "__main__":
             process.restart_if_needed()
         main(parsed)
     except ModuleNotFoundError as error:
         missing(error)
     except InputError as error:
+        processes.fail(f"error: {error}", 2)
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        leave(2)
     except BrokenPipeError:  # the reader, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's last flush complains
         sys.exit(1)
     except KeyboardInterrupt as stop:
         print(str(stop) or "stopped", file=sys.stderr, flush=True)
-        process.leave(130) if main.__module__ == "__main__" else sys.exit(130)
+        processes.close()
+        code = getattr(stop, "code", 130)
+        leave(code)
+    except Exception:
+        if processes.group():  # one of the others may be the cause
+            processes.await_news()
+            traceback.print_exc()
+            processes.fail("the run ended by a fault of ours", 1)
+        raise

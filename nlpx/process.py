@@ -6,17 +6,28 @@ waits for the signal. A normal exit while XLA compiles is a segmentation fault, 
 up.
 """
 
+import contextlib
 import io
 import os
 import platform
+import shutil
 import signal
 import sys
 import threading
 import time
+from pathlib import Path
+from typing import NoReturn
 
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
 """A compiled step takes its temporaries from the kernel anew every time. Each page of 4 KiB costs a fault, together a
 sixth of a step's CPU time; pages of 2 MiB cost little."""
+
+STOPPED = int(os.environ.get("NLPX_STOPPED", 0))
+"""The exit code of a run that SIGTERM stopped before its end. A supervisor, which has to tell it from one that is
+done, sets another."""
+
+temporary: list[Path] = []
+"""Folders to remove when the process ends at once."""
 
 saving = False
 """Whether a loop will save and end by itself after the first signal."""
@@ -42,10 +53,13 @@ def end_at_once_on_interrupt() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def leave(code: int) -> None:
+def leave(code: int) -> NoReturn:
     """End the process now, even if threads still compile."""
+    for folder in temporary:
+        shutil.rmtree(folder, ignore_errors=True)
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        with contextlib.suppress(OSError):
+            stream.flush()
     os._exit(code)
 
 

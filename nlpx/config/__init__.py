@@ -35,12 +35,13 @@ from nlpx.config.models import (
     ReaderConfig,
     TaggerConfig,
 )
-from nlpx.config.settings import Settings, from_dict, read_config, setting, settings_of, training_settings
+from nlpx.config.settings import OWN, Settings, from_dict, read_config, setting, settings_of, training_settings
 from nlpx.config.train import TrainConfig
 from nlpx.config.use import AnswerConfig, GenerateConfig, PredictConfig, SearchConfig, SummaryConfig, WritingConfig
 
 __all__ = [
     "MODELS",
+    "OWN",
     "RECURRENT",
     "STATE_READING",
     "TRANSFORMER",

@@ -81,8 +81,12 @@ def training_settings(config: Any) -> dict[str, Any]:
     return values
 
 
+OWN = ("workdir", "seeds", "config", "coordinator", "num_processes", "process_id")
+"""What another run does not take over."""
+
+
 def read_config(kind: Any, path: Path, experiment: str | None = None) -> Any:
-    """Read the settings that a run wrote as its config.json, except `workdir`, `seeds` and `config`.
+    """Read the settings that a run wrote as its config.json, except its `OWN`.
 
     Args:
       kind: the dataclass of the experiment's settings.
@@ -95,9 +99,9 @@ def read_config(kind: Any, path: Path, experiment: str | None = None) -> Any:
     of = values.pop("experiment", None)
     if of is None or experiment not in (None, of):
         raise InputError(f"{path.parent} holds {f'a run of {of!r}' if of else 'no run'}, not of {experiment!r}")
-    for name in ("data_sha256", "vectors_sha256", "start_crc32"):
+    for name in ("data_sha256", "vectors_sha256", "start_sum", "start_crc32"):  # the last: of earlier versions
         values.pop(name, None)
-    values["train"] = {**values.get("train", {}), **dict.fromkeys(("workdir", "seeds", "config"))}
+    values["train"] = {**values.get("train", {}), **dict.fromkeys(OWN)}
     return from_dict(kind, values)
 
 

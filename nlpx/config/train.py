@@ -70,6 +70,13 @@ class TrainConfig(Settings):
     """Devices, such as data=2,fsdp=2,model=2: data and fsdp split the batch, fsdp also the parameters and the optimizer
     state, model the heads and hidden features of a Transformer. auto: as many devices along data as divide the batch;
     on CPU one per core."""
+    coordinator: str | None = setting(None, training=False)
+    """Train with several processes, each started with the same flags: HOST:PORT of process 0; or auto under SLURM or
+    Open MPI, on Kubernetes and TPU pods. The devices of --mesh are those of all processes together."""
+    num_processes: int | None = setting(None, "[1, inf)", training=False)
+    """How many processes there are."""
+    process_id: int | None = setting(None, "[0, inf)", training=False)
+    """The number of this process, from 0 on; process 0 writes and reports."""
     workdir: str | None = setting(None, training=False)
     """Folder the run writes into, and resumes from if started again; if not given, one under runs/ named by the
     flags."""

@@ -1,8 +1,9 @@
 """Checkpoints of a run through Orbax: asynchronous, the latest and the best, verified when loaded."""
 
+import contextlib
 import copy
 import logging
-import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,11 +11,13 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from nlpx import processes
 from nlpx.errors import InputError
+from nlpx.train.sharding import over_processes
 from nlpx.train.step import TrainState
 
-# Orbax logs every step of every save; only its errors matter here.
-logging.getLogger("absl").setLevel(logging.ERROR)
+# Orbax logs every step of every save, and its errors are raised here.
+logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 
 class Restored(NamedTuple):
@@ -27,13 +30,43 @@ class Restored(NamedTuple):
 
 
 def checksum(tree: Any) -> int:
-    """Return the CRC-32 of all leaves. Storage notices a truncated file, but not a flipped bit or a missing chunk."""
-    value = 0
-    for leaf in jax.tree.leaves(tree):
+    """Return the sum of all words of all leaves, each times an odd number of its own, modulo 2**32.
+
+    Storage notices a truncated file, but not a flipped bit or a missing chunk. The sum does, because a word times an
+    odd number tells its bits apart, and it is the same however the arrays lie on devices and processes: each process
+    adds up the shards that it holds.
+    """
+    total = 0
+    for number, leaf in enumerate(jax.tree.leaves(tree)):
         if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             leaf = jax.random.key_data(leaf)
-        value = zlib.crc32(np.ascontiguousarray(leaf).view(np.uint8).data, value)
-    return value
+        for index, piece in _pieces(leaf):
+            total += (2 * number + 1) * _sum_of_words(np.asarray(piece), index, leaf.shape)
+    return int(np.sum(over_processes(np.uint32(total % 2**32)), dtype=np.uint32))
+
+
+def _pieces(leaf: Any) -> list[tuple[tuple[slice, ...], Any]]:
+    """Return the parts of an array that this process adds up, and where they lie: together, each entry once."""
+    if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:  # every process has it
+        if not processes.is_first():
+            return []
+        if not isinstance(leaf, jax.Array):
+            return [((), leaf)]
+    return [(shard.index, shard.data) for shard in leaf.addressable_shards if shard.replica_id == 0]
+
+
+def _sum_of_words(piece: np.ndarray, index: tuple[slice, ...], shape: tuple[int, ...]) -> int:
+    """Sum the words of a part of an array; each weighs twice its place in the whole array, plus one."""
+    words = max(1, piece.dtype.itemsize // 4)  # of each entry
+    place, stride = np.zeros((1,) * piece.ndim, np.uint32), words
+    for axis in reversed(range(piece.ndim)):
+        start = (index[axis].start or 0) if index else 0
+        steps = (start + np.arange(piece.shape[axis], dtype=np.uint32)) * np.uint32(stride % 2**32)
+        place = place + steps.reshape(-1, *(1,) * (piece.ndim - 1 - axis))
+        stride *= shape[axis]
+    place = (place[..., None] + np.arange(words, dtype=np.uint32)).ravel()
+    kind = np.dtype(f"u{min(4, piece.dtype.itemsize)}")
+    return int(np.sum((2 * place + 1) * np.ascontiguousarray(piece).reshape(-1).view(kind), dtype=np.uint32))
 
 
 def _split(state: TrainState) -> tuple[Any, dict[str, Any]]:
@@ -54,7 +87,7 @@ class Checkpoints:
         policies = ocp.checkpoint_managers
         self._workdir = workdir
         self._manager = ocp.CheckpointManager(
-            (workdir / "checkpoints").absolute(),
+            (workdir / "checkpoints").resolve(),  # one path in all processes
             options=ocp.CheckpointManagerOptions(
                 create=not read_only,
                 read_only=read_only,
@@ -76,31 +109,61 @@ class Checkpoints:
     def save(self, state: TrainState, meta: dict[str, Any], loss: float) -> None:
         """Start to save, and return once the state is copied. `loss` decides which checkpoint is the best."""
         params, rest = _split(state)
+        sums = {"params": checksum(params), "rest": checksum(rest)}
         # Storage writes `meta` later, when the caller may have changed it.
-        meta = {**copy.deepcopy(meta), "checksum": {"params": checksum(params), "rest": checksum(rest)}}
-        self._manager.save(
-            int(state.step),
-            args=ocp.args.Composite(
-                params=ocp.args.StandardSave(params), rest=ocp.args.StandardSave(rest), meta=ocp.args.JsonSave(meta)
-            ),
-            metrics={"loss": loss},
+        meta = {**copy.deepcopy(meta), "checksums": sums}
+        with self._saving():
+            self._manager.save(
+                int(state.step),
+                args=ocp.args.Composite(
+                    params=ocp.args.StandardSave(params), rest=ocp.args.StandardSave(rest), meta=ocp.args.JsonSave(meta)
+                ),
+                metrics={"loss": loss},
+            )
+
+    @contextlib.contextmanager
+    def _saving(self) -> Iterator[None]:
+        """Say in one line that storage failed, now or in the background before."""
+        try:
+            yield
+        except Exception as error:  # storage raises many kinds
+            raise self.failed(error) from error
+
+    def failed(self, error: Exception) -> InputError:
+        """Make an error that says in one line why nothing can be written, and what to do."""
+        first = getattr(error, "strerror", None) or str(error).partition("\n")[0][:200]
+        last = self._manager.latest_step()
+        goes_on = "the same command starts anew" if last is None else f"the same command goes on from checkpoint {last}"
+        return InputError(
+            f"cannot write into {self._workdir} ({first}): see that the folder is there, may be written and has space "
+            f"left; then {goes_on}"
         )
 
     def _read(self, step: int, **wanted: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Read the wanted items and the metadata of one checkpoint; raise whatever is wrong with it."""
-        restored = self._manager.restore(
+        """Read the wanted items and the metadata of one checkpoint; raise what is wrong with it, in all processes."""
+        restored, fault = None, None
+        try:
+            restored = self._load(step, **wanted)
+        except Exception as error:  # storage raises many kinds
+            fault = error
+        if not all(over_processes(fault is None)):
+            raise fault or ValueError(f"another process cannot read its part of checkpoint {step}")
+        meta = dict(restored.meta)
+        meta.pop("checksum", None)  # of earlier versions
+        sums = meta.pop("checksums", {})
+        for name in wanted:
+            if name in sums and checksum(restored[name]) != sums[name]:
+                raise ValueError(f"the {name} of checkpoint {step} do not have the checksum they were saved with")
+        return {name: restored[name] for name in wanted}, meta
+
+    def _load(self, step: int, **wanted: Any) -> Any:
+        return self._manager.restore(
             step,
             args=ocp.args.Composite(
                 meta=ocp.args.JsonRestore(),
                 **{name: ocp.args.StandardRestore(_abstract(tree)) for name, tree in wanted.items()},
             ),
         )
-        meta = dict(restored.meta)
-        sums = meta.pop("checksum")
-        for name in wanted:
-            if checksum(restored[name]) != sums[name]:
-                raise ValueError(f"the {name} of checkpoint {step} do not have the checksum they were saved with")
-        return {name: restored[name] for name in wanted}, meta
 
     def restore(self, like: TrainState) -> Restored | None:
         """Load the latest readable checkpoint with the types and shardings of `like`; return None if there is none.
@@ -115,7 +178,7 @@ class Checkpoints:
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 items, meta = self._read(step, params=params, rest=rest)
-            except Exception as error:  # storage raises many kinds; each means that this checkpoint is unusable
+            except Exception as error:  # each kind means that this checkpoint is unusable
                 damaged[step] = error
                 continue
             self._set_aside(list(damaged))
@@ -130,7 +193,7 @@ class Checkpoints:
         return None
 
     def _set_aside(self, steps: list[int]) -> None:
-        for step in steps:
+        for step in steps if processes.is_first() else ():
             target = self._workdir / "damaged-checkpoints" / str(step)
             for attempt in range(1, 1000):
                 if not target.exists():
@@ -139,6 +202,7 @@ class Checkpoints:
             target.parent.mkdir(exist_ok=True)
             (self._workdir / "checkpoints" / str(step)).rename(target)
         if steps:
+            over_processes(True)  # until process 0 has moved them
             self._manager.reload()
 
     def restore_params(self, like: Any, *, best: bool = True) -> tuple[Any, int, list[int]]:
@@ -165,9 +229,16 @@ class Checkpoints:
             raise InputError(f"none of the checkpoints in {self._workdir / 'checkpoints'} can be read: {damaged}")
         raise InputError(f"{self._workdir} holds no checkpoint yet: train it further first")
 
+    def check(self) -> None:
+        """Raise what went wrong in the background since the last save: with several processes, the others wait."""
+        with self._saving():
+            self._manager.check_for_errors()
+
     def wait(self) -> None:
         """Wait until everything is on disk."""
-        self._manager.wait_until_finished()
+        with self._saving():
+            self._manager.wait_until_finished()
 
     def close(self) -> None:
-        self._manager.close()
+        with self._saving():
+            self._manager.close()

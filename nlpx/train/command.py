@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from nlpx import processes
 from nlpx.config import training_settings
 from nlpx.errors import InputError
 from nlpx.json_files import write_json
 from nlpx.train.run import Run, Trained, headline, own_workdir
 from nlpx.train.workdir import check_path
 
-NOT_COMPARED = ("data", "plans", "checkpoint")
+NOT_COMPARED = ("data", "plans", "checkpoint", "starts", "goodput")
 
 
 def carry_out(
@@ -42,6 +43,8 @@ def carry_out(
 
         over_seeds(run_and_tell, config)
         return
+    if config.train.coordinator is not None:
+        raise InputError("predict and evaluate work in one process: leave coordinator out")
     finished = Run(config.experiment, config)
     trained = finished.trained()
     if config.use.predict is not None:
@@ -113,7 +116,8 @@ def over_seeds(run: Callable[[Any], dict[str, Any]], config: Any) -> dict[str, A
         "workdirs": [str(top / f"seed-{seed}") for seed in seeds],
         "figures": compared,
     }
-    write_json(top / "summary.json", summary)
+    if processes.is_first():
+        write_json(top / "summary.json", summary)
     print(f"{table(summary)}\nsummary and runs in {top}")
     return summary
 

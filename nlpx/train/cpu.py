@@ -5,6 +5,8 @@ import os
 
 import jax
 
+from nlpx import processes
+from nlpx.errors import InputError
 from nlpx.machine import cores
 from nlpx.train.sharding import parse_mesh
 
@@ -12,10 +14,21 @@ from nlpx.train.sharding import parse_mesh
 def use_cpu_devices(spec: str) -> None:
     """Let JAX see as many CPU devices as the mesh asks for, one per core for auto. Entry points call this first.
 
+    The mesh's devices are shared out evenly among the processes of a run.
+
     It must run before JAX starts its backend; later it changes nothing. It does not affect accelerators.
+
+    Raises:
+      ValueError: the processes do not divide the mesh.
     """
-    sizes = parse_mesh(spec)
+    sizes, group = parse_mesh(spec), processes.group()
     devices = math.prod(sizes.values()) if sizes else cores()
+    if sizes and group:
+        if devices % group.count:
+            raise InputError(
+                f"mesh {spec} has {devices} devices, which {group.count} processes do not share evenly: choose another"
+            )
+        devices //= group.count
     try:
         jax.config.update("jax_num_cpu_devices", devices)
     except RuntimeError:  # JAX runs already, as in a notebook; make_mesh refuses if its devices are too few

@@ -7,6 +7,7 @@ again ends where an undisturbed run ends.
 
 import contextlib
 import math
+import os
 import signal
 import time
 from collections import deque
@@ -19,19 +20,21 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import numpy as np
 import optax
+from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from nlpx import process
+from nlpx import process, processes
 from nlpx.config import TrainConfig
 from nlpx.errors import InputError
 from nlpx.train import head_only, lora
 from nlpx.train.checkpoint import Checkpoints
 from nlpx.train.depth import scale_by_depth, stages
 from nlpx.train.freeze import matching, split
+from nlpx.train.goodput import Goodput, wall
 from nlpx.train.optimizer import make_optimizer, make_schedule
 from nlpx.train.report import DivergedError, Report
-from nlpx.train.sharding import make_mesh, parameter_shardings, path_of, rows_over_devices
+from nlpx.train.sharding import make_mesh, over_processes, parameter_shardings, path_of, place, rows_over_devices
 from nlpx.train.step import Task, TrainState, init_state, make_eval_step, make_train_step
 
 HostBatch = Mapping[str, np.ndarray]
@@ -49,7 +52,11 @@ class Batches(Protocol):
 
 
 class Interrupted(KeyboardInterrupt):
-    """The user stopped the run; its state is saved."""
+    """The run was told to stop; its state is saved. `code` is the exit code for a command."""
+
+    def __init__(self, message: str, code: int):
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass(frozen=True)
@@ -77,18 +84,29 @@ class TrainResult:
     """Mean over the whole validation set at the last step, nats."""
     metrics: dict[str, float]
     devices: str
+    starts: int
+    goodput: float | None
+    """Seconds in steps that count over those from the first start to the end: without compilation, and what was lost by
+    a kill. None if no step ran."""
 
 
 @contextlib.contextmanager
 def catch_signals(signals: Iterable[int] = (signal.SIGINT, signal.SIGTERM)) -> Iterator[list[int]]:
-    """Collect signals in a list, so that the loop can end after a whole step; the second one interrupts it at once."""
+    """Collect signals in a list, so that the loop can end after a whole step; the second one interrupts it at once.
+
+    With several processes JAX watches for SIGTERM, so that all of them end after the same step, and SIGINT becomes one.
+    """
     received: list[int] = []
 
     def handler(number, frame):
         if received:
             raise KeyboardInterrupt
         received.append(number)
+        if processes.group():
+            os.kill(os.getpid(), signal.SIGTERM)
 
+    if processes.group():
+        signals = [signal.SIGINT]
     try:
         before = {number: signal.signal(number, handler) for number in signals}
     except ValueError:  # only the main thread may set handlers
@@ -159,11 +177,11 @@ class Engine:
 
     def put(self, batch: HostBatch) -> dict[str, jax.Array]:
         """Copy a batch to the devices, its rows spread over them."""
-        return jax.device_put(dict(batch), self._rows)
+        return place(dict(batch), self._rows)
 
     def place(self, params: Any) -> Any:
         """Copy parameters to where the programs have them."""
-        return jax.device_put(params, parameter_shardings(params, self.mesh))
+        return place(params, parameter_shardings(params, self.mesh))
 
     def waiting(self, step: int) -> frozenset[str]:
         """Return the paths of the parameters that gradual unfreezing still leaves as they are at a step, from 0 on."""
@@ -173,7 +191,7 @@ class Engine:
     def evaluate(self, params: Any, batches: Iterable[HostBatch]) -> dict[str, float]:
         """Return the task's sums over all batches; `loss` / `count` is the mean loss, in the task's unit."""
         params = self.place(params)  # those of a loaded run lie on one device
-        carry = jax.device_put(self.task.initial_carry(self.config.batch_size), self._rows)
+        carry = place(self.task.initial_carry(self.config.batch_size), self._rows)
         results = []
         for batch in batches:
             sums, carry = self._eval_step(params, self.put(batch), carry)
@@ -238,6 +256,7 @@ def train(
         resume_step=start,
         state=meta.get("report"),
         read=engine.task.read,
+        quiet=not processes.is_first(),
     )
     metrics = meta.get("metrics", {})
     best = meta.get("best", {"loss": math.inf, "since": 0})
@@ -249,7 +268,13 @@ def train(
         return config.patience is not None and best["since"] >= config.patience
 
     with contextlib.ExitStack() as stack:
-        stack.callback(checkpoints.close)
+
+        def close(kind: Any, error: BaseException | None, trace: Any) -> None:
+            in_order = error is None or isinstance(error, DivergedError | Interrupted)
+            if in_order or not processes.group():  # what is half saved waits for the others, which may be gone
+                checkpoints.close()
+
+        stack.push(close)
         stack.callback(report.close)
         received: list[int] = []
         if restored:
@@ -291,8 +316,13 @@ def train(
         def due(step: int) -> bool:
             """Whether to save although nothing is validated."""
             if minutes:
-                return time.perf_counter() - saved >= 60 * int(every)
+                return bool(over_processes(time.perf_counter() - saved >= 60 * int(every))[0])  # one clock decides
             return int(every) > 0 and step % int(every) == 0
+
+        def told_to_stop(step: int) -> bool:
+            if processes.group():
+                return multihost_utils.reached_preemption_sync_point(step)
+            return bool(received)
 
         def tick() -> float:
             nonlocal clock
@@ -300,6 +330,7 @@ def train(
             return clock - before
 
         step = start
+        goodput = Goodput(workdir, start) if start < config.steps and not spent() else None
         try:
             for step in range(start + 1, config.steps + 1) if not spent() else ():
                 state, values = engine.train_step(state, engine.put(next(batches)), waiting=engine.waiting(step - 1))
@@ -308,6 +339,8 @@ def train(
                 if step == start + 1:  # before this, there is nothing new to save
                     received = stack.enter_context(catch_signals())
                 report.seconds(tick(), compiling=compiles(step))
+                stopping = told_to_stop(step)
+                checkpoints.check()
                 if step % config.eval_every == 0 or step == config.steps:
                     jax.block_until_ready(values)  # count its time in the same line as its tokens
                     report.seconds(tick())
@@ -327,12 +360,14 @@ def train(
                             f"step {step}: no lower validation loss for {best['since']} validations, ended early"
                         )
                         break
-                elif received or due(step):
+                elif stopping or due(step):
                     read_back(keep=0)
                     save(step, math.inf)
-                if received and step < config.steps:
+                if stopping and step < config.steps:
                     checkpoints.wait()
-                    raise Interrupted(f"stopped at step {step}, saved; the same command goes on from there")
+                    goodput.end()
+                    code = 130 if signal.SIGINT in received else process.STOPPED
+                    raise Interrupted(f"stopped at step {step}, saved; the same command goes on from there", code)
         except DivergedError as error:
             last = checkpoints.latest_step
             kept = f"checkpoint {last} in {workdir} is kept" if last is not None else "there was no checkpoint yet"
@@ -340,8 +375,17 @@ def train(
                 f"{error}: {kept}; try a lower learning_rate, {'a lower' if config.clip_norm else 'some'} clip_norm or "
                 "a longer warmup"
             ) from None
+        except OSError as error:
+            raise checkpoints.failed(error) from error
         checkpoints.wait()
-        sums = report.state
+        sums, useful = report.state, None
+        if goodput is not None:
+            goodput.end()
+        seconds, starts = wall(workdir)
+        if seconds and sums["steady_seconds"]:
+            useful = sums["steady_seconds"] / seconds
+            times = f"{starts} start{'s' if starts > 1 else ''}"
+            report.say(f"goodput {useful:.0%}: {sums['steady_seconds']:.0f} of {seconds:.0f} s in steps, {times}")
         return TrainResult(
             params=state.params,
             parameters=engine.parameters,
@@ -355,4 +399,6 @@ def train(
             eval_loss=report.eval_loss,
             metrics=metrics,
             devices=engine.devices,
+            starts=starts,
+            goodput=useful,
         )

@@ -1,5 +1,6 @@
 """Reports of a run while it trains: metrics.jsonl, TensorBoard events, and a progress bar or lines on the terminal."""
 
+import contextlib
 import json
 import math
 import time
@@ -38,6 +39,7 @@ class Report:
         resume_step: int,
         state: dict[str, Any] | None,
         read: str = "token",
+        quiet: bool = False,
     ):
         self._steps, self._log_every, self._read = steps, log_every, read
         totals = ("tokens", "seconds", "eval_seconds", "steady_tokens", "steady_seconds")
@@ -51,7 +53,7 @@ class Report:
             from tensorboardX import SummaryWriter  # imports PyTorch where that is installed, which takes seconds
 
         self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=resume_step + 1)
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, quiet=quiet)
         columns = (
             progress.TextColumn("{task.description}"),
             progress.BarColumn(),
@@ -151,5 +153,6 @@ class Report:
 
     def close(self) -> None:
         self._progress.stop()
-        self._events.close()
-        self._file.close()
+        for file in (self._events, self._file):
+            with contextlib.suppress(OSError):  # of what could not be written, which was raised then
+                file.close()

@@ -20,8 +20,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from nlpx import data, plots
-from nlpx.config import CorpusConfig, ExamplesConfig, TokenConfig, training_settings
+import jax
+
+from nlpx import data, plots, processes
+from nlpx.config import OWN, CorpusConfig, ExamplesConfig, TokenConfig, training_settings
 from nlpx.errors import InputError
 from nlpx.json_files import read_json, write_json
 from nlpx.text import Tokenizer, load_tokenizer, read_vectors, train_tokenizer
@@ -62,7 +64,9 @@ class Run:
     """
 
     def __init__(self, experiment: str, config: Any):
-        use_cpu_devices(config.train.mesh)
+        options = config.train
+        processes.start(options.coordinator, options.num_processes, options.process_id)
+        use_cpu_devices(options.mesh)
         self.experiment, self.config = experiment, config
         self.workdir, self._sizes = config.train.workdir and Path(config.train.workdir), {}
         self._settings, self._data, self._tokenizer = {}, None, None
@@ -93,6 +97,12 @@ class Run:
                 for name in ("word_vectors", "start_from"):
                     group.pop(name, None)
         folder.check(self.workdir, self._settings)
+        self._shared = self.workdir
+        if (group := processes.group()) is not None:
+            options = dict.fromkeys(OWN) | {"workdir": str(self.workdir), "jax": jax.__version__}
+            everything = {**self._settings, **dataclasses.asdict(self.config)}
+            group.agree({**dict(folder.flat(everything)), **{f"train.{name}": options[name] for name in options}})
+            self.workdir = folder.of_process(self.workdir)
         if (name := self.config.train.start_from) is not None:
             if self._vectors_file is not None:
                 raise InputError(f"word_vectors and start_from {name} both give the words' vectors: leave one out")
@@ -135,7 +145,7 @@ class Run:
           ValueError: word vectors that cannot be read, or whose width is not the embedding's; a model to start from
             that does not fit.
         """
-        self._settings |= {"vectors_sha256": None, "start_crc32": None}
+        self._settings |= {"vectors_sha256": None, "start_sum": None}
         self._sizes = sizes if self._start is None else self._start.sizes(sizes, type(self._model))
         if self._vectors_file is not None:
             self._vectors = read_vectors(self._vectors_file, self._tokenizer.words)
@@ -145,7 +155,7 @@ class Run:
         if self._start is not None:
             self._start.check(self._model)
             self._parts = self._start.parts(model)
-            self._settings["start_crc32"] = checksum(self._parts.taken)
+            self._settings["start_sum"] = checksum(self._parts.taken)
         return model
 
     def _as_wide_as_vectors(self) -> Any:
@@ -263,7 +273,7 @@ class Run:
             "data": {"name": self._data.name, "sha256": self._data.sha256, **amounts, "dropped": self._dropped},
             **more,
             "optimizer_bytes": engine.optimizer_bytes,
-            "workdir": str(self.workdir),
+            "workdir": str(self._shared),
         }
 
     def _announce(self, engine: Engine, amounts: Mapping[str, int]) -> dict[str, Any]:

@@ -6,9 +6,11 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from nlpx import processes
 from nlpx.errors import InputError, unknown
 
 AXES = ("data", "fsdp", "model")
@@ -87,6 +89,11 @@ def make_mesh(spec: str, batch_size: int) -> Mesh:
     wanted = math.prod(sizes.values())
     if wanted > len(available):
         raise InputError(f"mesh {spec} needs {wanted} devices, but there are {len(available)}")
+    if processes.group() and wanted != len(available):
+        raise InputError(
+            f"mesh {spec} takes {wanted} of the processes' {len(available)} devices, and each has to take part: choose "
+            f"a mesh of {len(available)}, or a batch_size that they divide"
+        )
     rows = math.prod(sizes[axis] for axis in ROWS)
     if batch_size % rows:
         axes = " x ".join(f"{axis}={sizes[axis]}" for axis in ROWS if sizes[axis] > 1)
@@ -157,3 +164,29 @@ def along(axis: str, spec: P) -> P:
 def rows_over_devices(mesh: Mesh) -> NamedSharding:
     """Return the sharding of batches and carried states: rows spread over the data and the fsdp axis."""
     return NamedSharding(mesh, P(ROWS))
+
+
+def place(tree: Any, shardings: Any) -> Any:
+    """Copy arrays to the devices; with several processes, each copies what its own devices hold.
+
+    Args:
+      tree: arrays, the same in all processes.
+      shardings: one for all of them, or a tree of them.
+    """
+    if processes.group() is None:
+        return jax.device_put(tree, shardings)
+
+    def copy(leaf: Any, sharding: NamedSharding) -> jax.Array:
+        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+            return jax.device_put(leaf, sharding)
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(copy(jax.random.key_data(leaf), sharding))
+        whole = np.asarray(leaf)
+        return jax.make_array_from_callback(whole.shape, sharding, whole.__getitem__)
+
+    return jax.tree.map(copy, tree, jax.tree.broadcast(shardings, tree))
+
+
+def over_processes(value: Any) -> np.ndarray:
+    """Return the value of every process, one each; all of them wait here for the last."""
+    return np.asarray([value]) if processes.group() is None else multihost_utils.process_allgather(np.asarray(value))

@@ -1,12 +1,16 @@
 """The folder of a run: its configuration, so that only the same run resumes in it, and its records."""
 
+import atexit
 import contextlib
 import json
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from nlpx import process, processes
 from nlpx.errors import InputError
 from nlpx.json_files import read_json, write_json
 
@@ -44,6 +48,15 @@ def check_path(workdir: Path) -> None:
         raise InputError(f"the name of {whole!r} is not UTF-8: choose another workdir") from None
 
 
+def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield nested settings by their paths, as ("train.seed", 0)."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
 def check(workdir: Path, settings: Mapping[str, Any]) -> None:
     """Check that a run with these settings may start or resume in the folder; write nothing.
 
@@ -55,7 +68,7 @@ def check(workdir: Path, settings: Mapping[str, Any]) -> None:
     """
     check_path(workdir)
     try:
-        names = {path.name for path in workdir.iterdir()} - {LOCK}
+        names = {path.name for path in workdir.iterdir() if not path.is_symlink()} - {LOCK}
     except FileNotFoundError:
         return
     except OSError as error:
@@ -87,6 +100,22 @@ def prepare(workdir: Path, settings: Mapping[str, Any], config: Mapping[str, Any
         write_json(workdir / "config.json", dict(config or settings))
     except OSError as error:
         raise InputError(f"cannot write into {workdir}: {error.strerror}; choose another workdir") from None
+
+
+def of_process(workdir: Path) -> Path:
+    """Return the folder that this process writes into: process 0 into the run's own, any other into a temporary one,
+    which begins as a copy of what a run reads when it goes on, and has the run's checkpoints.
+    """
+    if processes.is_first():
+        return workdir
+    own = Path(tempfile.mkdtemp(prefix="nlpx-process-"))
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    process.temporary.append(own)
+    for name in ("config.json", "tokenizer.json", "metrics.jsonl"):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copy(workdir / name, own / name)
+    (own / "checkpoints").symlink_to((workdir / "checkpoints").absolute())
+    return own
 
 
 @contextlib.contextmanager

@@ -5,9 +5,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from nlpx.errors import InputError
-from nlpx.train.checkpoint import Checkpoints
+from nlpx.train.checkpoint import Checkpoints, checksum
 from nlpx.train.step import TrainState
 
 # Orbax reads all arrays at once and tells of one that fails; the others are heard of when memory is collected.
@@ -231,3 +233,25 @@ def test_what_a_kill_left_of_a_save_is_no_checkpoint(tmp_path):
     save(checkpoints, [3])
     assert_bitwise(checkpoints.restore(make_state(0)).state, make_state(3))
     checkpoints.close()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8", "bool", "uint32"])
+@pytest.mark.parametrize("shape", [(), (3,), (8, 6), (2, 4, 3)])
+def test_a_checksum_sees_every_bit_and_no_sharding(dtype, shape):
+    rng = np.random.default_rng(0)
+    array = jnp.asarray(rng.integers(0, 2, shape)).astype(dtype)
+    expected = checksum({"a": array, "b": jnp.full(3, 5.0)})
+    assert expected != checksum({"a": jnp.full(3, 5.0), "b": array})
+    words = np.array(array).reshape(-1).view(np.uint8)
+    for place in range(words.size):
+        for bit in range(8):
+            words[place] ^= 1 << bit
+            flipped = words.view(array.dtype).reshape(shape)
+            assert checksum({"a": flipped, "b": jnp.full(3, 5.0)}) != expected, (place, bit)
+            words[place] ^= 1 << bit
+    mesh = jax.make_mesh((2,), ("x",), axis_types=(AxisType.Auto,), devices=jax.devices()[:2])
+    for axis in range(len(shape)):
+        if shape[axis] % 2 == 0:
+            spread = jax.device_put(array, NamedSharding(mesh, P(*(None,) * axis, "x")))
+            assert checksum({"a": spread, "b": jnp.full(3, 5.0)}) == expected
+    assert checksum({"a": np.array(array), "b": np.full(3, 5.0, np.float32)}) == expected
