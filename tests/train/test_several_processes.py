@@ -31,7 +31,7 @@ def text(tmp_path_factory):
 def trained(text, tmp_path):
     """Trains in so many processes, and returns the losses and parameters at the end; or else what was said."""
 
-    def run(count, mesh, *more, name="run", of_each=()):
+    def run(count, mesh, *more, name="run", of_each=(), slurm=None):
         workdir, port = tmp_path / name, _free_port()
         command = [sys.executable, "-m", "experiments.language_model", *FLAGS, f"--data=file:{text}", f"--mesh={mesh}"]
         command += [f"--workdir={workdir}", *more]
@@ -39,7 +39,9 @@ def trained(text, tmp_path):
         started = []
         for index in range(count):
             flags = [f"--coordinator=localhost:{port}", f"--num-processes={count}", f"--process-id={index}"]
-            flags = (flags if count > 1 else []) + (list(of_each[index]) if of_each else [])
+            flags = (flags if count > 1 and not slurm else []) + (list(of_each[index]) if of_each else [])
+            if slurm:
+                environment |= {**slurm, "SLURM_PROCID": str(index), "SLURM_LOCALID": str(index)}
             started.append(
                 subprocess.Popen([*command, *flags], cwd=ROOT, env=environment, text=True, stdout=-1, stderr=-1)
             )
@@ -82,6 +84,13 @@ def test_processes_train_as_one_does(trained, arch, mesh):
     alone = trained(1, mesh, *flags, name="alone")
     for count in (2, 4):
         assert_close(trained(count, mesh, *flags, name=f"together-{count}"), alone)
+
+
+@pytest.mark.slow
+def test_slurm_needs_no_addresses(trained):
+    flags = ("data=2", "--arch=lstm")
+    job = {"SLURM_JOB_ID": "23456", "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2"}
+    assert_close(trained(2, *flags, "--coordinator=auto", slurm=job), trained(1, *flags, name="alone"))
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from nlpx.config import LanguageModelConfig
 WAYS = [("data=2", 1), ("data=4", 1), ("data=8", 1), ("data=4,model=2", 1), ("data=1", 2), ("data=1", 4)]
 TASKS = {  # arch, whether it carries its state, and the meshes and accumulations to try besides data=1 and 1
     "lstm": ("lstm", False, WAYS),
-    "transformer": ("transformer", False, WAYS),
+    "transformer": ("transformer", False, [*WAYS, ("model=2", 1)]),
     "lstm-carried": ("lstm", True, [("data=8", 1), ("data=2", 4)]),
     "gru-carried": ("gru", True, [("data=2,model=2", 2)]),
     "elman-carried": ("elman", True, [("data=4", 2)]),
