@@ -72,7 +72,8 @@ class BackboneConfig(ModelConfig):
     initial: Literal["zeros", "learned"] = setting("zeros", archs=RECURRENT)
     """Initial state of the recurrent layers."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Number type of the computation; parameters and optimizer stay float32."""
+    """Number type of the computation; parameters and optimizer stay float32. On a CPU, where bfloat16 is slower, runs
+    compute in float32."""
 
     @property
     def recurrent(self) -> bool:

@@ -1,7 +1,11 @@
-"""Training on CPUs: one device per core."""
+"""Models on CPUs: one device per core, and float32."""
 
+import dataclasses
+import functools
 import math
 import os
+import sys
+from typing import Any
 
 import jax
 
@@ -38,3 +42,21 @@ def use_cpu_devices(spec: str) -> None:
         # whose size NPROC sets, prevents that: probably XLA runs devices and the parts of their matrix products in one
         # pool, and a device that waits for the others holds its thread.
         os.environ.setdefault("NPROC", str(2 * max(devices, cores())))
+
+
+@functools.cache
+def _say_once(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def suited(model: Any) -> Any:
+    """Return the settings by which this machine computes a model: float32 in place of bfloat16 on a CPU, where products
+    of bfloat16 are slower, those of an LSTM's steps over ten times, and say so once. Parameters are float32 anyway.
+
+    Args:
+      model: the dataclass of a model's settings.
+    """
+    if getattr(model, "dtype", "float32") != "bfloat16" or jax.default_backend() != "cpu":
+        return model
+    _say_once("dtype bfloat16: computed in float32, which is faster on a CPU")
+    return dataclasses.replace(model, dtype="float32")

@@ -30,7 +30,7 @@ from nlpx.text import Tokenizer, load_tokenizer, read_vectors, train_tokenizer
 from nlpx.train import lora
 from nlpx.train import workdir as folder
 from nlpx.train.checkpoint import checksum
-from nlpx.train.cpu import use_cpu_devices
+from nlpx.train.cpu import suited, use_cpu_devices
 from nlpx.train.head_only import WithFeatures, encode
 from nlpx.train.loop import Describe, Engine, HostBatch, train
 from nlpx.train.sharding import ROWS
@@ -151,7 +151,7 @@ class Run:
             self._vectors = read_vectors(self._vectors_file, self._tokenizer.words)
             self._settings["vectors_sha256"] = self._vectors.sha256
             self._model = self._as_wide_as_vectors()
-        model = self._model.build(**self._sizes)
+        model = suited(self._model).build(**self._sizes)
         if self._start is not None:
             self._start.check(self._model)
             self._parts = self._start.parts(model)

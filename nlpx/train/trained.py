@@ -15,6 +15,7 @@ from nlpx.json_files import read_json
 from nlpx.text import Tokenizer, load_tokenizer
 from nlpx.train import lora
 from nlpx.train.checkpoint import Checkpoints
+from nlpx.train.cpu import suited
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def read_model(workdir: Path) -> tuple[Any, Tokenizer | None]:
     tokenizer = load_tokenizer(workdir) if about.get("tokenizer", True) else None
     if about["config"] not in MODELS:
         raise InputError(f"{workdir} holds a model of {about['config']}, which no imported module defines: import it")
-    return from_dict(MODELS[about["config"]], about["settings"]).build(**about["sizes"]), tokenizer
+    return suited(from_dict(MODELS[about["config"]], about["settings"])).build(**about["sizes"]), tokenizer
 
 
 def load(workdir: str | Path | None, experiment: str | None = None, *, best: bool = True) -> Trained:
