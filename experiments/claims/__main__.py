@@ -4,7 +4,7 @@ python -m experiments.claims
 python -m experiments.claims --only causality,word_order
 python -m experiments.claims --quick
 
-About 90 minutes on two CPU cores, five with --quick. One experiment per claim, each in a file beside this one. What was
+About 85 minutes on two CPU cores, five with --quick. One experiment per claim, each in a file beside this one. What was
 measured is kept in --workdir: a run that is stopped goes on, and only what has changed is measured again.
 """
 
