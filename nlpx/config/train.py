@@ -68,8 +68,8 @@ class TrainConfig(Settings):
     """Stop after this many validations in a row without a new lowest loss; if not given, after --steps."""
     mesh: str = setting("auto", training=False)
     """Devices, such as data=2,fsdp=2,model=2: data and fsdp split the batch, fsdp also the parameters and the optimizer
-    state, model the heads and hidden features of a Transformer. auto: as many devices along data as divide the batch;
-    on CPU one per core."""
+    state, model the heads and hidden features of a Transformer; sequence, instead of model, long texts along time
+    (transformer, mingru, minlstm). auto: as many devices along data as divide the batch; on CPU one per core."""
     coordinator: str | None = setting(None, training=False)
     """Train with several processes, each started with the same flags: HOST:PORT of process 0; or auto under SLURM or
     Open MPI, on Kubernetes and TPU pods. The devices of --mesh are those of all processes together."""

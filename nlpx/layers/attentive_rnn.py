@@ -13,6 +13,7 @@ from nlpx.layers.recurrent import RNN
 from nlpx.layers.state import check_state
 from nlpx.ops.array_types import Array, Float, Mask, RowKeys, Size
 from nlpx.ops.checks import check_sequence
+from nlpx.ops.sequence_axis import check_unsplit
 
 
 class AttentiveState(NamedTuple):
@@ -72,6 +73,7 @@ class AttentiveRNN(nn.Module):
           ValueError: x without three axes or without a step; a state, mask, memory or keys that do not fit x.
         """
         check_sequence(x, mask)
+        check_unsplit(type(self).__name__)
         check_dropout_keys(self, dropout_keys, x.shape[0], draws=self.dropout > 0)
         state = check_state(state, self.initial_state(x.shape[0]))
 

@@ -15,6 +15,7 @@ from nlpx.layers.recurrent import RNN
 from nlpx.layers.state import check_whole
 from nlpx.layers.transformer import LayerNorm, Transformer
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys, Size
+from nlpx.ops.sequence_axis import over_time
 
 
 class BackboneState(NamedTuple):
@@ -175,7 +176,7 @@ class Backbone(nn.Module):
         x, counts = self.position(x, state=counts, mask=mask, segment_ids=segment_ids)
         if not self.config.recurrent and self.config.embedding_norm:
             x = self.embedding_norm(ops.keep_real(mask, x))
-        x = self.dropout(ops.keep_real(mask, x), dropout_keys)
+        x = over_time(self.dropout(ops.keep_real(mask, x), dropout_keys))
         extra = {} if self.config.recurrent else {"memory": memory}
         sequences = {"mask": mask, "segment_ids": segment_ids}
         x, layers = self.layers(x, state=layers, dropout_keys=dropout_keys, **sequences, **extra)

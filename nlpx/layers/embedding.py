@@ -11,6 +11,7 @@ from nlpx.layers.state import check_state, check_whole
 from nlpx.ops import dense
 from nlpx.ops.array_types import Array, Float, Int, Mask, Size
 from nlpx.ops.checks import check_sequence
+from nlpx.ops.sequence_axis import take
 
 POSITIONS = ("none", "sinusoidal", "learned")
 """Kinds of position codes that are added to embeddings."""
@@ -65,7 +66,7 @@ class TokenEmbedding(nn.Module):
                 f"tokens has the shape {tuple(tokens.shape)} and the dtype {tokens.dtype}, and needs whole numbers "
                 "(batch, time): one text is tokens[None]"
             )
-        vectors = jnp.take(self.table, tokens, axis=0)
+        vectors = take(self.table, tokens)
         x = (vectors * vectors.shape[-1] ** 0.5 if self.scaled else vectors).astype(self.dtype)
         return x @ self.projection.astype(self.dtype) if self.table_width else x
 
@@ -169,5 +170,5 @@ class Positions(nn.Module):
         elif self.kind == "learned":
             init = nn.initializers.normal(self.size)
             table = self.param("table", init, (self.max_length, self.width), self.param_dtype)
-            x = x + jnp.take(table, positions, axis=0, mode="fill", fill_value=jnp.nan).astype(self.dtype)
+            x = x + take(table, positions, mode="fill", fill_value=jnp.nan).astype(self.dtype)
         return x, state

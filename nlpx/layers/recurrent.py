@@ -23,6 +23,7 @@ from nlpx.layers.state import check_state
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys, Size
 from nlpx.ops.checks import check_sequence
 from nlpx.ops.dropout import check_keys
+from nlpx.ops.sequence_axis import check_unsplit
 
 Initializer = Callable[..., Array]
 
@@ -126,9 +127,12 @@ class RecurrentLayer(nn.Module):
 
         Raises:
           ValueError: x without three axes or without a step; a mask, segment ids or a state that do not fit x; an
-            option that the cell or the backend does not have.
+            option that the cell or the backend does not have; a mesh with a
+            sequence axis, where the gates read the state.
         """
         check_sequence(x, mask, segment_ids)
+        if self.reads_state:
+            check_unsplit(type(self).__name__)
         state = check_state(state, self.initial_state(x.shape[0]))
         how = {"reverse": self.reverse, "segment_ids": segment_ids, "fresh": fresh, "backend": self.backend}
         if self.reads_state:

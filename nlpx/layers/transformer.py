@@ -17,6 +17,7 @@ from nlpx.layers.state import check_state
 from nlpx.ops import dense
 from nlpx.ops.array_types import Array, Float, Int, Mask, RowKeys, Size
 from nlpx.ops.checks import check_sequence
+from nlpx.ops.sequence_axis import chunks
 
 ACTIVATIONS = {
     "relu": jax.nn.relu,
@@ -57,8 +58,10 @@ class FeedForward(nn.Module):
             raise unknown("activation", self.activation, ACTIVATIONS)
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype, "dot_general": dense.thin_dot_general}
         # Tokens on one axis: with more, XLA:CPU would transpose a copy of the hidden features for the kernels'
-        # gradients.
-        shape, x = x.shape, x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+        # gradients. Chunks of several rows would not lie on one axis as they do on two.
+        shape = x.shape
+        if x.ndim < 3 or chunks(shape[1]) == 1:
+            x = x.reshape(math.prod(shape[:-1]), shape[-1])
         hidden = nn.Dense(self.hidden, name="up", **types)(x)
         if self.activation == "swiglu":
             hidden = hidden * jax.nn.silu(nn.Dense(self.hidden, name="gate", **types)(x))

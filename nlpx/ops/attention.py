@@ -20,6 +20,7 @@ from nlpx.ops.masks import AttentionMask, check_mask, keep_real
 from nlpx.ops.meshes import alike
 from nlpx.ops.own_gradient import OwnGradient
 from nlpx.ops.positions import token_positions
+from nlpx.ops.sequence_axis import AXIS, TIME, WHOLE, chunks, on_chunks
 
 
 class AttentionBackend(StrEnum):
@@ -94,13 +95,16 @@ def dot_product_attention(
       return_weights: returns the weights too; only xla has them.
 
     Raises:
-      ValueError: an unknown backend, or one that cannot run this here; a padding mask of the wrong shape.
+      ValueError: an unknown backend, or one that cannot run this here; a padding mask of the wrong shape; heads that a
+        mesh's sequence axis does not divide.
     """
     if backend not in tuple(AttentionBackend):
         raise unknown("attention backend", backend, tuple(str(name) for name in AttentionBackend))
     b, t, h, _ = query.shape
     s = key.shape[1]
     check_mask(mask.padding, (b, s), "padding")
+    if not return_weights and min(chunks(t), chunks(s)) > 1:
+        return _over_heads(partial(dot_product_attention, backend=backend), query, key, value, mask)
     known = all(isinstance(size, int) for size in (b, t, s))  # not in an export for any batch or length
     if backend == AttentionBackend.AUTO:
         large = known and b * h * t * s * _accumulator(query).itemsize > LARGE
@@ -122,6 +126,23 @@ def dot_product_attention(
         size = max(BLOCK, -(-t // 4)) if blockwise else max(PART, -(-t // 8))
         return jnp.swapaxes(_causal(attend, query, key, value, mask, size), 1, 2)
     return jnp.swapaxes(attend(query, key, value, mask), 1, 2)
+
+
+def _over_heads(attend, query, key, value, mask):
+    """Attend on each device with some heads and all steps, given all heads of a chunk of the steps (Jacobs 2023, arXiv
+    2309.14509): every device does the same work, causal or not, by any backend."""
+    h, count = query.shape[2], chunks(query.shape[1])
+    if h % count:
+        raise InputError(
+            f"{h} heads cannot be spread over {AXIS}={count}: choose heads a multiple of it, or a smaller mesh"
+        )
+    exchange = partial(jax.lax.all_to_all, axis_name=AXIS, tiled=True)
+
+    def on_one_device(query, key, value, mask):
+        heads = (exchange(a, split_axis=2, concat_axis=1) for a in (query, key, value))
+        return exchange(attend(*heads, mask=mask), split_axis=1, concat_axis=2)
+
+    return on_chunks(on_one_device, (TIME, TIME, TIME, WHOLE))(query, key, value, mask)
 
 
 def _at_once(query, key, value, mask, *, blind=True):

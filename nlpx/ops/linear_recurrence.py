@@ -1,7 +1,8 @@
 """Linear recurrences h_t = a_t h_(t-1) + b_t, feature by feature, and the networks made of them: minGRU and minLSTM.
 
 Two such steps in a row are again one step: (a_2 a_1, a_2 b_1 + b_2). So O(log t) rounds of combining neighbours
-(Blelloch 1990) give all states, instead of t steps.
+(Blelloch 1990) give all states, instead of t steps. On a mesh with a sequence axis each device combines the steps of
+its chunk, and the products and sums of all chunks give the state before each.
 """
 
 from functools import partial
@@ -15,6 +16,7 @@ from nlpx.ops.masks import keep_real
 from nlpx.ops.meshes import alike
 from nlpx.ops.own_gradient import OwnGradient
 from nlpx.ops.scan import resets
+from nlpx.ops.sequence_axis import AXIS, TIME, WHOLE, chunks, on_chunks
 
 BACKENDS = (Backend.AUTO, Backend.ASSOCIATIVE, Backend.SCAN)
 
@@ -31,6 +33,8 @@ def _combine(earlier, later):
 
 def _states(backend, reverse, decay, inputs, state):
     """Return all states; `state` comes before the first step in the direction of reading."""
+    if chunks(inputs.shape[1]) > 1:
+        return on_chunks(partial(_states_of_chunk, backend, reverse), (TIME, TIME, WHOLE))(decay, inputs, state)
     if backend == Backend.SCAN:
 
         def step(h, timestep):
@@ -47,11 +51,32 @@ def _states(backend, reverse, decay, inputs, state):
     return jax.lax.associative_scan(_combine, (decay, inputs), axis=1, reverse=reverse)[1]
 
 
+def _states_of_chunk(backend, reverse, decay, inputs, state):
+    """Return the states of this device's chunk; `state` comes before the first chunk."""
+    states = _states(backend, reverse, decay, inputs, jnp.zeros_like(state))
+    products = jax.lax.cumprod(decay, axis=1, reverse=reverse)
+    last = 0 if reverse else -1
+    ends = (jax.lax.all_gather(each[:, last], AXIS, axis=1) for each in (products, states))
+    before = _before(_states(Backend.SCAN, reverse, *ends, state), state, reverse)
+    return states + products * before[:, jax.lax.axis_index(AXIS)][:, None]
+
+
 def _before(states, state, reverse):
     """Return the state before each step."""
+    if chunks(states.shape[1]) > 1:
+        return on_chunks(partial(_before_in_chunk, reverse), (TIME, WHOLE))(states, state)
     if reverse:
         return jnp.concatenate([states[:, 1:], state[:, None]], axis=1)
     return jnp.concatenate([state[:, None], states[:, :-1]], axis=1)
+
+
+def _before_in_chunk(reverse, states, state):
+    """Return the state before each step of this device's chunk; `state` comes before the first chunk."""
+    count, place = jax.lax.axis_size(AXIS), jax.lax.axis_index(AXIS)
+    first, last = (count - 1, 0) if reverse else (0, -1)
+    pairs = [(i + 1, i) if reverse else (i, i + 1) for i in range(count - 1)]
+    neighbour = jax.lax.ppermute(states[:, last], AXIS, pairs)
+    return _before(states, jnp.where(place == first, state, neighbour), reverse)
 
 
 @partial(OwnGradient, nondiff_argnums=(0, 1))

@@ -134,7 +134,8 @@ class Engine:
                 f"grad_accumulation {accumulation} does not divide batch_size {config.batch_size}: choose a divisor"
             )
         self.mesh = make_mesh(config.mesh, config.batch_size // accumulation)
-        plain = jax.eval_shape(task.init, jax.random.key(0))
+        with jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh):  # a model that cannot lie on it says so
+            plain = jax.eval_shape(task.init, jax.random.key(0))
         frozen = matching(plain, config.freeze)
         if config.lora is not None:
             task = lora.Adapted(task, config.lora, config.lora_alpha, config.lora_kernels or lora.KERNELS)

@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 from nlpx import processes
 from nlpx.errors import InputError, unknown
 
-AXES = ("data", "fsdp", "model")
+AXES = ("data", "fsdp", "model", "sequence")
 ROWS = ("data", "fsdp")
 """The axes over which the rows of a batch are spread."""
 
@@ -58,7 +58,7 @@ def parse_mesh(spec: str) -> dict[str, int] | None:
     """Parse `data=4,model=2` as a dict; return None for auto.
 
     Raises:
-      ValueError: another form, an unknown axis or one given twice, or a size below 1.
+      ValueError: another form, an unknown axis or one given twice, a size below 1, or both model and sequence above 1.
     """
     if spec == "auto":
         return None
@@ -72,11 +72,13 @@ def parse_mesh(spec: str) -> dict[str, int] | None:
         if match[1] in sizes:
             raise InputError(f"mesh {spec!r} gives the axis {match[1]} twice")
         sizes[match[1]] = int(match[2])
+    if min(sizes.get("model", 1), sizes.get("sequence", 1)) > 1:
+        raise InputError(f"mesh {spec!r} splits both model and sequence, which is not supported: use one of them")
     return {axis: sizes.get(axis, 1) for axis in AXES}
 
 
 def make_mesh(spec: str, batch_size: int) -> Mesh:
-    """Make a mesh of devices with axes data, fsdp and model; auto takes the most that divide the batch, along data.
+    """Make a mesh of devices with all axes of `AXES`; auto takes the most that divide the batch, along data.
 
     Raises:
       ValueError: a mesh larger than the number of devices, or a batch that data x fsdp does not divide.
@@ -85,7 +87,7 @@ def make_mesh(spec: str, batch_size: int) -> Mesh:
     available = jax.devices()
     if sizes is None:
         data = max(n for n in range(1, len(available) + 1) if batch_size % n == 0)
-        sizes = {"data": data, "fsdp": 1, "model": 1}
+        sizes = {**dict.fromkeys(AXES, 1), "data": data}
     wanted = math.prod(sizes.values())
     if wanted > len(available):
         raise InputError(f"mesh {spec} needs {wanted} devices, but there are {len(available)}")

@@ -161,7 +161,7 @@ def over_rows(function: Callable, mesh: Mesh, specs_of_sums: Callable[[Any], Any
 
     Every device has its shards of `whole`, such as the parameters, and `specs` for `gather` to make them whole. The
     sums are added over the devices at the end, whatever the model, so XLA does not choose the place. XLA handles the
-    model axis.
+    model and the sequence axis; for the latter see `nlpx.ops.sequence_axis`.
 
     Args:
       specs_of_sums: given what of each array of `whole` lies over fsdp, returns the same of the sums.
@@ -200,7 +200,7 @@ def make_train_step(
     """Make a task's pure step, for the caller to compile. Metrics: the task's sums, and `grad_norm` before clipping.
 
     Args:
-      mesh: devices, with axes data, fsdp and model.
+      mesh: devices, from `make_mesh`.
       grad_accumulation: the number of parts of a batch, which must divide each device's rows. The summed gradients are
         divided by the count of the whole batch, so parts with fewer tokens weigh less, as they should.
       frozen: the paths of the parameters that stay as they are.

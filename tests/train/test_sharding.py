@@ -54,10 +54,11 @@ def decoder_parameters():
     ("spec", "sizes"),
     [
         ("auto", None),
-        ("data=4", {"data": 4, "fsdp": 1, "model": 1}),
-        ("model=2", {"data": 1, "fsdp": 1, "model": 2}),
-        ("data=4,model=2", {"data": 4, "fsdp": 1, "model": 2}),
-        ("model=2, fsdp=3, data=10", {"data": 10, "fsdp": 3, "model": 2}),
+        ("data=4", {"data": 4, "fsdp": 1, "model": 1, "sequence": 1}),
+        ("model=2", {"data": 1, "fsdp": 1, "model": 2, "sequence": 1}),
+        ("data=4,model=2", {"data": 4, "fsdp": 1, "model": 2, "sequence": 1}),
+        ("data=2,sequence=4", {"data": 2, "fsdp": 1, "model": 1, "sequence": 4}),
+        ("model=2, fsdp=3, data=10", {"data": 10, "fsdp": 3, "model": 2, "sequence": 1}),
     ],
 )
 def test_a_mesh_is_axes_with_sizes(spec, sizes):
@@ -77,6 +78,7 @@ def test_a_mesh_is_axes_with_sizes(spec, sizes):
         ("data=2;model=2", "'data=2;model=2'"),
         ("data=2,", "'data=2,'"),
         ("data=2,data=4", "the axis data twice"),
+        ("model=2,sequence=2", "splits both model and sequence"),
         ("modle=2", "did you mean 'model'"),
         ("fdsp=2", "did you mean 'fsdp'"),
     ],
@@ -89,13 +91,14 @@ def test_what_is_no_mesh_is_named(spec, named):
 @pytest.mark.parametrize(
     ("spec", "batch", "shape"),
     [
-        ("data=2,model=2", 6, (2, 1, 2)),
-        ("data=2,fsdp=2,model=2", 4, (2, 2, 2)),
-        ("model=4", 3, (1, 1, 4)),
-        ("auto", 8, (8, 1, 1)),
-        ("auto", 12, (6, 1, 1)),
-        ("auto", 11, (1, 1, 1)),
-        ("auto", 1, (1, 1, 1)),
+        ("data=2,model=2", 6, (2, 1, 2, 1)),
+        ("data=2,fsdp=2,model=2", 4, (2, 2, 2, 1)),
+        ("model=4", 3, (1, 1, 4, 1)),
+        ("sequence=4", 3, (1, 1, 1, 4)),
+        ("auto", 8, (8, 1, 1, 1)),
+        ("auto", 12, (6, 1, 1, 1)),
+        ("auto", 11, (1, 1, 1, 1)),
+        ("auto", 1, (1, 1, 1, 1)),
     ],
 )
 def test_auto_takes_the_most_devices_that_divide_the_batch(spec, batch, shape):
