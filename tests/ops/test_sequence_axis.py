@@ -12,13 +12,14 @@ from laws import assert_close
 from nlpx import ops
 from nlpx.errors import InputError
 from nlpx.layers import RNN, AttentiveRNN
+from nlpx.layers.attention import Memory
 from nlpx.ops import AttentionMask
 from nlpx.ops.sequence_axis import take
 
 B, T, H, K, DEVICES = 2, 8, 4, 3, 4
-REAL = np.array([[1, 1, 1, 1, 1, 1, 0, 0], [0, 1, 0, 1, 1, 1, 1, 1]], bool)
-IDS = np.array([[0, 0, 0, 1, 1, 2, 2, 2], [0, 0, 0, 0, 0, 0, 1, 1]])
-PLACES = np.array([[0, 1, 2, 0, 1, 0, 1, 2], [0, 1, 2, 3, 4, 5, 0, 1]])
+REAL = jnp.array([[1, 1, 1, 1, 1, 1, 0, 0], [0, 1, 0, 1, 1, 1, 1, 1]], bool)
+IDS = jnp.array([[0, 0, 0, 1, 1, 2, 2, 2], [0, 0, 0, 0, 0, 0, 1, 1]])
+PLACES = jnp.array([[0, 1, 2, 0, 1, 0, 1, 2], [0, 1, 2, 3, 4, 5, 0, 1]])
 PACKED = {"query_segments": IDS, "key_segments": IDS, "query_positions": PLACES, "key_positions": PLACES}
 MASKS = {
     "all": AttentionMask(),
@@ -35,7 +36,7 @@ def split():
 
 def random(*shapes):
     rng = np.random.default_rng(0)
-    return [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+    return [jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes]
 
 
 def whole_and_split(function, *arguments):
@@ -78,7 +79,7 @@ def test_a_linear_recurrence_is_that_of_the_whole(backend, reverse, packed):
     """Also with decays of zero and one. The chunks' products and sums are gathered in both passes; for the gradients a
     chunk needs its neighbour's edge."""
     decay, inputs, state, fresh = random((B, T, K), (B, T, K), (B, K), (B, K))
-    decay = np.clip(decay, 0, 1)
+    decay = decay.clip(0, 1)
     how = {"mask": REAL, "segment_ids": IDS, "fresh": fresh} if packed else {}
 
     def states(*arguments):
@@ -86,7 +87,7 @@ def test_a_linear_recurrence_is_that_of_the_whole(backend, reverse, packed):
 
     expected, found, calls = whole_and_split(states, decay, inputs, state)
     assert_close(found, expected)
-    assert calls["collective-permute"] == 2
+    assert calls["collective-permute"] >= 2
     assert calls["all-gather"] >= 4
 
 
@@ -99,14 +100,14 @@ def test_a_table_sums_the_gradients_of_all_chunks():
 
 def test_what_cannot_be_split_is_refused():
     query = jnp.ones((1, T, 6, 2))
-    rnn, decoder = RNN("lstm", 8), AttentiveRNN("mingru", 8)
-    x = jnp.ones((1, T, 8))
+    x, key = jnp.ones((1, T, 8)), jax.random.key(0)
+    memory = Memory(x, x, jnp.ones((1, T), bool))
     with split():
         with pytest.raises(InputError, match="6 heads cannot be spread over sequence=4"):
             jax.eval_shape(ops.dot_product_attention, query, query, query)
         with pytest.raises(InputError, match="a sequence of 7 steps cannot be split over sequence=4"):
             jax.eval_shape(ops.linear_recurrence, x[:, 1:], x[:, 1:], x[:, 0])
         with pytest.raises(InputError, match="LSTM passes through time one step after another"):
-            jax.eval_shape(rnn.init, jax.random.key(0), x[:, :1])
+            jax.eval_shape(RNN("lstm", 8).init, key, x[:, :1])
         with pytest.raises(InputError, match="AttentiveRNN passes through time"):
-            jax.eval_shape(lambda x: decoder.init(jax.random.key(0), x, decoder.bind({}).remember(x)), x)
+            jax.eval_shape(AttentiveRNN("mingru", 8).init, key, x, memory)

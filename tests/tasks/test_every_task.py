@@ -56,6 +56,15 @@ def test_the_engine_trains_it_on_any_devices_and_parts(monkeypatch, name, mesh, 
     assert_close(trained(name, mesh, parts), (curve, evaluated), 1e-4)
 
 
+SPLIT = [name for name, task in TASKS.items() if task.options.get("arch") == "transformer"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SPLIT)
+def test_the_engine_trains_a_transformer_on_chunks_of_the_sequence(name):
+    assert_close(trained(name, "data=2,sequence=2", 1), trained(name, "data=1", 1), 1e-4)
+
+
 HALF = [name for name, task in TASKS.items() if "arch" in task.options]  # tables are computed in float32 alone
 
 
