@@ -20,7 +20,7 @@ from nlpx.ops.masks import AttentionMask, check_mask, keep_real
 from nlpx.ops.meshes import alike
 from nlpx.ops.own_gradient import OwnGradient
 from nlpx.ops.positions import token_positions
-from nlpx.ops.sequence_axis import AXIS, TIME, WHOLE, chunks, on_chunks
+from nlpx.ops.sequence_axis import AXIS, TIME, WHOLE, chunks, chunks_of_mesh, on_chunks
 
 
 class AttentionBackend(StrEnum):
@@ -103,6 +103,10 @@ def dot_product_attention(
     b, t, h, _ = query.shape
     s = key.shape[1]
     check_mask(mask.padding, (b, s), "padding")
+    if h % chunks_of_mesh():
+        raise InputError(
+            f"{h} heads cannot be spread over {AXIS}={chunks_of_mesh()}: choose heads a multiple of it, or another mesh"
+        )
     if not return_weights and min(chunks(t), chunks(s)) > 1:
         return _over_heads(partial(dot_product_attention, backend=backend), query, key, value, mask)
     known = all(isinstance(size, int) for size in (b, t, s))  # not in an export for any batch or length
@@ -131,11 +135,6 @@ def dot_product_attention(
 def _over_heads(attend, query, key, value, mask):
     """Attend on each device with some heads and all steps, given all heads of a chunk of the steps (Jacobs 2023, arXiv
     2309.14509): every device does the same work, causal or not, by any backend."""
-    h, count = query.shape[2], chunks(query.shape[1])
-    if h % count:
-        raise InputError(
-            f"{h} heads cannot be spread over {AXIS}={count}: choose heads a multiple of it, or a smaller mesh"
-        )
     exchange = partial(jax.lax.all_to_all, axis_name=AXIS, tiled=True)
 
     def on_one_device(query, key, value, mask):

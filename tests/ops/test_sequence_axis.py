@@ -99,7 +99,7 @@ def test_a_table_sums_the_gradients_of_all_chunks():
 
 
 def test_what_cannot_be_split_is_refused():
-    query = jnp.ones((1, T, 6, 2))
+    query = jnp.ones((1, 1, 6, 2))
     x, key = jnp.ones((1, T, 8)), jax.random.key(0)
     memory = Memory(x, x, jnp.ones((1, T), bool))
     with split():

@@ -114,6 +114,9 @@ def test_what_does_not_fit_the_axis_is_refused():
     lstm = LanguageModelConfig(arch="lstm", width=8).build(VOCAB)
     with pytest.raises(InputError, match="LSTM passes through time one step after another: a sequence axis cannot"):
         Engine(LanguageModelling(lstm), config)
+    heads = LanguageModelConfig(arch="transformer", width=8, heads=2).build(VOCAB)
+    with pytest.raises(InputError, match="2 heads cannot be spread over sequence=4"):
+        Engine(LanguageModelling(heads), config)
     engine = Engine(make_task("mingru"), config)
     (batch,) = make_batches(1, LENGTH - 1)
     with pytest.raises(InputError, match="a sequence of 15 steps cannot be split over sequence=4"):
