@@ -29,30 +29,26 @@ def chunks_of_mesh() -> int:
 
 
 def chunks(length: Size) -> int:
-    """Return in how many chunks a sequence of this length lies on the mesh; a single step lies everywhere.
+    """Return in how many chunks a sequence of this length can lie on the mesh; 1 where the axis does not divide it."""
+    count = chunks_of_mesh()
+    return 1 if count == 1 or length % count else count
+
+
+def over_time(x: Array) -> Array:
+    """Let each device have its chunk of x (b, t, ...), and XLA choose how it lies over other axes. A single step lies
+    everywhere.
 
     Raises:
       ValueError: a length that the axis does not divide.
     """
-    count = chunks_of_mesh()
+    count, length = chunks_of_mesh(), x.shape[1]
     if count == 1 or length == 1:
-        return 1
+        return x
     if length % count:
         raise InputError(
             f"a sequence of {length} steps cannot be split over {AXIS}={count}: choose a length (seq_len) that it "
             f"divides, or another mesh"
         )
-    return count
-
-
-def over_time(x: Array) -> Array:
-    """Let each device have its chunk of x (b, t, ...), and XLA choose how it lies over other axes.
-
-    Raises:
-      ValueError: a length that the axis does not divide.
-    """
-    if chunks(x.shape[1]) == 1:
-        return x
     free = PartitionSpec.UNCONSTRAINED
     return jax.lax.with_sharding_constraint(x, PartitionSpec(free, AXIS, *(free,) * (x.ndim - 2)))
 

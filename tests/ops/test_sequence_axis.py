@@ -14,7 +14,7 @@ from nlpx.errors import InputError
 from nlpx.layers import RNN, AttentiveRNN
 from nlpx.layers.attention import Memory
 from nlpx.ops import AttentionMask
-from nlpx.ops.sequence_axis import take
+from nlpx.ops.sequence_axis import over_time, take
 
 B, T, H, K, DEVICES = 2, 8, 4, 3, 4
 REAL = jnp.array([[1, 1, 1, 1, 1, 1, 0, 0], [0, 1, 0, 1, 1, 1, 1, 1]], bool)
@@ -106,7 +106,7 @@ def test_what_cannot_be_split_is_refused():
         with pytest.raises(InputError, match="6 heads cannot be spread over sequence=4"):
             jax.eval_shape(ops.dot_product_attention, query, query, query)
         with pytest.raises(InputError, match="a sequence of 7 steps cannot be split over sequence=4"):
-            jax.eval_shape(ops.linear_recurrence, x[:, 1:], x[:, 1:], x[:, 0])
+            jax.eval_shape(over_time, x[:, 1:])
         with pytest.raises(InputError, match="LSTM passes through time one step after another"):
             jax.eval_shape(RNN("lstm", 8).init, key, x[:, :1])
         with pytest.raises(InputError, match="AttentiveRNN passes through time"):

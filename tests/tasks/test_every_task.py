@@ -56,7 +56,8 @@ def test_the_engine_trains_it_on_any_devices_and_parts(monkeypatch, name, mesh, 
     assert_close(trained(name, mesh, parts), (curve, evaluated), 1e-4)
 
 
-SPLIT = [name for name, task in TASKS.items() if task.options.get("arch") == "transformer"]
+# Not those that write a text, whose length is one less than that of what they read: two devices divide one of them.
+SPLIT = [f"{name}-transformer" for name in ("classification", "tagging", "answers", "masked", "forecasts")]
 
 
 @pytest.mark.slow
