@@ -74,13 +74,14 @@ def test_a_run_goes_on_with_another_number_of_processes_and_another_mesh(trained
     assert together[-1]["starts"] == 2
 
 
+ON_EIGHT = [("lstm", "data=8")]
+ON_EIGHT += [("transformer", mesh) for mesh in ("data=2,fsdp=4", "data=2,fsdp=2,model=2", "data=2,sequence=4")]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("arch", "mesh"),
-    [("lstm", "data=8"), ("transformer", "data=2,fsdp=4"), ("transformer", "data=2,fsdp=2,model=2")],
-)
+@pytest.mark.parametrize(("arch", "mesh"), ON_EIGHT)
 def test_processes_train_as_one_does(trained, arch, mesh):
-    flags = (f"--arch={arch}", *(["--heads=2"] if arch == "transformer" else []))
+    flags = (f"--arch={arch}", *(["--heads=4"] if arch == "transformer" else []))
     alone = trained(1, mesh, *flags, name="alone")
     for count in (2, 4):
         assert_close(trained(count, mesh, *flags, name=f"together-{count}"), alone)
@@ -89,7 +90,12 @@ def test_processes_train_as_one_does(trained, arch, mesh):
 @pytest.mark.slow
 def test_slurm_needs_no_addresses(trained):
     flags = ("data=2", "--arch=lstm")
-    job = {"SLURM_JOB_ID": "23456", "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2"}
+    job = {
+        "SLURM_JOB_ID": "23456",
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_NTASKS": "2",
+        "SLURM_STEP_NUM_TASKS": "2",
+    }
     assert_close(trained(2, *flags, "--coordinator=auto", slurm=job), trained(1, *flags, name="alone"))
 
 
