@@ -17,7 +17,7 @@ from tests import faults
 
 ROOT = Path(__file__).parents[2]
 FLAGS = ["--layers=1", "--width=16", "--seq-len=8", "--batch-size=8", "--steps=8", "--eval-every=4", "--log-every=1"]
-FLAGS += ["--schedule=constant", "--tokenizer=char"]
+FLAGS += ["--schedule=constant", "--tokenizer=char", "--optimizer=sgd", "--learning-rate=0.3"]
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +49,7 @@ def trained(text, tmp_path):
         codes = {each.returncode for each in started}
         if codes != {0}:
             return codes, [errors.splitlines()[-1] for _, errors in said]
-        own = [line for output, _ in said[1:] for line in output.splitlines() if "Gloo" not in line and len(line) > 2]
-        assert own == []  # process 0 reports
+        assert all(output == "" for output, _ in said[1:])  # process 0 reports
         losses = [(each["step"], each["split"], each["loss"]) for each in read_metrics(workdir)]
         params = jax.device_get(load(workdir, best=False).params)
         return losses, params, json.loads((workdir / "summary.json").read_text())
