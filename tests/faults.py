@@ -62,7 +62,8 @@ class Training:
     def start(self) -> None:
         """Start it, or go on with it."""
         with self._log.open("a") as log:
-            self.supervisor = subprocess.Popen(self._command, stdout=log, stderr=log)
+            environment = os.environ | {"PYTHONFAULTHANDLER": "1"}
+            self.supervisor = subprocess.Popen(self._command, env=environment, stdout=log, stderr=log)
 
     @property
     def log(self) -> str:
@@ -92,7 +93,10 @@ class Training:
         end = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > end:
-                raise TimeoutError(f"nothing happened for {seconds} s: {self.log[-2000:]}")
+                for each in self.members():  # write where they wait
+                    os.kill(each, signal.SIGABRT)
+                time.sleep(2)
+                raise TimeoutError(f"nothing happened for {seconds} s: {self.log[-30000:]}")
             if self.supervisor.poll() is not None:
                 return
             time.sleep(0.02)

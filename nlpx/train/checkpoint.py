@@ -84,12 +84,20 @@ class Checkpoints:
     costs little."""
 
     def __init__(self, workdir: Path, *, read_only: bool = False, keep: int = 2):
-        policies = ocp.checkpoint_managers
-        self._workdir = workdir
+        policies, group = ocp.checkpoint_managers, processes.group()
+        # Named, the processes wait for each other by JAX's coordinator. Otherwise they do by a sum over devices, in a
+        # thread; when another thread trains meanwhile, the sums of two processes can wait for each other for ever.
+        everyone = ocp.options.MultiprocessingOptions(
+            active_processes=set(range(group.count)) if group else None, barrier_sync_key_prefix="nlpx"
+        )
+        self._workdir, folder = workdir, (workdir / "checkpoints").resolve()  # one path in all processes
+        if not read_only:
+            folder.mkdir(parents=True, exist_ok=True)
         self._manager = ocp.CheckpointManager(
-            (workdir / "checkpoints").resolve(),  # one path in all processes
+            folder,
             options=ocp.CheckpointManagerOptions(
-                create=not read_only,
+                multiprocessing_options=everyone,
+                create=False,
                 read_only=read_only,
                 best_fn=lambda metrics: metrics["loss"],
                 best_mode="min",
