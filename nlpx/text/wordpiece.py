@@ -9,7 +9,7 @@ from jaxtyping import Int32
 from numpy.typing import ArrayLike
 
 from nlpx.errors import InputError, needs
-from nlpx.text.tokenizer import Tokenizer, checked_ids, utf8
+from nlpx.text.tokenizer import Tokenizer, checked_ids, from_hugging_face, utf8
 
 UNKNOWN = "[UNK]"
 SPECIAL = ("[PAD]", UNKNOWN, "[CLS]", "[SEP]", "[MASK]")
@@ -103,12 +103,7 @@ class WordPieceTokenizer(Tokenizer):
 
     @classmethod
     def from_json(cls, payload: dict[str, Any]) -> "WordPieceTokenizer":
-        library = _library()
-        try:
-            tokenizer = library.Tokenizer.from_str(json.dumps(payload))
-        except Exception as error:  # the library raises bare Exception
-            raise ValueError(str(error)) from error
-        return cls(tokenizer)
+        return cls(from_hugging_face(_library(), payload))
 
 
 def _library() -> Any:
