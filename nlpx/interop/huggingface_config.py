@@ -12,6 +12,8 @@ FREE = ("dtype", "dropout", "attention_backend", "scan_layers", "remat")
 """Settings that may be chosen anew: how a model is computed, and what happens in training alone."""
 TRAINING = ("word_dropout",)
 """Settings of training that config.json has no place for."""
+LARGEST = 10**6
+"""More than any size of a model; the shapes of a larger one overflow."""
 LABELLED = ("classifier", "tagger")
 
 
@@ -53,6 +55,8 @@ def _number(config: Mapping[str, Any], name: str, default: Any) -> Any:
     value, kind = config.get(name, default), type(default)
     if not isinstance(value, {float: (int, float), type(None): (int, type(None))}.get(kind, kind)):
         raise InputError(f"config.json has {name}={value!r}: give a value such as {default!r}")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise InputError(f"config.json has {name}={value!r}: it must be at most {LARGEST}")
     return value
 
 
@@ -88,7 +92,7 @@ def _labels(config: Mapping[str, Any]) -> list[str]:
     names = config.get("id2label") or {n: f"LABEL_{n}" for n in range(_number(config, "num_labels", 2))}
     try:
         return [str(names[number]) for number in sorted(names, key=int)]
-    except (TypeError, ValueError):
+    except (LookupError, TypeError, ValueError):
         raise InputError(f"config.json has id2label={names!r}: give names by number, as {{'0': 'no'}}") from None
 
 

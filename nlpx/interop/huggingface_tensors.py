@@ -70,6 +70,15 @@ def stored_arrays(folder: Path, family: Family, head: Head) -> dict[str, StoredA
     return found
 
 
+def check_layers(folder: Path, model: Any, stored: Mapping[str, StoredArray]) -> None:
+    """Raise an InputError if the files cannot have so many layers, before so many are built."""
+    layers, arrays = model.config.layers, len(stored)
+    if layers > arrays:
+        raise InputError(
+            f"config.json in {folder} asks for {layers:,} layers, but its files have {arrays:,} arrays: fetch it again"
+        )
+
+
 def lacks(row: Row, stored: Mapping[str, StoredArray]) -> bool:
     """Tell whether one of a row's tensors is not in the files."""
     return not stored.keys() >= set(row.theirs)

@@ -201,6 +201,8 @@ FAULTS = {
     r"unknown activation_function '\[\]'": (configure(activation_function=[]), {}),
     "architectures='GPT2LMHeadModel': give a list": (configure(architectures="GPT2LMHeadModel"), {}),
     "vocab_size=0: it must be at least 1": (configure(vocab_size=0), {}),
+    "vocab_size=1000000000000: it must be at most": (configure(vocab_size=10**12), {}),
+    "asks for 999,999 layers, but its files have 28 arrays": (configure(n_layer=999_999), {}),
     "scale_attn_weights=False, which nlpx does not compute": (configure(scale_attn_weights=False), {}),
     r"wpe.weight in .* has the shape \(16, 32\), and its config.json needs \(17, 32\)": (configure(n_positions=17), {}),
     "lacks transformer.h.2.attn.c_attn.bias, .* and 9 more": (configure(n_layer=3), {}),
