@@ -1,5 +1,6 @@
 """Pictures from files, all scaled to one size, and tables of their captions."""
 
+import io
 import math
 import os
 import sys
@@ -16,8 +17,8 @@ from nlpx.errors import InputError, needs
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 """What Pillow may take a file for. It knows more, and starts other programs to open some, such as EPS."""
-MOST_PIXELS = 2**26
-"""More than this would take a gigabyte; a file of a few bytes can claim it."""
+MOST_PIXELS, MOST_BYTES = 2**26, 2**28
+"""More pixels would take a gigabyte, and a file of a few bytes can claim them; what a file has beyond is not read."""
 MOST_BAD = 0.1
 """The largest share of a table's pictures that may fail to open."""
 NAMED = 10
@@ -52,7 +53,9 @@ def open_picture(path: str | Path, size: int, channels: int) -> UInt8[np.ndarray
     if os.path.isdir(os.path.expanduser(path)):
         raise InputError(f"{path} is a folder: name a picture, or a file with the path of one on each line")
     try:
-        with image.open(os.path.expanduser(path), formats=FORMATS) as picture:
+        with open(os.path.expanduser(path), "rb") as file:
+            content = io.BytesIO(file.read(MOST_BYTES))  # of a file on disk, Pillow makes room for what a chunk claims
+        with image.open(content, formats=FORMATS) as picture:
             if math.prod(picture.size) > MOST_PIXELS:
                 raise InputError(f"{path} has over {MOST_PIXELS:,} pixels: scale it down first")
             return _square(picture, size, channels)

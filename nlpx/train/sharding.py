@@ -116,7 +116,7 @@ def path_pattern(setting: str, pattern: str) -> re.Pattern[str]:
     """Compile a pattern of whole paths; raise an InputError that names the setting if it is no regular expression."""
     try:
         return re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
+    except (re.error, OverflowError, RecursionError, ValueError) as error:
         raise InputError(f"{setting} {pattern!r} is no regular expression: {error}") from None
 
 

@@ -13,6 +13,7 @@ PIECES = [b"", b"\x00", b"\xff", b"\xef\xbb\xbf", b"\xed\xa0\x80", "\u2028\x85\x
 PIECES += [b",", b";", b":", b"=", b"*", b".", b"\\", b"[", b"{", b" ", b"\n", b"\n\n", b"[" * 200, b"(" * 200, b"null"]
 PIECES += [b"\\ud800", b"0001-01-01T00:00+09:00", b"a{99999999999}", b"B-X I-X", b"\n-DOCSTART-\n", b"--", *NUMBERS]
 VALUES = [None, True, 0, -1, 1.5, 1e999, 10**9, 10**30, "", "a", "\ud800", "\n", "9" * 5000, [], {}, [[]], ["a", 1]]
+VALUES += [[0, 2**40, 2**40], [0] * 70, [1] * 70]
 DEEP = "DEEP"
 """Stands for lists in lists, deeper than any encoder writes."""
 
