@@ -10,9 +10,8 @@ import jax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from nlpx.errors import InputError
-from nlpx.interop.families import FAMILIES
 from nlpx.interop.hub import folder_of
-from nlpx.interop.huggingface_config import build, describe, family_and_task
+from nlpx.interop.huggingface_config import build, describe, family_and_task, family_of_folder
 from nlpx.interop.huggingface_tensors import (
     FILE,
     INDEX,
@@ -123,9 +122,7 @@ def read(name: str | os.PathLike[str], kind: type) -> Parts:
     """
     folder = folder_of(os.fspath(name))
     config = read_json(folder / "config.json", "model")
-    if config.get("model_type") not in FAMILIES:  # names it
-        family_and_task(folder, config, None)
-    heads = FAMILIES[config["model_type"]].heads
+    heads = family_of_folder(folder, config).heads
     fitting = [name for name in heads if heads[name].config is kind]
     family, task = family_and_task(folder, config, (fitting or list(heads))[0])
     model, head = build(family, task, config, None, {}), family.heads[task]

@@ -17,16 +17,25 @@ LARGEST = 10**6
 LABELLED = ("classifier", "tagger")
 
 
-def family_and_task(folder: Path, config: Mapping[str, Any], task: str | None) -> tuple[Family, str]:
-    """Return the family of a config.json, and its task if none is given; raise an InputError for another."""
+def family_of_folder(folder: Path, config: Mapping[str, Any]) -> Family:
+    """Return the family of a config.json; raise an InputError that names another."""
     kind = config.get("model_type")
+    if not isinstance(kind, str) or kind not in FAMILIES:
+        names = _architectures(config) or [f"model_type {kind!r}"]
+        raise InputError(f"{folder} holds a {names[0]}; those that can be loaded: {', '.join(ARCHITECTURES)}")
+    return FAMILIES[kind]
+
+
+def _architectures(config: Mapping[str, Any]) -> list[str]:
     names = config.get("architectures") or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InputError(f"config.json has architectures={names!r}: give a list of names, such as ['GPT2LMHeadModel']")
-    if not isinstance(kind, str) or kind not in FAMILIES:
-        names = names or [f"model_type {kind!r}"]
-        raise InputError(f"{folder} holds a {names[0]}; those that can be loaded: {', '.join(ARCHITECTURES)}")
-    family = FAMILIES[kind]
+    return names
+
+
+def family_and_task(folder: Path, config: Mapping[str, Any], task: str | None) -> tuple[Family, str]:
+    """Return the family of a config.json, and its task if none is given; raise an InputError for another."""
+    names, family = _architectures(config), family_of_folder(folder, config)
     if task is None:
         names = [name for name in names if name not in HEADLESS]
         if not names:

@@ -51,8 +51,10 @@ def stored_arrays(folder: Path, family: Family, head: Head) -> dict[str, StoredA
         files = [FILE]
     else:
         where = read_json(folder / INDEX, "model").get("weight_map")
-        if not isinstance(where, dict) or not all(isinstance(file, str) for file in where.values()):
-            raise InputError(f"{folder / INDEX} has no weight_map: fetch or save the folder again")
+        if not isinstance(where, dict) or not all(
+            isinstance(file, str) and re.fullmatch(r"\w[\w.-]*", file) for file in where.values()
+        ):
+            raise InputError(f"{folder / INDEX} has no weight_map to files beside it: fetch or save the folder again")
         files = sorted(set(where.values()))
     if files == [FILE] and not (folder / FILE).exists():
         if old := sorted(folder.glob("pytorch_model*.bin")):

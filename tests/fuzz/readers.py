@@ -22,6 +22,7 @@ from nlpx import data, interop, predict, text, train
 from nlpx.config import ClassifierConfig, LanguageModelConfig, TrainConfig, read_config
 from nlpx.errors import InputError
 from nlpx.interop import huggingface, safetensors
+from nlpx.interop.families import FAMILIES
 from nlpx.tasks import LanguageModelling
 from nlpx.train import checkpoint, freeze, lora, sharding, trained, workdir
 
@@ -190,7 +191,7 @@ def write_run(folder: Path, checkpoints: bool = False) -> None:
 
 
 def write_hub(folder: Path, task: str, **more: Any) -> None:
-    family = huggingface.FAMILIES["gpt2" if task == "language_model" else "bert"]
+    family = FAMILIES["gpt2" if task == "language_model" else "bert"]
     tokenizer = write_bpe(folder) if task == "language_model" else write_wordpiece(folder)
     config = family.heads[task].config(**{**family.fixed, **family.heads[task].fixed, **SIZE, "hidden": 8})
     sizes = {"labels": ("no", "yes"), "segment_kinds": 2} if task == "classifier" else {}

@@ -216,6 +216,11 @@ FAULTS = {
         without_weights(("model.safetensors.index.json", '{"weight_map": {"a": "model-1.safetensors"}}')),
         {},
     ),
+    "index.json has no weight_map to files beside it": (
+        without_weights(("model.safetensors.index.json", '{"weight_map": {"a": "../model.safetensors"}}')),
+        {},
+    ),
+    r"holds a GPT2LMHeadModel; those that can be loaded": (configure(model_type=["gpt2"]), {}),
     "index.json has no weight_map": (without_weights(("model.safetensors.index.json", "{}")), {}),
     "unknown task of GPT-2 'tager'": (lambda folder: None, {"task": "tager"}),
     "settings norm belong to the model": (lambda folder: None, {"settings": {"norm": "post"}}),
