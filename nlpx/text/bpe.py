@@ -136,6 +136,9 @@ class BPETokenizer(Tokenizer):
 
     @classmethod
     def from_json(cls, payload: dict[str, Any]) -> "BPETokenizer":
+        # The library panics at a prefix that is longer than a token.
+        if any(payload["model"].get(name) for name in ("continuing_subword_prefix", "end_of_word_suffix")):
+            raise ValueError("not a byte-level BPE: its tokens have a prefix or a suffix")
         return cls(from_hugging_face(_library(), payload))
 
 

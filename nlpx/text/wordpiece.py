@@ -32,7 +32,7 @@ class WordPieceTokenizer(Tokenizer):
         kinds = [(settings[name] or {}).get("type") for name in ("model", "normalizer", "pre_tokenizer")]
         if kinds != ["WordPiece", "BertNormalizer", "BertPreTokenizer"]:
             raise ValueError("not a WordPiece with BERT's normaliser")
-        unknown = tokenizer.token_to_id(settings["model"]["unk_token"])
+        unknown = settings["model"]["vocab"].get(settings["model"]["unk_token"])  # an added token does not do
         if unknown is None:
             raise ValueError(f"its vocabulary lacks the unknown token {settings['model']['unk_token']}")
         self.unspellable = (unknown,)  # type: ignore[misc] - which id it is depends on the vocabulary

@@ -73,6 +73,7 @@ def test_loading_refuses_a_missing_file(tmp_path):
         '{"kind": "spelled", "words": ["a"], "characters": "a", "longest": "3"}',
         '{"kind": "spelled", "words": ["a"], "characters": "a", "longest": 1000000000}',
         '{"model": {"type": "BPE", "vocab": {"a": 0, "b": 1000000000}, "merges": []}}',
+        '{"model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": ["a b"], "continuing_subword_prefix": "##"}}',
         "[" * 100_000,
         '{"kind": "word", "words": ["a", "a"]}',
         '{"kind": "word", "words": ["a b"]}',
