@@ -195,9 +195,9 @@ def test_a_config_gives_everything_but_the_workdir(command, trained, tmp_path, m
     (language_model, "{}", "holds no run"),
     (classify, '{"experiment": "language_model", "train": {}}', "holds a run of 'language_model', not of 'classify'"),
     (classify, '{"experiment": "classify", "beauty": 3}', "Config has no beauty"),
-    (classify, '{"experiment": "classify", "train": [1]}', "TrainConfig is [1], and not settings by name"),
-    (classify, '{"experiment": "classify", "train": {"steps": "ten"}}', 'steps is "ten", a value of another type'),
-    (classify, '{"experiment": "classify", "train": {"optimizer": 1}}', "optimizer is 1, a value of another type"),
+    (language_model, '{"experiment": "language_model", "train": [1]}', "TrainConfig is [1], and not settings by name"),
+    (language_model, '{"experiment": "language_model", "train": {"steps": "ten"}}', 'steps is "ten", a value of'),
+    (language_model, '{"experiment": "language_model", "train": {"optimizer": 1}}', "optimizer is 1, a value of"),
     (translate, '{"experiment": "translate"}', "Config lacks model"),
 ])  # fmt: skip
 def test_a_config_that_cannot_be_used_is_named(refused, tmp_path, module, content, named):
