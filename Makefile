@@ -8,7 +8,7 @@ STAMP := $(VENV)/installed-$(if $(filter 1,$(PARITY)),parity,plain)
 CACHE := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.cache/xla JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
 	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
 
-.PHONY: demo test test-slow bench docs lint format clean
+.PHONY: demo test test-slow fuzz bench docs lint format clean
 
 demo: $(VENV)/installed-plain
 	$(BIN)/python -m experiments.rnn_vs_transformer
@@ -18,6 +18,9 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(CACHE) NLPX_PARITY=$(PARITY) $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+
+fuzz: $(VENV)/installed-plain
+	$(BIN)/python -m tests.fuzz --inputs 1000000
 
 bench: $(VENV)/installed-plain
 	$(BIN)/python -m benchmarks.scan_vs_attention --quick

@@ -9,8 +9,12 @@ from contextlib import contextmanager
 class InputError(ValueError):
     """A fault in what the user gave. The message is one line that names the fault and the remedy.
 
-    Functions raise it (it is a ValueError); entry points print the message and exit with code 2.
+    Functions raise it (it is a ValueError); entry points print the message and exit with code 2. What a file put into a
+    message may hold line ends, or codes that a terminal obeys: whatever does not print stands as its escape.
     """
+
+    def __init__(self, message: str):
+        super().__init__("".join(each if each.isprintable() else repr(each)[1:-1] for each in message))
 
 
 def unknown_source(kind: str, spec: str, known: Iterable[str]) -> InputError:

@@ -1,5 +1,6 @@
 """Files of JSON: written whole or not at all, and read with errors that say what is wrong."""
 
+import itertools
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -7,6 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from nlpx.errors import InputError
+
+
+def parse_json(text: str) -> Any:
+    """Parse a JSON text that anybody may have written.
+
+    Raises:
+      ValueError: it is no JSON, or lists or objects lie in each other too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("lists or objects lie in each other too deeply") from None
+
+
+def excerpt(value: Any) -> str:
+    """Return the first 40 characters of a JSON value; of a deep one only these are written."""
+    return "".join(itertools.islice(json.JSONEncoder().iterencode(value), 40))[:40]
 
 
 def read_json(path: Path, kind: str = "run") -> dict[str, Any]:
@@ -19,7 +37,7 @@ def read_json(path: Path, kind: str = "run") -> dict[str, Any]:
       ValueError: the file is missing or damaged, or holds anything but an object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path.parent} holds no {kind}: it has no {path.name}") from None
     except (OSError, ValueError) as error:

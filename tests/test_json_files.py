@@ -4,10 +4,10 @@ import re
 import pytest
 
 from nlpx.errors import InputError
-from nlpx.json_files import read_json, write_json
+from nlpx.json_files import excerpt, read_json, write_json
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b'{"a": 1', b"[1]"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b'{"a": 1', b"[1]", b"[" * 100_000])
 def test_a_damaged_file_is_named(tmp_path, content):
     path = tmp_path / "config.json"
     path.write_bytes(content)
@@ -15,6 +15,14 @@ def test_a_damaged_file_is_named(tmp_path, content):
         read_json(path)
     with pytest.raises(InputError, match=r"holds no run: it has no summary\.json"):
         read_json(tmp_path / "summary.json")
+
+
+def test_an_excerpt_of_a_deep_value_is_its_beginning():
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert excerpt(deep) == "[" * 40
+    assert excerpt({"a": [None, 1.5]}) == '{"a": [null, 1.5]}'
 
 
 def test_files_are_written_whole_or_not_at_all(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nlpx.errors import InputError, unknown
-from nlpx.json_files import read_json
+from nlpx.json_files import excerpt, read_json
 
 
 def setting(
@@ -62,6 +62,15 @@ def _names(kind: Any) -> tuple[str, ...]:
     return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
 
 
+def _fits(value: Any, kind: Any) -> bool:
+    """Tell whether a value of JSON has the type of a setting: a simple one, a choice of names, or one of several."""
+    if choices := _names(kind):
+        return isinstance(value, str) and value in choices
+    if parts := typing.get_args(kind):
+        return any(_fits(value, part) for part in parts)
+    return type(value) in ((int, float) if kind is float else (kind,))
+
+
 def settings_of(config: Any) -> Iterator[dataclasses.Field]:
     """Yield every setting of a dataclass and of those within it."""
     for field in dataclasses.fields(config):
@@ -101,7 +110,8 @@ def read_config(kind: Any, path: Path, experiment: str | None = None) -> Any:
         raise InputError(f"{path.parent} holds {f'a run of {of!r}' if of else 'no run'}, not of {experiment!r}")
     for name in ("data_sha256", "vectors_sha256", "start_sum", "start_crc32"):  # the last: of earlier versions
         values.pop(name, None)
-    values["train"] = {**values.get("train", {}), **dict.fromkeys(OWN)}
+    if isinstance(train := values.setdefault("train", {}), dict):
+        train |= dict.fromkeys(OWN)
     return from_dict(kind, values)
 
 
@@ -109,11 +119,20 @@ def from_dict(kind: type, values: Mapping[str, Any]) -> Any:
     """Make a dataclass from its `dataclasses.asdict`; a missing setting takes its default.
 
     Raises:
-      ValueError: a setting that `kind` does not have; another version of nlpx may have written it.
+      ValueError: a setting that `kind` does not have or that is missing without a default, as another version of nlpx
+        may have written it; or a value of another type.
     """
-    kinds = typing.get_type_hints(kind)
-    if unknowns := set(values) - {field.name for field in dataclasses.fields(kind)}:
+    if not isinstance(values, Mapping):
+        raise InputError(f"{kind.__name__} is {excerpt(values)}, and not settings by name: the file is damaged")
+    kinds, fields = typing.get_type_hints(kind), {field.name: field for field in dataclasses.fields(kind)}
+    if unknowns := set(values) - set(fields):
         raise InputError(f"{kind.__name__} has no {', '.join(sorted(unknowns))}: written by another version of nlpx?")
+    needed = {name for name, each in fields.items() if each.default is each.default_factory is dataclasses.MISSING}
+    if missing := needed - set(values):
+        raise InputError(f"{kind.__name__} lacks {', '.join(sorted(missing))}: written by another version of nlpx?")
+    for name, value in values.items():
+        if not dataclasses.is_dataclass(kinds[name]) and not _fits(value, kinds[name]):
+            raise InputError(f"{name} is {excerpt(value)}, a value of another type: the settings are damaged")
     return kind(
         **{
             name: from_dict(kinds[name], value) if dataclasses.is_dataclass(kinds[name]) else value

@@ -59,7 +59,7 @@ class TrainConfig(Settings):
     """Add products to other kernels: those whose whole path matches this regular expression."""
     grad_accumulation: int = setting(1, "[1, inf)")
     """Parts a batch is processed in, one after the other, to save memory; the result is the same."""
-    seed: int = 0
+    seed: int = setting(0, "[-9e18, 9e18]")
     """Seed of the initial parameters, the order of the data and dropout."""
     seeds: str | None = setting(None, training=False)
     """Several seeds, such as 0,1,2: one run each, in the folders seed-0, seed-1, ... of the workdir; then mean and
@@ -96,7 +96,7 @@ class TrainConfig(Settings):
         super().__post_init__()
         if self.lora is None and (self.lora_alpha is not None or self.lora_kernels is not None):
             raise InputError("lora_alpha and lora_kernels say how lora adapts: give lora a rank, or leave them out")
-        if self.save_every is not None and not re.fullmatch(r"0*[1-9]\d*(min)?", self.save_every):
+        if self.save_every is not None and not re.fullmatch(r"0{0,9}[1-9]\d{0,8}(min)?", self.save_every):
             raise InputError(f"save_every is a number of steps or minutes, as 200 or 10min, not {self.save_every!r}")
         if self.head_only and (self.lora is not None or self.unfreeze_every is not None):
             raise InputError("head_only trains nothing below the head: leave lora and unfreeze_every out")

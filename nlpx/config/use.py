@@ -36,7 +36,7 @@ class WritingConfig(PredictConfig):
     """Choose among the likeliest tokens that together reach this probability; 1: among all."""
     min_p: float = setting(0.0, "[0, 1]", training=False)
     """Choose among the tokens with at least this share of the highest probability; 0: among all."""
-    draw: int = setting(0, training=False)
+    draw: int = setting(0, "[-9e18, 9e18]", training=False)
     """Seed of the sampling."""
 
 
@@ -72,7 +72,7 @@ class GenerateConfig(Settings):
     """With --beams: stop as soon as so many hypotheses have ended."""
     stop: tuple[str, ...] = ()
     """String that ends a text and is not shown; may be given several times."""
-    seed: int = 0
+    seed: int = setting(0, "[-9e18, 9e18]")
     """Seed of the sampling."""
     batch_size: int = setting(32, "[1, inf)")
     """Most lines of a file that are continued at once."""

@@ -6,6 +6,7 @@ apart, one has to count the open brackets from the start and read every bracket.
 
 import itertools
 import random
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,7 +30,7 @@ def length_of(argument: str) -> int:
     """
     if not argument:
         return LENGTH
-    if not argument.isdecimal() or int(argument) % 2 or int(argument) < _SHORTEST:
+    if not re.fullmatch(r"\d{1,9}", argument) or int(argument) % 2 or int(argument) < _SHORTEST:
         raise InputError(f"brackets:{argument}: the length must be an even number from {_SHORTEST} on, as brackets:32")
     return int(argument)
 

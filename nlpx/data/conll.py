@@ -10,7 +10,7 @@ from nlpx.errors import InputError
 Example = tuple[str, str]
 """The words of a sentence, and their tags, both separated by single plain spaces."""
 
-_COLUMNS = re.compile(r"(.+):(\d+),(\d+)")
+_COLUMNS = re.compile(r"(.+):(\d{1,9}),(\d{1,9})")
 _DOCUMENT = "-DOCSTART-"
 
 
@@ -68,6 +68,8 @@ def _sentences(path: str, columns: tuple[int, int] | None) -> tuple[list[list[st
         for value, what in ((row[word - 1], "word"), (row[tag - 1], "tag")):
             if not value or (what == "tag" and not value.strip()):
                 raise InputError(f"{where}: the {what} is empty; fill it in, or leave the line blank")
+        if len(row[tag - 1].split()) > 1:
+            raise InputError(f"{where}: white space in the tag {row[tag - 1]!r}; part the columns by tabs")
         if not open_sentence:
             for each in (words, tags, lines):
                 each.append([])

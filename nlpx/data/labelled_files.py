@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from nlpx.data import text_files
 from nlpx.errors import InputError
+from nlpx.json_files import excerpt, parse_json
 
 Example = tuple[str, str]
 # The line where a row begins, counted from 1, and its cells.
@@ -17,7 +18,6 @@ Row = tuple[int, list[str]]
 _COLUMNS = re.compile(r"(.+):([^:,/]+),([^:,/]+)")
 _TEXT_NAMES = ("text", "sentence", "review")
 _LABEL_NAMES = ("label", "sentiment")
-_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 def read(argument: str) -> list[Example]:
@@ -82,7 +82,7 @@ def _columns(argument: str) -> tuple[str, tuple[str, str] | None]:
 
 
 def _are_places(columns: tuple[str, str]) -> bool:
-    return all(re.fullmatch("[0-9]+", column) for column in columns)
+    return all(re.fullmatch("[0-9]{1,9}", column) for column in columns)
 
 
 def _csv(path: str, content: str) -> Iterator[Row]:
@@ -159,8 +159,8 @@ def _objects(path: str, lines: list[str], columns: tuple[str, str] | None) -> It
             continue
         where = f"{path}, line {number}"
         try:
-            values = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            values = parse_json(line)
+        except ValueError as error:
             raise InputError(
                 f'{where}: damaged JSON ({error}); each line must be one whole object, as {{"text": ...}}'
             ) from error
@@ -173,10 +173,12 @@ def _objects(path: str, lines: list[str], columns: tuple[str, str] | None) -> It
                 )
         text, label = (values[key] for key in keys)
         if not isinstance(text, str):
-            raise InputError(f"{where}: the text is no string, but {json.dumps(text)[:40]}; put it into quotes")
+            raise InputError(f"{where}: the text is no string, but {excerpt(text)}; put it into quotes")
         if not isinstance(label, str | int | float):  # true and false are int
-            raise InputError(f"{where}: the label is {json.dumps(label)[:40]}; give a string or a number")
+            raise InputError(f"{where}: the label is {excerpt(label)}; give a string or a number")
         label = label if isinstance(label, str) else json.dumps(label)
-        if _HALF_CHARACTER.search(text + label):
-            raise InputError(f"{where}: half a character (a lone \\ud800 to \\udfff); write both halves or delete it")
+        try:
+            text_files.refuse_half_characters(text, label)
+        except ValueError as error:
+            raise InputError(f"{where}: {error}") from None
         yield number, text, label

@@ -9,7 +9,7 @@ from nlpx.errors import InputError
 
 Pair = tuple[str, str]
 
-_COLUMNS = re.compile(r"(.*):(\d+),(\d+)")
+_COLUMNS = re.compile(r"(.*):(\d{1,9}),(\d{1,9})")
 
 
 def read_files(argument: str) -> list[Pair]:

@@ -1,5 +1,7 @@
 """Pictures from files, all scaled to one size, and tables of their captions."""
 
+import io
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -13,6 +15,10 @@ from nlpx.data import text_files
 from nlpx.errors import InputError, needs
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+"""What Pillow may take a file for. It knows more, and starts other programs to open some, such as EPS."""
+MOST_PIXELS, MOST_BYTES = 2**26, 2**28
+"""More pixels would take a gigabyte, and a file of a few bytes can claim them; what a file has beyond is not read."""
 MOST_BAD = 0.1
 """The largest share of a table's pictures that may fail to open."""
 NAMED = 10
@@ -25,9 +31,9 @@ def is_picture(path: str) -> bool:
         return True
     image = _pillow()
     try:
-        with image.open(path):
+        with image.open(path, formats=FORMATS):
             return True
-    except (OSError, ValueError, image.DecompressionBombError):
+    except Exception:  # as in `open_picture`
         return False
 
 
@@ -41,14 +47,20 @@ def open_picture(path: str | Path, size: int, channels: int) -> UInt8[np.ndarray
       channels: 1 for grey, 3 for RGB.
 
     Raises:
-      InputError: the file is missing, not a picture, or damaged.
+      InputError: the file is missing, not a picture of these formats, damaged, or too large.
     """
     image = _pillow()
     if os.path.isdir(os.path.expanduser(path)):
         raise InputError(f"{path} is a folder: name a picture, or a file with the path of one on each line")
     try:
-        with image.open(os.path.expanduser(path)) as picture:
+        with open(os.path.expanduser(path), "rb") as file:
+            content = io.BytesIO(file.read(MOST_BYTES))  # of a file on disk, Pillow makes room for what a chunk claims
+        with image.open(content, formats=FORMATS) as picture:
+            if math.prod(picture.size) > MOST_PIXELS:
+                raise InputError(f"{path} has over {MOST_PIXELS:,} pixels: scale it down first")
             return _square(picture, size, channels)
+    except InputError:
+        raise
     # Pillow raises errors of many kinds for damaged files.
     except Exception as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else "no picture, or a damaged one"
@@ -138,14 +150,18 @@ def _square(picture: Any, size: int, channels: int) -> np.ndarray:
 
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I"):  # 16 bits
-        picture = Image.fromarray((np.asarray(picture, np.float64) / 257).clip(0, 255).astype(np.uint8))
+        picture = Image.fromarray((np.asarray(picture) // 257).clip(0, 255).astype(np.uint8))
     if picture.has_transparency_data:
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), _as_rgba(picture))
     picture = picture.convert("L" if channels == 1 else "RGB")
     grey = 128 if channels == 1 else (128, 128, 128)
     if picture.size != (size, size):
         picture = ImageOps.pad(picture, (size, size), Image.Resampling.BILINEAR, color=grey)
     return np.asarray(picture, np.uint8).reshape(size, size, channels)
+
+
+def _as_rgba(picture: Any) -> Any:
+    return picture if picture.mode == "RGBA" else picture.convert("RGBA")
 
 
 def _pillow() -> Any:

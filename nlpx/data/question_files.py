@@ -1,11 +1,11 @@
 """Questions from a file: SQuAD's JSON (Rajpurkar 2016, arXiv 1606.05250), or one JSON object per line; .gz too."""
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from nlpx.data import text_files, tfds_text
 from nlpx.errors import InputError
+from nlpx.json_files import excerpt, parse_json
 
 
 class Question(NamedTuple):
@@ -112,7 +112,7 @@ def _place(context: str, answer: str, start: int) -> int:
 
 def _squad(path: str, content: str) -> Iterator[Question]:
     try:
-        payload = json.loads(content)
+        payload = parse_json(content)
     except ValueError as error:
         raise InputError(f"{path} is no JSON ({error}); give SQuAD's JSON, or name it .jsonl") from error
     place = "the top"
@@ -138,7 +138,7 @@ def _lines(path: str, content: str) -> Iterator[Question]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parse_json(line)
             answers = _get(row, "answers", str | list | dict)
             if isinstance(answers, dict):
                 texts = _get(answers, "text", list)
@@ -161,6 +161,7 @@ def _question(
     context, question = _get(paragraph, "context", str), _get(asked, "question", str)
     if not context.strip() or not question.strip():
         raise ValueError(f"the {'question' if context.strip() else 'context'} has no words")
+    text_files.refuse_half_characters(context, question, group, *(text for text, _ in answers))
     return Question(context, question, answers, group, str(asked.get("id", "")))
 
 
@@ -175,5 +176,5 @@ def _get(about: Any, name: str, kind: Any, default: Any = None) -> Any:
     if not isinstance(about, dict) or name not in about:
         raise ValueError(f"no {name!r}")
     if not isinstance(about[name], kind):
-        raise ValueError(f"{name!r} is {json.dumps(about[name]):.40}")
+        raise ValueError(f"{name!r} is {excerpt(about[name])}")
     return about[name]

@@ -1,5 +1,6 @@
 """Series from a CSV file, plain or .gz: a date column and one or more columns of numbers."""
 
+import collections
 import csv
 import dataclasses
 import datetime
@@ -7,6 +8,7 @@ import io
 import itertools
 import math
 import os
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -145,7 +147,8 @@ def _places(
         raise InputError(
             f"{path} has no column of numbers; it has {_listing(names)}: name one, as file:PATH:DATE,VALUE"
         )
-    if doubled := [names[at] for at in numbers if names.count(names[at]) > 1]:
+    counts = collections.Counter(names)
+    if doubled := [names[at] for at in numbers if counts[names[at]] > 1]:
         raise InputError(f"{path} has several columns named {doubled[0]!r}: rename them")
     return date, numbers, [at for at in others if at not in numbers]
 
@@ -153,7 +156,7 @@ def _places(
 def _place(path: str, column: str, names: list[str]) -> int:
     if names.count(column) == 1:
         return names.index(column)
-    if column.isascii() and column.isdigit() and 1 <= int(column) <= len(names):
+    if re.fullmatch("[0-9]{1,9}", column) and 1 <= int(column) <= len(names):
         return int(column) - 1
     many = "several columns" if column in names else "no column"
     raise InputError(f"{path} has {many} {column!r}; it has {_listing(names)}: give a name, or a position from 1")
@@ -187,9 +190,9 @@ def _number(path: str, line: int, name: str, cell: str) -> float:
 def _date(cell: str, form: str) -> datetime.datetime | None:
     try:
         date = datetime.datetime.fromisoformat(cell) if form == "ISO 8601" else datetime.datetime.strptime(cell, form)
-    except ValueError:
+        return date if date.tzinfo is None else date.astimezone(datetime.UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):  # in UTC it may lie before the year 1
         return None
-    return date if date.tzinfo is None else date.astimezone(datetime.UTC).replace(tzinfo=None)
 
 
 def _is_date(cell: str) -> bool:

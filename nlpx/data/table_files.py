@@ -1,5 +1,6 @@
 """Tables from one file, one row per line, with columns separated by commas, semicolons or tabs; it may be .gz."""
 
+import collections
 import csv
 import io
 import math
@@ -12,6 +13,7 @@ from nlpx.errors import InputError
 
 _SEPARATORS = ",;\t"
 _COLUMN = re.compile(r"(.+):([^:/]+)")
+_PLACE = re.compile(r"\d{1,9}")
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,10 @@ def read(argument: str, default: str | None = None) -> Sheet:
             "fill it in, or give a header whose names are no numbers"
         )
     if not header:
-        if target is not None and not target.isdecimal():
+        if target is not None and not _PLACE.fullmatch(target):
             raise InputError(f"{path} has no header, so no column {target!r}; give the target's place, counted from 1")
         names = [f"column {place}" for place in range(1, width + 1)]
-    if twice := next((name for name in names if names.count(name) > 1), None):
+    if twice := next((name for name, count in collections.Counter(names).items() if count > 1), None):
         raise InputError(f"{path} has several columns {twice!r}; rename all but one")
     rows = rows[1:] if header else rows
     if not rows:
@@ -141,7 +143,7 @@ def _place(path: str, target: str | None, names: list[str], default: str | None)
     """Return the column of the target, counted from 0."""
     if target is None:
         return names.index(default) if default in names else len(names) - 1
-    if target.isdecimal():
+    if _PLACE.fullmatch(target):
         if not 1 <= int(target) <= len(names):
             raise InputError(f"{path} has {len(names)} columns, but the target is sought in {target}; count from 1")
         return int(target) - 1

@@ -10,6 +10,7 @@ from nlpx.data.splits import split_characters, split_documents
 from nlpx.errors import InputError
 
 _ENDINGS = (".txt", ".md", ".rst", ".tokens", ".text")
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
 
 
@@ -62,8 +63,9 @@ def paths(argument: str) -> list[str]:
             raise InputError(f"file:{argument} names an empty path; write file:PATH or file:PATH,PATH")
         try:
             mode = os.stat(path).st_mode
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror}; give the path of a text file") from error
+        except (OSError, ValueError) as error:  # a name with a zero byte, or half a character
+            why = getattr(error, "strerror", error)
+            raise InputError(f"cannot read {path}: {why}; give the path of a text file") from error
         if stat.S_ISDIR(mode):
             found.extend(_folder(path))
         elif not stat.S_ISREG(mode):
@@ -73,6 +75,12 @@ def paths(argument: str) -> list[str]:
         else:
             found.append(path)
     return found
+
+
+def refuse_half_characters(*texts: str) -> None:
+    """Raise a ValueError if a text, as JSON can write it, holds half a character: no UTF-8 could be made of it."""
+    if any(map(_HALF_CHARACTER.search, texts)):
+        raise ValueError("half a character (a lone \\ud800 to \\udfff); write both halves or delete it")
 
 
 def _folder(folder: str) -> list[str]:

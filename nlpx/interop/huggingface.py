@@ -10,13 +10,13 @@ import jax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from nlpx.errors import InputError
-from nlpx.interop.families import FAMILIES
 from nlpx.interop.hub import folder_of
-from nlpx.interop.huggingface_config import build, describe, family_and_task
+from nlpx.interop.huggingface_config import build, describe, family_and_task, family_of_folder
 from nlpx.interop.huggingface_tensors import (
     FILE,
     INDEX,
     check_arrays,
+    check_layers,
     initial,
     lacks,
     placed,
@@ -78,7 +78,8 @@ def load(
     config = read_json(folder / "config.json", "model")
     family, task = family_and_task(folder, config, task)
     model, head = build(family, task, config, labels, settings or {}), family.heads[task]
-    stored, shapes = stored_arrays(folder, family, head), shapes_of(model)
+    check_layers(folder, model, stored := stored_arrays(folder, family, head))
+    shapes = shapes_of(model)
     if labels is not None and key is None:
         raise InputError("labels name the classes of a new head: pass key, such as jax.random.key(0), to make it")
 
@@ -121,15 +122,14 @@ def read(name: str | os.PathLike[str], kind: type) -> Parts:
     """
     folder = folder_of(os.fspath(name))
     config = read_json(folder / "config.json", "model")
-    if config.get("model_type") not in FAMILIES:  # names it
-        family_and_task(folder, config, None)
-    heads = FAMILIES[config["model_type"]].heads
+    heads = family_of_folder(folder, config).heads
     fitting = [name for name in heads if heads[name].config is kind]
     family, task = family_and_task(folder, config, (fitting or list(heads))[0])
     model, head = build(family, task, config, None, {}), family.heads[task]
 
     def params() -> tuple[dict[str, jax.Array], list[str]]:
-        stored, shapes = stored_arrays(folder, family, head), shapes_of(model)
+        check_layers(folder, model, stored := stored_arrays(folder, family, head))
+        shapes = shapes_of(model)
         rows = [row for row in rows_for(family, head, model.config) if not (family.of_head(row) and lacks(row, stored))]
         check_arrays(folder, family, rows, stored, shapes)
         unread = stored.keys() - {name for row in rows for name in row.theirs}
@@ -236,11 +236,12 @@ def read_tokenizer(folder: Path) -> Tokenizer | Path:
 def _wordpiece(folder: Path) -> WordPieceTokenizer:
     path = folder / "tokenizer_config.json"
     config = read_json(path) if path.exists() else {}
+    usual = {"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True}
+    lowercase, strip_accents, chinese = (config.get(name, default) for name, default in usual.items())
+    if not (isinstance(lowercase, bool) and isinstance(chinese, bool) and isinstance(strip_accents, bool | None)):
+        raise InputError(f"{path} has a value other than true or false for one of {', '.join(usual)}: mend it")
     return WordPieceTokenizer.from_vocabulary(
-        folder / "vocab.txt",
-        lowercase=config.get("do_lower_case", True),
-        strip_accents=config.get("strip_accents"),
-        chinese_characters=config.get("tokenize_chinese_chars", True),
+        folder / "vocab.txt", lowercase=lowercase, strip_accents=strip_accents, chinese_characters=chinese
     )
 
 

@@ -12,19 +12,30 @@ FREE = ("dtype", "dropout", "attention_backend", "scan_layers", "remat")
 """Settings that may be chosen anew: how a model is computed, and what happens in training alone."""
 TRAINING = ("word_dropout",)
 """Settings of training that config.json has no place for."""
+LARGEST = 10**6
+"""More than any size of a model; the shapes of a larger one overflow."""
 LABELLED = ("classifier", "tagger")
+
+
+def family_of_folder(folder: Path, config: Mapping[str, Any]) -> Family:
+    """Return the family of a config.json; raise an InputError that names another."""
+    kind = config.get("model_type")
+    if not isinstance(kind, str) or kind not in FAMILIES:
+        names = _architectures(config) or [f"model_type {kind!r}"]
+        raise InputError(f"{folder} holds a {names[0]}; those that can be loaded: {', '.join(ARCHITECTURES)}")
+    return FAMILIES[kind]
+
+
+def _architectures(config: Mapping[str, Any]) -> list[str]:
+    names = config.get("architectures") or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"config.json has architectures={names!r}: give a list of names, such as ['GPT2LMHeadModel']")
+    return names
 
 
 def family_and_task(folder: Path, config: Mapping[str, Any], task: str | None) -> tuple[Family, str]:
     """Return the family of a config.json, and its task if none is given; raise an InputError for another."""
-    kind = config.get("model_type")
-    names = config.get("architectures") or []
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InputError(f"config.json has architectures={names!r}: give a list of names, such as ['GPT2LMHeadModel']")
-    if not isinstance(kind, str) or kind not in FAMILIES:
-        names = names or [f"model_type {kind!r}"]
-        raise InputError(f"{folder} holds a {names[0]}; those that can be loaded: {', '.join(ARCHITECTURES)}")
-    family = FAMILIES[kind]
+    names, family = _architectures(config), family_of_folder(folder, config)
     if task is None:
         names = [name for name in names if name not in HEADLESS]
         if not names:
@@ -53,6 +64,8 @@ def _number(config: Mapping[str, Any], name: str, default: Any) -> Any:
     value, kind = config.get(name, default), type(default)
     if not isinstance(value, {float: (int, float), type(None): (int, type(None))}.get(kind, kind)):
         raise InputError(f"config.json has {name}={value!r}: give a value such as {default!r}")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise InputError(f"config.json has {name}={value!r}: it must be at most {LARGEST}")
     return value
 
 
@@ -88,7 +101,7 @@ def _labels(config: Mapping[str, Any]) -> list[str]:
     names = config.get("id2label") or {n: f"LABEL_{n}" for n in range(_number(config, "num_labels", 2))}
     try:
         return [str(names[number]) for number in sorted(names, key=int)]
-    except (TypeError, ValueError):
+    except (LookupError, TypeError, ValueError):
         raise InputError(f"config.json has id2label={names!r}: give names by number, as {{'0': 'no'}}") from None
 
 

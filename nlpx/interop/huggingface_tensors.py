@@ -51,8 +51,10 @@ def stored_arrays(folder: Path, family: Family, head: Head) -> dict[str, StoredA
         files = [FILE]
     else:
         where = read_json(folder / INDEX, "model").get("weight_map")
-        if not isinstance(where, dict) or not all(isinstance(file, str) for file in where.values()):
-            raise InputError(f"{folder / INDEX} has no weight_map: fetch or save the folder again")
+        if not isinstance(where, dict) or not all(
+            isinstance(file, str) and re.fullmatch(r"\w[\w.-]*", file) for file in where.values()
+        ):
+            raise InputError(f"{folder / INDEX} has no weight_map to files beside it: fetch or save the folder again")
         files = sorted(set(where.values()))
     if files == [FILE] and not (folder / FILE).exists():
         if old := sorted(folder.glob("pytorch_model*.bin")):
@@ -68,6 +70,15 @@ def stored_arrays(folder: Path, family: Family, head: Head) -> dict[str, StoredA
             with_head = name.startswith(family.prefix) or name in family.head_tensors or re.search(family.unread, name)
             found[name if with_head else family.prefix + name] = tensor
     return found
+
+
+def check_layers(folder: Path, model: Any, stored: Mapping[str, StoredArray]) -> None:
+    """Raise an InputError if the files cannot have so many layers, before so many are built."""
+    layers, arrays = model.config.layers, len(stored)
+    if layers > arrays:
+        raise InputError(
+            f"config.json in {folder} asks for {layers:,} layers, but its files have {arrays:,} arrays: fetch it again"
+        )
 
 
 def lacks(row: Row, stored: Mapping[str, StoredArray]) -> bool:

@@ -1,6 +1,7 @@
 """Parameters as a safetensors file, which other libraries read without our code."""
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ DTYPES = {
     "F8_E5M2FNUZ": "float8_e5m2fnuz", "F8_E8M0": "float8_e8m0fnu",
 }  # fmt: skip
 """The dtypes that can be saved and loaded, by their names in a file."""
+MOST_AXES, LARGEST = 64, 2**58
+"""The most that NumPy takes, of 16 bytes an entry."""
 
 
 def save_safetensors(
@@ -75,7 +78,8 @@ def load_safetensors(path: str | os.PathLike[str]) -> dict[str, Any]:
             if not isinstance(at, dict):
                 array = ".".join(groups[:depth])
                 raise InputError(f"{path} has the arrays {array} and {name}, one inside the other: rename one of them")
-        at[last] = np.frombuffer(tensor["data"], _dtype(tensor["dtype"], name, path)).reshape(tensor["shape"])
+        dtype, shape = _kind(tensor, name, path)
+        at[last] = np.frombuffer(tensor["data"], dtype).reshape(shape)
     return params
 
 
@@ -116,17 +120,20 @@ def open_safetensors(path: str | os.PathLike[str]) -> dict[str, StoredArray]:
         raise InputError(f"{path} is damaged, or no file of safetensors ({error}); fetch or save it again") from error
     header.pop("__metadata__", None)
     return {
-        name: StoredArray(
-            path, 8 + size + about["data_offsets"][0], _dtype(about["dtype"], name, path), tuple(about["shape"])
-        )
+        name: StoredArray(path, 8 + size + about["data_offsets"][0], *_kind(about, name, path))
         for name, about in header.items()
     }
 
 
-def _dtype(name: str, array: str, path: Path) -> np.dtype:
+def _kind(about: Mapping[str, Any], array: str, path: Path) -> tuple[np.dtype, tuple[int, ...]]:
+    """Return the dtype and the shape of an array, as NumPy has them; raise an InputError for others."""
+    name, shape = about["dtype"], tuple(about["shape"])
     if name not in DTYPES:
         raise InputError(f"{array} in {path} is {name}, a dtype that NumPy lacks: save it in another")
-    return jnp.dtype(DTYPES[name])
+    # An empty array may have axes of any size.
+    if len(shape) > MOST_AXES or math.prod(size or 1 for size in shape) > LARGEST:
+        raise InputError(f"{array} in {path} has a shape that NumPy lacks, of {len(shape)} axes: save it in another")
+    return jnp.dtype(DTYPES[name]), shape
 
 
 def _named(params: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

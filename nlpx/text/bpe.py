@@ -12,7 +12,8 @@ from jaxtyping import Int32
 from numpy.typing import ArrayLike
 
 from nlpx.errors import InputError, needs
-from nlpx.text.tokenizer import Tokenizer, checked_ids, utf8
+from nlpx.json_files import parse_json
+from nlpx.text.tokenizer import Tokenizer, check_numbering, checked_ids, from_hugging_face, utf8
 
 END_OF_TEXT = "<|endoftext|>"
 """GPT-2's one special token."""
@@ -96,15 +97,16 @@ class BPETokenizer(Tokenizer):
             if not os.path.isfile(path):
                 raise InputError(f"no file {os.fspath(path)}; give GPT-2's encoder.json and vocab.bpe")
         try:
-            model = library.models.BPE.from_file(os.fspath(encoder_json), os.fspath(vocab_bpe))
+            with open(encoder_json, encoding="utf-8") as file:
+                check_numbering(parse_json(file.read()).values())
+            tokenizer = _byte_level(library.models.BPE.from_file(os.fspath(encoder_json), os.fspath(vocab_bpe)))
+            if tokenizer.token_to_id(END_OF_TEXT) is not None:
+                tokenizer.add_special_tokens([END_OF_TEXT])
+            return cls(tokenizer)
         except Exception as error:  # the library raises bare Exception
             raise InputError(
                 f"{os.fspath(encoder_json)} and {os.fspath(vocab_bpe)} are not GPT-2's vocabulary and merges: {error}"
             ) from error
-        tokenizer = _byte_level(model)
-        if tokenizer.token_to_id(END_OF_TEXT) is not None:
-            tokenizer.add_special_tokens([END_OF_TEXT])
-        return cls(tokenizer)
 
     @property
     def vocab_size(self) -> int:
@@ -134,12 +136,10 @@ class BPETokenizer(Tokenizer):
 
     @classmethod
     def from_json(cls, payload: dict[str, Any]) -> "BPETokenizer":
-        library = _library()
-        try:
-            tokenizer = library.Tokenizer.from_str(json.dumps(payload))
-        except Exception as error:  # the library raises bare Exception
-            raise ValueError(str(error)) from error
-        return cls(tokenizer)
+        # The library panics at a prefix that is longer than a token.
+        if any(payload["model"].get(name) for name in ("continuing_subword_prefix", "end_of_word_suffix")):
+            raise ValueError("not a byte-level BPE: its tokens have a prefix or a suffix")
+        return cls(from_hugging_face(_library(), payload))
 
 
 def pieces(text: str, size: int = _PIECE) -> Iterator[str]:

@@ -60,6 +60,8 @@ class CharTokenizer(Tokenizer):
 
     @classmethod
     def from_json(cls, payload: dict[str, Any]) -> "CharTokenizer":
+        if not isinstance(payload["characters"], str):
+            raise ValueError("the characters are no text")
         return cls(payload["characters"])
 
 

@@ -1,10 +1,10 @@
 """The tokenizers by name: train one, or load one from a directory."""
 
-import json
 import os
 from pathlib import Path
 
 from nlpx.errors import InputError, unknown
+from nlpx.json_files import parse_json
 from nlpx.text.bpe import BPETokenizer
 from nlpx.text.byte import ByteTokenizer
 from nlpx.text.char import CharTokenizer
@@ -57,7 +57,7 @@ def load_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the tokenizer {path}: {error}") from error
     try:
-        payload = json.loads(content)
+        payload = parse_json(content)
         if "kind" not in payload:
             foreign = WordPieceTokenizer if payload["model"]["type"] == "WordPiece" else BPETokenizer
             return foreign.from_json(payload)

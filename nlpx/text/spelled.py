@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 
 from nlpx.text.tokenizer import Tokenizer, checked_ids
 
+MOST_CHARACTERS = 1000
+"""The largest `longest` of a file: each word takes so many places."""
 _DIGIT = re.compile(r"\d")
 _WORD = re.compile(
     r"""https?://\S+ | [@\#]\w+                     # as in tweets
@@ -110,7 +112,12 @@ class SpelledWordTokenizer(Tokenizer):
 
     @classmethod
     def from_json(cls, payload: dict[str, Any]) -> "SpelledWordTokenizer":
-        return cls(payload["words"], payload["characters"], payload["longest"])
+        words, characters, longest = payload["words"], payload["characters"], payload["longest"]
+        if not all(isinstance(text, str) for text in (*words, characters)):
+            raise ValueError("a word or the characters are no text")
+        if type(longest) is not int or not 0 < longest <= MOST_CHARACTERS:
+            raise ValueError(f"longest is {longest!r}, and not from 1 to {MOST_CHARACTERS}")
+        return cls(words, characters, longest)
 
 
 def normal_form(word: str) -> str:

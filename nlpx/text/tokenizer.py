@@ -3,7 +3,7 @@
 import abc
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -101,6 +101,25 @@ def checked_ids(ids: ArrayLike, vocab_size: int) -> Int[np.ndarray, " t"]:
     if wrong.any():
         raise InputError(f"id {array[wrong][0]} is outside the vocabulary of {vocab_size} tokens")
     return array
+
+
+def check_numbering(ids: Iterable[Any]) -> None:
+    """Raise a ValueError unless the ids of a vocabulary are all from 0 on: a model has a row for each token, and
+    Hugging Face's library makes room up to the largest id, be it a billion."""
+    found = set(ids)
+    if found != set(range(len(found))):
+        raise ValueError("the ids of its vocabulary are not the numbers from 0 on")
+
+
+def from_hugging_face(library: Any, payload: dict[str, Any]) -> Any:
+    """Make a tokenizer of Hugging Face's library from its tokenizer.json; raise a ValueError for a damaged one."""
+    vocabulary = payload["model"].get("vocab")
+    if isinstance(vocabulary, dict):  # of other kinds, which are refused once they are read, it is a list
+        check_numbering(vocabulary.values())
+    try:
+        return library.Tokenizer.from_str(json.dumps(payload))
+    except Exception as error:  # the library raises bare Exception
+        raise ValueError(str(error)) from error
 
 
 def utf8(text: str) -> bytes:

@@ -119,7 +119,7 @@ def _rows(file: io.BufferedReader, name: str, wanted: set[bytes]) -> Iterator[Ro
     first = file.readline(BLOCK)
     if not first.strip():
         raise InputError(f"{name} {'begins with an empty line' if first else 'is empty'}: give a file of word vectors")
-    header = re.fullmatch(rb" *(\d+)[ \t]+(\d+)[ \t\r\n]*", first)
+    header = re.fullmatch(rb" *(\d{1,18})[ \t]+(\d{1,18})[ \t\r\n]*", first)
     if header is None:
         width = len(_fields(first)) - 1
         if not width:

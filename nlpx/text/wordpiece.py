@@ -9,7 +9,7 @@ from jaxtyping import Int32
 from numpy.typing import ArrayLike
 
 from nlpx.errors import InputError, needs
-from nlpx.text.tokenizer import Tokenizer, checked_ids, utf8
+from nlpx.text.tokenizer import Tokenizer, checked_ids, from_hugging_face, utf8
 
 UNKNOWN = "[UNK]"
 SPECIAL = ("[PAD]", UNKNOWN, "[CLS]", "[SEP]", "[MASK]")
@@ -32,7 +32,7 @@ class WordPieceTokenizer(Tokenizer):
         kinds = [(settings[name] or {}).get("type") for name in ("model", "normalizer", "pre_tokenizer")]
         if kinds != ["WordPiece", "BertNormalizer", "BertPreTokenizer"]:
             raise ValueError("not a WordPiece with BERT's normaliser")
-        unknown = tokenizer.token_to_id(settings["model"]["unk_token"])
+        unknown = settings["model"]["vocab"].get(settings["model"]["unk_token"])  # an added token does not do
         if unknown is None:
             raise ValueError(f"its vocabulary lacks the unknown token {settings['model']['unk_token']}")
         self.unspellable = (unknown,)  # type: ignore[misc] - which id it is depends on the vocabulary
@@ -103,12 +103,7 @@ class WordPieceTokenizer(Tokenizer):
 
     @classmethod
     def from_json(cls, payload: dict[str, Any]) -> "WordPieceTokenizer":
-        library = _library()
-        try:
-            tokenizer = library.Tokenizer.from_str(json.dumps(payload))
-        except Exception as error:  # the library raises bare Exception
-            raise ValueError(str(error)) from error
-        return cls(tokenizer)
+        return cls(from_hugging_face(_library(), payload))
 
 
 def _library() -> Any:

@@ -79,6 +79,12 @@ def _abstract(tree: Any) -> Any:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)
 
 
+def _loss(metrics: Any) -> float:
+    """Return the loss that a checkpoint was saved with; infinite if its metrics are damaged."""
+    loss = metrics.get("loss") if isinstance(metrics, dict) else None
+    return loss if isinstance(loss, int | float) else float("inf")
+
+
 class Checkpoints:
     """The folder `checkpoints/` of a workdir. It keeps the best and the latest two, or `keep`, so that a damaged one
     costs little."""
@@ -93,22 +99,27 @@ class Checkpoints:
         self._workdir, folder = workdir, (workdir / "checkpoints").resolve()  # one path in all processes
         if not read_only:
             folder.mkdir(parents=True, exist_ok=True)
-        self._manager = ocp.CheckpointManager(
-            folder,
-            options=ocp.CheckpointManagerOptions(
-                multiprocessing_options=everyone,
-                create=False,
-                read_only=read_only,
-                best_fn=lambda metrics: metrics["loss"],
-                best_mode="min",
-                preservation_policy=policies.AnyPreservationPolicy(
-                    [
-                        policies.LatestN(keep),
-                        policies.BestN(get_metric_fn=lambda metrics: metrics["loss"], reverse=True, n=1),
-                    ]
-                ),
+        options = ocp.CheckpointManagerOptions(
+            multiprocessing_options=everyone,
+            create=False,
+            read_only=read_only,
+            best_fn=_loss,
+            best_mode="min",
+            preservation_policy=policies.AnyPreservationPolicy(
+                [
+                    policies.LatestN(keep),
+                    policies.BestN(get_metric_fn=_loss, reverse=True, n=1),
+                ]
             ),
         )
+        try:
+            self._manager = ocp.CheckpointManager(folder, options=options)
+        except (LookupError, TypeError, ValueError, RecursionError) as error:  # of what it found there
+            first = str(error).partition("\n")[0][:200]
+            raise InputError(
+                f"the metrics or metadata of a checkpoint in {folder} are damaged ({first}): delete that file, "
+                "or choose another workdir"
+            ) from error
 
     @property
     def latest_step(self) -> int | None:

@@ -1,13 +1,12 @@
 """Parameters that stay as they are: constants of the training step, without gradient and without optimizer state."""
 
-import re
 from collections.abc import Collection
 from typing import Any
 
 import jax
 
 from nlpx.errors import InputError
-from nlpx.train.sharding import path_of
+from nlpx.train.sharding import path_of, path_pattern
 
 
 def matching(params: Any, pattern: str | None) -> frozenset[str]:
@@ -22,10 +21,7 @@ def matching(params: Any, pattern: str | None) -> frozenset[str]:
     """
     if pattern is None:
         return frozenset()
-    try:
-        frozen = re.compile(pattern)
-    except re.error as error:
-        raise InputError(f"freeze {pattern!r} is no regular expression: {error}") from None
+    frozen = path_pattern("freeze", pattern)
     paths = [path_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
     found = frozenset(path for path in paths if frozen.fullmatch(path))
     if len(found) in (0, len(paths)):

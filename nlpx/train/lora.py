@@ -17,6 +17,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from nlpx.errors import InputError
 from nlpx.train.depth import depths
+from nlpx.train.sharding import path_pattern
 
 KERNELS = r".*/stack_\d+/(attention|cross_attention|feed_forward)/.*/kernel|.*/(stack|reversed)_\d+/\w+_kernel"
 """The kernels that are adapted if nothing else is said: those of all blocks."""
@@ -32,10 +33,7 @@ def factors(params: Any, key: jax.Array, *, rank: int, pattern: str = KERNELS) -
     Raises:
       ValueError: no regular expression, or one that matches no kernel.
     """
-    try:
-        chosen = re.compile(pattern)
-    except re.error as error:
-        raise InputError(f"lora_kernels {pattern!r} is no regular expression: {error}") from None
+    chosen = path_pattern("lora_kernels", pattern)
     kernels = {path: leaf for path, leaf in flatten_dict(params, sep="/").items() if chosen.fullmatch(path)}
     if not kernels or any(leaf.ndim < 2 for leaf in kernels.values()):
         vectors = [path for path, leaf in kernels.items() if leaf.ndim < 2]

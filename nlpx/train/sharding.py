@@ -64,7 +64,7 @@ def parse_mesh(spec: str) -> dict[str, int] | None:
         return None
     sizes: dict[str, int] = {}
     for part in spec.split(","):
-        match = re.fullmatch(r"(\w+)=([1-9]\d*)", part.strip())
+        match = re.fullmatch(r"(\w+)=([1-9]\d{0,5})", part.strip())
         if not match:
             raise InputError(f"mesh {spec!r}: write auto, or axes with sizes as data=2,fsdp=2,model=2")
         if match[1] not in AXES:
@@ -110,6 +110,14 @@ def make_mesh(spec: str, batch_size: int) -> Mesh:
 def path_of(path: tuple[Any, ...]) -> str:
     """Return the path of a leaf as text, such as "embedding/table"."""
     return "/".join(str(getattr(entry, "key", getattr(entry, "name", getattr(entry, "idx", entry)))) for entry in path)
+
+
+def path_pattern(setting: str, pattern: str) -> re.Pattern[str]:
+    """Compile a pattern of whole paths; raise an InputError that names the setting if it is no regular expression."""
+    try:
+        return re.compile(pattern)
+    except (re.error, OverflowError, RecursionError, ValueError) as error:
+        raise InputError(f"{setting} {pattern!r} is no regular expression: {error}") from None
 
 
 def parameter_shardings(tree: Any, mesh: Mesh, *, strict: bool = True) -> Any:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from nlpx.config import MODELS, from_dict
 from nlpx.errors import InputError
@@ -40,13 +39,20 @@ def read_model(workdir: Path) -> tuple[Any, Tokenizer | None]:
     """Build the model of a workdir, without parameters, and read its tokenizer, if it has one.
 
     Raises:
-      ValueError: there is no run, or one of a model that is not known.
+      ValueError: there is no run, or one of a model that is not known, or its model.json is damaged.
     """
     about = read_json(workdir / "model.json")
     tokenizer = load_tokenizer(workdir) if about.get("tokenizer", True) else None
-    if about["config"] not in MODELS:
-        raise InputError(f"{workdir} holds a model of {about['config']}, which no imported module defines: import it")
-    return suited(from_dict(MODELS[about["config"]], about["settings"])).build(**about["sizes"]), tokenizer
+    name = about.get("config")
+    if not isinstance(name, str) or name not in MODELS:
+        raise InputError(f"{workdir} holds a model of {name}, which no imported module defines: import it")
+    config = suited(from_dict(MODELS[name], about.get("settings")))
+    try:
+        return config.build(**about["sizes"]), tokenizer
+    except InputError:
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(f"the sizes in {workdir / 'model.json'} are damaged ({error}): choose another run") from error
 
 
 def load(workdir: str | Path | None, experiment: str | None = None, *, best: bool = True) -> Trained:
@@ -66,12 +72,20 @@ def load(workdir: str | Path | None, experiment: str | None = None, *, best: boo
     if experiment is not None and config.get("experiment") != experiment:
         raise InputError(f"{workdir} holds a run of {config.get('experiment')!r}, not of {experiment!r}")
     model, tokenizer = read_model(workdir)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), *model.example_inputs())["params"]
+    try:
+        shapes = jax.eval_shape(model.init, jax.random.key(0), *model.example_inputs())["params"]
+    except (OverflowError, TypeError) as error:
+        about = f"{workdir / 'model.json'} describes a model that cannot be built"
+        raise InputError(f"{about} ({str(error).partition('. ')[0]}): choose another run") from error
     adapted = read_json(workdir / "model.json").get("lora")
     if adapted is not None:
+        kinds = {"rank": int, "alpha": (int, float, type(None)), "kernels": str}
+        if not isinstance(adapted, dict) or not all(isinstance(adapted.get(name), kinds[name]) for name in kinds):
+            raise InputError(f"lora in {workdir / 'model.json'} is damaged: choose another run")
         low = partial(lora.factors, rank=adapted["rank"], pattern=adapted["kernels"])
         shapes = {**shapes, lora.NAME: jax.eval_shape(low, shapes, jax.random.key(0))}
-    like = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), shapes)
     checkpoints = Checkpoints(workdir, read_only=True)
     params, step, damaged = checkpoints.restore_params(like, best=best)
     checkpoints.close()

@@ -12,7 +12,7 @@ from typing import Any
 
 from nlpx import process, processes
 from nlpx.errors import InputError
-from nlpx.json_files import read_json, write_json
+from nlpx.json_files import parse_json, read_json, write_json
 
 LOCK = "lock"
 """The file that a run holds as long as it works. It may stay behind: its lock ends with the process."""
@@ -147,11 +147,14 @@ def locked(workdir: Path) -> Iterator[None]:
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:
     """Read the lines of `metrics.jsonl`, without a last line cut off by a kill."""
     path = workdir / "metrics.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = path.read_bytes().splitlines() if path.exists() else []
     records = []
     for number, line in enumerate(lines):
         try:
-            records.append(json.loads(line))
+            record = parse_json(line.decode())
+            if not isinstance(record, dict) or type(record.get("step")) is not int:
+                raise ValueError("no record of a step")
+            records.append(record)
         except ValueError:
             if number < len(lines) - 1:
                 raise InputError(f"{path} is damaged at line {number + 1}: choose another workdir") from None

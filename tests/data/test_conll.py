@@ -53,6 +53,7 @@ def test_other_schemes_become_iob2_and_white_space_in_a_word_an_underscore(write
     ("a O\n\nb I-x O\n", "line 3: 3 columns, but 2"),
     ("a\tO\nb\t\n", "line 2: the tag is empty"),
     ("\tO\n", "line 1: the word is empty"),
+    ("a\tB-x I-x\n", "line 1: white space in the tag 'B-x I-x'; part the columns by tabs"),
     ("a O\nb X\n", "line 2: the tag 'X' is neither O nor PREFIX-TYPE"),
     ("a O\nb B-x\n\nc I-x\nd B-y\n", "line 4: I-x cannot begin a sentence in IOB2; .*line 2: B-x cannot follow O in"),
     (b"a O\n\xff O\n", "is not UTF-8"),
@@ -67,6 +68,7 @@ def test_what_is_malformed_is_named_with_its_line(content, named, write):
     (":0,1", "columns 0,1 of .* cannot be word and tag"),
     (":2,2", "cannot be word and tag"),
     (",other", "is not one file"),
+    (f":{'9' * 5000},1", "is not one file"),
 ])  # fmt: skip
 def test_columns_that_are_not_there_are_named(suffix, named, write):
     with pytest.raises(InputError, match=named):

@@ -124,6 +124,8 @@ def test_damaged_json(write):
     good = '{"text": "a", "label": "b"}\n'
     refuse(r"a.jsonl, line 2: damaged JSON \(.*\); each line", write("a.jsonl", good + '{"text": "a"\n' + good))
     refuse(r"a.jsonl, line 1: damaged JSON", write("a.jsonl", "[" * 200_000 + "\n"))
+    deep = write("a.jsonl", f'{{"text": {"[" * 500}{"]" * 500}, "label": 1}}\n')
+    refuse(r"a.jsonl, line 1: the text is no string, but \[{40};", deep)
     refuse(r"a.jsonl, line 3: no JSON object, but '\[1, 2\]'", write("a.jsonl", good + "\n[1, 2]\n"))
     refuse(r"a.jsonl, line 1: the text is no string, but 7", write("a.jsonl", '{"text": 7, "label": "b"}\n'))
     refuse(r"a.jsonl, line 1: the label is null", write("a.jsonl", '{"text": "a", "label": null}\n'))
@@ -150,6 +152,7 @@ def test_columns_that_cannot_be(write):
     path = write("a.tsv", TABLE)
     refuse("columns 1,1 of .*a.tsv cannot be text and label", f"{path}:1,1")
     refuse("columns 0,1 of .*a.tsv cannot be text and label", f"{path}:0,1")
+    refuse("has no column '1'", f"{write('b.tsv', TABLE)}:1,{'9' * 5000}")
     refuse("columns text,text of .*a.tsv cannot be text and label", f"{path}:text,text")
     refuse("names several files; give one", f"{path},{path}")
 

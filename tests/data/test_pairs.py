@@ -145,6 +145,7 @@ def test_bad_files(tmp_path, parallel):
     refuse("neither file:SOURCE,TARGET nor file:TABLE", f"file:{two},{three},{table}")
     refuse("neither file:SOURCE,TARGET nor file:TABLE", f"file:{two},{three}:3,1")
     refuse("cannot read .*none: No such file", f"file:{two},{tmp_path}/none")
+    refuse("cannot read .*table:9", f"file:{table}:{'9' * 5000},1")
     refuse("is a folder; name the file of pairs", f"file:{tmp_path}")
     blank = write(tmp_path / "blank", "\n\n")
     refuse("holds no pair for train: every line is empty on one side", f"file:{blank},{two}")

@@ -1,3 +1,5 @@
+import subprocess
+
 import numpy as np
 import pytest
 
@@ -61,14 +63,20 @@ def test_what_is_a_picture(tmp_path):
         ("text.png", "cannot open .*text.png: no picture, or a damaged one"),
         ("half.png", "cannot open .*half.png: no picture, or a damaged one"),
         (".", "is a folder: name a picture"),
+        ("script.png", "cannot open .*script.png: no picture, or a damaged one"),
+        ("large.png", "large.png has over 67,108,864 pixels: scale it down first"),
     ],
 )
-def test_what_does_not_open_is_named(tmp_path, name, message):
+def test_what_does_not_open_is_named(tmp_path, monkeypatch, name, message):
     (tmp_path / "text.png").write_text("no picture")
     whole = save(tmp_path / "whole.png", np.random.default_rng(0).integers(0, 255, (64, 64))).read_bytes()
     (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "large.png").write_bytes(b"P6 9000 9000 255 ")
+    save(tmp_path / "script.png", np.zeros((8, 8)), format="EPS")
+    monkeypatch.setattr(subprocess, "Popen", pytest.fail)  # Pillow would run Ghostscript
     with pytest.raises(InputError, match=message):
         open_picture(tmp_path / name, 8, 1)
+    assert is_picture(str((tmp_path / "script.png").rename(tmp_path / "script"))) is False
 
 
 @pytest.fixture

@@ -98,6 +98,9 @@ def test_a_packed_file(tmp_path):
         ("x", "a.jsonl", "a.jsonl, line 1: Expecting value"),
         ('{"context": "x", "question": "q", "answers": {"text": ["x"], "answer_start": []}}', "a.jsonl", "line 1"),
         ("", "a.json", "a.json is empty"),
+        ("[" * 100_000, "a.json", "a.json is no JSON .lists or objects lie in each other too deeply"),
+        ("[" * 100_000, "a.jsonl", "line 1: lists or objects lie in each other too deeply"),
+        ('{"context": "x \\ud800", "question": "q", "answers": "x"}', "a.jsonl", "line 1: half a character"),
     ],
 )
 def test_what_cannot_be_read_is_named(write, content, name, message):

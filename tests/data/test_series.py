@@ -90,6 +90,7 @@ BAD = {
     "too close": ([*DAYS[:3], "2021-01-03T05:00,4"], {}, "but most dates are 1 day apart; dates must be regular"),
     "mostly gaps": ([DAYS[0], DAYS[1], "2021-02-01,1", "2021-03-08,2"], {"missing": "carry"}, "must be regular"),
     "no date": ([*DAYS[:3], "2021-02-31,4"], {}, "line 5, column 'date': '2021-02-31' is not a date in the format"),
+    "before the year 1 in UTC": ([*DAYS[:3], "0001-01-01T00:00+09:00,4"], {}, "is not a date in the format"),
     "ambiguous": (["01/02/2021,1", "01/03/2021,2", "01/04/2021,3"], {}, "01/02/2021 is ambiguous, day or month first"),
     "ragged": ([*DAYS[:3], "2021-01-04,1,2"], {}, "x.csv, line 5: 3 columns, but the first row has 2"),
     "short": (DAYS[:2], {}, "x.csv has 2 rows of data; a series needs at least 3"),
@@ -114,6 +115,7 @@ def test_what_will_not_do_is_named_with_its_place(load, name):
     [
         ("file:x.csv:date,c", "x.csv has no column 'c'; it has 'date', 'a', 'b', 'kind'"),
         ("file:x.csv:date,9", "x.csv has no column '9'"),
+        ("file:x.csv:date," + "9" * 5000, "x.csv has no column '9"),
         ("file:x.csv:date", "name the date column, then columns of numbers, each once"),
         ("file:x.csv:kind,a", "line 2, column 'kind': 'x' is not a date; write"),
         ("file:nowhere.csv", "cannot read nowhere.csv"),

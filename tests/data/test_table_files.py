@@ -102,6 +102,7 @@ def test_a_table_that_will_not_do_is_named_with_line_and_column(write, content):
         ("x,y\n1,2\n", "z", "has no column 'z'; it has 'x', 'y'"),
         ("1,2\n3,4\n", "z", "has no header, so no column 'z'"),
         ("1,2\n3,4\n", "3", "has 2 columns, but the target is sought in 3"),
+        ("1,2\n3,4\n", "9" * 5000, "has no header, so no column '9"),
         ("1,2\n3,4\n", "0", "has 2 columns, but the target is sought in 0"),
     ],
 )

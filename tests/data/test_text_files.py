@@ -92,3 +92,8 @@ def test_linked_folders_and_capital_endings_are_read_and_a_circle_ends(tmp_path)
     (tmp_path / "a" / "circle").symlink_to(tmp_path / "a")
     assert read(str(tmp_path / "a")) == "one\nthree\n"
     assert read(str(tmp_path / "two.txt.GZ")) == "two\n"
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_what_no_file_can_be_called(name):
+    refuse(name, "cannot read .*; give the path of a text file")

@@ -106,6 +106,8 @@ def test_an_unknown_name_is_named_with_the_nearest(refused, flags, named):
         (["--seq-len=5000"], "lower seq_len"),
         (["--carry-state", "--seq-len=600"], "lower batch_size or seq_len"),
         (["--tokenizer=bpe", "--vocab-size=10"], "vocab_size"),
+        (["--save-every=" + "9" * 5000], "save_every is a number of steps or minutes"),
+        (["--seed=99999999999999999999"], "seed must be in [-9e18, 9e18]"),
         (["--arch=transformer", "--window=0"], "window must be at least 1, not 0"),
     ],
 )
@@ -193,6 +195,10 @@ def test_a_config_gives_everything_but_the_workdir(command, trained, tmp_path, m
     (language_model, "{}", "holds no run"),
     (classify, '{"experiment": "language_model", "train": {}}', "holds a run of 'language_model', not of 'classify'"),
     (classify, '{"experiment": "classify", "beauty": 3}', "Config has no beauty"),
+    (language_model, '{"experiment": "language_model", "train": [1]}', "TrainConfig is [1], and not settings by name"),
+    (language_model, '{"experiment": "language_model", "train": {"steps": "ten"}}', 'steps is "ten", a value of'),
+    (language_model, '{"experiment": "language_model", "train": {"optimizer": 1}}', "optimizer is 1, a value of"),
+    (translate, '{"experiment": "translate"}', "Config lacks model"),
 ])  # fmt: skip
 def test_a_config_that_cannot_be_used_is_named(refused, tmp_path, module, content, named):
     if content is not None:

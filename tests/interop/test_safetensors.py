@@ -84,7 +84,12 @@ def test_files_that_cannot_be_used_are_named(tmp_path):
     (tmp_path / "four").write_bytes(
         (tmp_path / "whole").read_bytes().replace(b'"F32","shape":[2]', b'"F4","shape":[16]')
     )
+    save_file({"empty": np.ones((0,) * 64, np.int8)}, tmp_path / "axes")
+    content = (tmp_path / "axes").read_bytes()
+    header = content[8:].replace(b'"shape":[0,', b'"shape":[0,0,').strip()
+    (tmp_path / "axes").write_bytes(len(header).to_bytes(8, "little") + header)
     for name, message in {
+        "axes": "empty in .*axes has a shape that NumPy lacks, of 65 axes",
         "none": "no file .*none; give",
         ".": "cannot read .*: Is a directory",
         "half": r"half is damaged, or no file of safetensors \(.*\); fetch",

@@ -104,6 +104,7 @@ BAD = {
     "line 1: a number of the vector is not finite": b"a 1e99 2\n",
     "has 2 rows, and its header says 3": b"3 2\nthe 1 2\na 1 2\n",
     "has 3 rows, and its header says 2": b"2 2\nthe 1 2\na 1 2\nof 1 2\n",
+    "line 2: 3 numbers, where line 1 has 1": b"9" * 5000 + b" 3\nthe 1 2 3\n",
     "line 1: 0 rows of 3 features": b"0 3\n",
     "line 1: 1 rows of 9999999 features": b"1 9999999\nthe 1 2\n",
     "ends in row 4 of 4 rows of 3 features: cut off": HEADER + binary(end=b"")[:-1],

@@ -114,3 +114,8 @@ def test_what_cannot_be_used_is_named(tokenizer, tmp_path):
     (tmp_path / "tokenizer.json").write_text(json.dumps({**tokenizer.to_json(), "normalizer": None}))
     with pytest.raises(InputError, match=r"damaged \(not a WordPiece with BERT's normaliser\)"):
         load_tokenizer(tmp_path)
+    settings = tokenizer.to_json()  # [UNK] stays an added token
+    settings["model"]["vocab"]["[another]"] = settings["model"]["vocab"].pop("[UNK]")
+    (tmp_path / "tokenizer.json").write_text(json.dumps(settings))
+    with pytest.raises(InputError, match=r"lacks the unknown token \[UNK\]"):
+        load_tokenizer(tmp_path)

@@ -225,6 +225,18 @@ def test_files_that_hold_no_state_may_be_lost(tmp_path, name):
     checkpoints.close()
 
 
+@pytest.mark.parametrize("content", ["[1]", '{"loss": "low"}'])
+def test_damaged_metrics_are_no_best_loss(tmp_path, content):
+    checkpoints = damaged(tmp_path, lambda folder: (folder / "metrics" / "metrics").write_text(content))
+    assert checkpoints.restore_params(make_state(0).params)[1] == 1
+    checkpoints.close()
+
+
+def test_metrics_that_are_no_json_are_named(tmp_path):
+    with pytest.raises(InputError, match=r"a checkpoint in .*checkpoints are damaged \(.*\): delete that file"):
+        damaged(tmp_path, lambda folder: (folder / "metrics" / "metrics").write_text("{"))
+
+
 def test_what_a_kill_left_of_a_save_is_no_checkpoint(tmp_path):
     left = tmp_path / "checkpoints" / "3.orbax-checkpoint-tmp"
     checkpoints = damaged(tmp_path, lambda folder: shutil.copytree(folder, left))

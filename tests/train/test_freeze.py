@@ -49,6 +49,8 @@ def test_parameters_are_split_by_their_whole_path_and_joined_again(make_engine, 
         ("table", "matches no whole path of a parameter; the paths begin with backbone, embedding, as embedding/table"),
         (".*", "matches every parameter: nothing is left to train"),
         ("(", "is no regular expression: "),
+        ("a{" + "9" * 5000 + "}", "is no regular expression: Exceeds the limit"),
+        ("a{99999999999}", "is no regular expression: the repetition number is too large"),
     ],
 )
 def test_a_pattern_that_freezes_nothing_or_all_raises(make_engine, pattern, message):

@@ -89,8 +89,9 @@ def test_a_cut_off_last_line_is_left_out(tmp_path):
         assert folder.read_metrics(tmp_path) == (records if cut == 1 else records[:2])
 
 
-def test_a_damaged_line_before_the_last_is_named(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"st\n{"step": 3}\n')
+@pytest.mark.parametrize("line", [b'{"st', b"\xff", b"[2]", b'{"step": "2"}', b"[" * 100_000])
+def test_a_damaged_line_before_the_last_is_named(tmp_path, line):
+    (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 1}\n' + line + b'\n{"step": 3}\n')
     with pytest.raises(InputError, match="damaged at line 2"):
         folder.read_metrics(tmp_path)
 
