@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, PartitionSpec
 
 from nlpx.errors import InputError
@@ -62,7 +63,7 @@ def on_chunks(function: Callable, specs: Any) -> Callable:
     return jax.shard_map(function, in_specs=specs, out_specs=TIME, axis_names={AXIS}, check_vma=False)
 
 
-def take(table: Float[Array, "v d"], rows: Int[Array, "#b t"], **how: Any) -> Float[Array, "#b t d"]:
+def take(table: Float[Array | np.ndarray, "v d"], rows: Int[Array, "#b t"], **how: Any) -> Float[Array, "#b t d"]:
     """Call `jnp.take` for rows of a table, each device for its chunk: XLA would make the table's gradient of the whole
     sequence's on every device."""
 

@@ -273,7 +273,8 @@ assert not heavy, heavy
 """
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
     assert f"\n  python -m {name}" in result.stdout  # each command on a line of its own
-    assert ("--model" if name == "experiments.generate" else "--workdir") in result.stdout
+    flag = {"experiments.generate": "--model", "experiments.supervise": "--retries"}.get(name, "--workdir")
+    assert flag in result.stdout
     assert "default" in result.stdout
 
 
