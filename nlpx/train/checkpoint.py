@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +17,24 @@ from nlpx.errors import InputError
 from nlpx.train.sharding import over_processes
 from nlpx.train.step import TrainState
 
-# Orbax logs every step of every save, and its errors are raised here.
-logging.getLogger("absl").setLevel(logging.CRITICAL)
+
+class _Log(logging.Handler):
+    """What hears Orbax's log in place of the terminal. Errors of a save are raised at the next; but with several
+    processes the others wait at a barrier for one that failed, and it for them at another. So it ends the run at once.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and threading.current_thread() is not threading.main_thread():
+            first = str(record.exc_info[1]).partition("\n")[0][:200]
+            processes.fail(
+                f"error: a checkpoint cannot be written ({first}): see that the workdir is there, may be written and "
+                f"has space left; the same command goes on from the checkpoint before",
+                2,
+            )
+
+
+_log = logging.getLogger("absl")
+_log.handlers, _log.propagate = [_Log(logging.ERROR)], False
 
 
 class Restored(NamedTuple):
