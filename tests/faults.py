@@ -8,6 +8,7 @@ At the end parameters and losses must be bitwise the same. About a quarter of a 
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -119,7 +120,8 @@ def send(training: Training, chance: random.Random, *numbers: int) -> str:
     chosen = chance.choice([[0], [1], [0, 1]]) if len(group) == 2 else []
     for number in numbers:
         for index in chosen:
-            os.kill(group[index], number)
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself, with the other
+                os.kill(group[index], number)
         if len(numbers) > 1:
             time.sleep(chance.uniform(0.1, 3))
     return " and ".join(map(str, chosen))
@@ -241,9 +243,7 @@ def main() -> None:
     print("\nfault              rounds  steps lost: mean, most  seconds to go on: median, most")
     for name, each in table.items():
         lost, took = ([one[what] for one in each] for what in ("lost", "seconds"))
-        print(
-            f"{name:18} {len(each):6} {np.mean(lost):17.1f} {max(lost):5} {np.median(took):24.1f} {max(took):5.1f}"
-        )
+        print(f"{name:18} {len(each):6} {np.mean(lost):17.1f} {max(lost):5} {np.median(took):24.1f} {max(took):5.1f}")
     end = f"{summary['starts']} starts, goodput {summary['goodput']:.0%}, {time.monotonic() - began:.0f} s in all."
     print(f"\nParameters and losses are bitwise those of the undisturbed run. {end}")
 
