@@ -33,7 +33,7 @@ from nlpx.train.checkpoint import checksum
 from nlpx.train.cpu import suited, use_cpu_devices
 from nlpx.train.head_only import WithFeatures, encode
 from nlpx.train.loop import Describe, Engine, HostBatch, train
-from nlpx.train.sharding import ROWS
+from nlpx.train.sharding import ROWS, over_processes
 from nlpx.train.start import Parts, Start, read_start
 from nlpx.train.trained import Trained, load
 from nlpx.train.vectors import coverage, coverage_line, with_vectors
@@ -257,6 +257,7 @@ class Run:
             raise InputError(f"head_only keeps the features of examples, and {self.experiment} has none: leave it out")
         with folder.locked(self.workdir):
             more = self._announce(engine, amounts)
+            over_processes(True)  # until process 0 has made the folder
             result = train(
                 engine,
                 workdir=self.workdir,

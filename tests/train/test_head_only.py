@@ -28,7 +28,9 @@ def engine_of(task, **options):
     return Engine(task, TrainConfig(**PLAIN, mesh="data=2", **options))
 
 
-@pytest.mark.parametrize("name", ["classification", pytest.param("tagging", marks=pytest.mark.slow), "answers"])
+@pytest.mark.parametrize(
+    "name", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("classification", "tagging")), "answers"]
+)
 def test_kept_features_train_what_freezing_all_below_the_head_trains(name):
     task, columns = make(name)
     shapes = jax.eval_shape(task.init, jax.random.key(0))

@@ -113,5 +113,5 @@ def test_devices_that_processes_do_not_share_evenly_are_refused(trained):
 
 
 def test_faults_leave_no_trace(tmp_path):
-    table = faults.disturb(tmp_path, ["SIGKILL", "SIGSTOP, SIGCONT", "bit"], seed=0, steps=100)
-    assert [len(rounds) for rounds in table.values()] == [1, 1, 1]
+    table = faults.disturb(tmp_path, ["SIGSTOP, SIGCONT", "SIGKILL"], seed=0, steps=100)
+    assert [len(rounds) for rounds in table.values()] == [1, 1]
