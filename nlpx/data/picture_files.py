@@ -54,7 +54,9 @@ def open_picture(path: str | Path, size: int, channels: int) -> UInt8[np.ndarray
         raise InputError(f"{path} is a folder: name a picture, or a file with the path of one on each line")
     try:
         with open(os.path.expanduser(path), "rb") as file:
-            content = io.BytesIO(file.read(MOST_BYTES))  # of a file on disk, Pillow makes room for what a chunk claims
+            # From a file on disk Pillow makes room for what a chunk claims; and a read makes room for what it may read.
+            most = min(MOST_BYTES, os.fstat(file.fileno()).st_size or MOST_BYTES)
+            content = io.BytesIO(file.read(most))
         with image.open(content, formats=FORMATS) as picture:
             if math.prod(picture.size) > MOST_PIXELS:
                 raise InputError(f"{path} has over {MOST_PIXELS:,} pixels: scale it down first")
