@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -58,11 +57,9 @@ def test_it_gives_up_after_so_many_starts_and_says_so(run, capsys):
 
 def test_others_that_do_not_end_are_killed():
     script = "import sys, time; time.sleep(0 if sys.argv[-1] == '1' else 60)"
-    start = time.monotonic()
     config = supervise.Config(processes=2, retries=0, grace=0.2)
     with pytest.raises(InputError, match="process 0 was ended by SIGKILL, process 1 ended"):
         supervise.supervise([sys.executable, "-S", "-c", script], config)
-    assert time.monotonic() - start < 50
 
 
 def test_each_process_gets_its_number_and_a_common_address():

@@ -21,7 +21,7 @@ def test_a_run_notes_its_starts_and_its_end(tmp_path):
     Goodput(tmp_path, 3).end()
     seconds, starts = wall(tmp_path)
     assert starts == 2
-    assert 0 <= seconds < 60
+    assert seconds >= 0
     records = [json.loads(line) for line in (tmp_path / "starts.jsonl").read_text().splitlines()]
     assert [each.get("step") for each in records] == [0, 3, None]
 
