@@ -15,6 +15,7 @@ from nlpx.config.backbone import (
 )
 from nlpx.config.data import (
     CorpusConfig,
+    DataConfig,
     DocumentsConfig,
     ExamplesConfig,
     SentencesConfig,
@@ -50,6 +51,7 @@ __all__ = [
     "CaptionerConfig",
     "ClassifierConfig",
     "CorpusConfig",
+    "DataConfig",
     "DocumentsConfig",
     "EmbeddingConfig",
     "EncoderDecoderConfig",

@@ -9,7 +9,16 @@ from nlpx.errors import InputError
 
 
 @dataclass(frozen=True)
-class CorpusConfig(Settings):
+class DataConfig(Settings):
+    """Data"""
+
+    skip_corrupt: int = setting(0, "[0, inf)", training=False)
+    """Corrupt records (lines, rows, sentences, questions, pictures) of all data together that may be left out: each is
+    named or counted, and one more ends the run. 0: the first does."""
+
+
+@dataclass(frozen=True)
+class CorpusConfig(DataConfig):
     """Text"""
 
     valid: str | None = None
@@ -84,7 +93,7 @@ class ExamplesConfig(SentencesConfig, TokenConfig):
 
 
 @dataclass(frozen=True)
-class TableConfig(Settings):
+class TableConfig(DataConfig):
     """Data"""
 
     data: str = "iris"
@@ -107,7 +116,7 @@ class TableConfig(Settings):
 
 
 @dataclass(frozen=True)
-class SeriesConfig(Settings):
+class SeriesConfig(DataConfig):
     """Data"""
 
     data: str = "elnino"

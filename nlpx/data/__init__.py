@@ -3,6 +3,7 @@
 from nlpx.data.brackets import make as make_brackets
 from nlpx.data.buckets import Columns, bucket_lengths, evaluation_batches, rows_of_equal_work, training_batches
 from nlpx.data.captions import CaptionData, guessed_captions, load_captions, read_captions
+from nlpx.data.corrupt import Corrupt, skip_corrupt
 from nlpx.data.documents import DocumentData, load_documents, read_documents
 from nlpx.data.encode import Encoded, encode_texts
 from nlpx.data.labelled import LabelledData, load_labelled, read_labelled
@@ -29,13 +30,15 @@ from nlpx.data.splits import thinned
 from nlpx.data.table_files import number
 from nlpx.data.tables import Rows, Scales, TableData, bracket_rows, load_table, read_rows
 from nlpx.data.tagged import TaggedData, load_tagged, read_tagged, tagged_columns
-from nlpx.data.windows import Batch, evaluation_streams, evaluation_windows, random_windows, streams
+from nlpx.data.windows import Batch, Cut, evaluation_streams, evaluation_windows, random_windows, streams
 
 __all__ = [
     "SEGMENTS",
     "Batch",
     "CaptionData",
     "Columns",
+    "Corrupt",
+    "Cut",
     "DocumentData",
     "Encoded",
     "LabelledData",
@@ -94,6 +97,7 @@ __all__ = [
     "read_text",
     "regular",
     "rows_of_equal_work",
+    "skip_corrupt",
     "streams",
     "tagged_columns",
     "thinned",

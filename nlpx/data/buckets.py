@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int32, Int64
 
-from nlpx.data.windows import Batch
+from nlpx.data.windows import Batch, Cut, _endless, _InOrder
 from nlpx.errors import InputError, needs
 
 Columns = Mapping[str, Sequence[np.ndarray] | np.ndarray]
@@ -113,8 +113,7 @@ def training_batches(
         dataset = grain.MapDataset.range(len(rows)).shuffle(seed=seeds[bucket]).repeat(2**62 // len(rows))
         datasets.append(dataset.batch(size, batch_fn=lambda at, t=length, rows=rows: table.cut(t, rows[at])))
         weights.append(len(rows) / size)
-    options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
-    return grain.MapDataset.mix(datasets, weights).to_iter_dataset(options)
+    return _endless(grain.MapDataset.mix(datasets, weights))
 
 
 def evaluation_batches(
@@ -145,8 +144,11 @@ class _Table:
             if name == "index" or name.removesuffix("_mask") in self._ragged.keys() - {name}:
                 raise InputError(f"columns has {name!r}, which batches name themselves; rename the column")
 
-    def cut(self, length: int, rows: Int32[np.ndarray, " b"]) -> Batch:
-        """Make the batch of the examples `rows`; -1 gives a filler row."""
+    def cut(self, length: int, examples: Int32[np.ndarray, " b"]) -> Cut:
+        """Cut the batch of these examples; -1 gives a filler row."""
+        return Cut(len(examples), lambda rows: self._make(length, examples[rows]))
+
+    def _make(self, length: int, rows: Int32[np.ndarray, " b"]) -> Batch:
         batch = {}
         for name, (ids, starts) in self._ragged.items():
             places = starts[rows][:, None] + np.arange(length)
@@ -158,7 +160,7 @@ class _Table:
         return {**batch, "index": rows.copy()}
 
 
-class _EvaluationBatches(Sequence[Batch]):
+class _EvaluationBatches(_InOrder):
     def __init__(self, table: _Table):
         self._table, self._plan, rest = table, [], []
         for bucket, own in table.filled:
@@ -172,7 +174,7 @@ class _EvaluationBatches(Sequence[Batch]):
     def __len__(self) -> int:
         return len(self._plan)
 
-    def __getitem__(self, index: int) -> Batch:
+    def _cut_at(self, index: int) -> Cut:
         return self._table.cut(*self._plan[index])
 
 

@@ -2,9 +2,11 @@
 
 import os
 import re
+from typing import NamedTuple
 
 from nlpx import text as tagging
 from nlpx.data import text_files
+from nlpx.data.corrupt import GAP, corrupt_records
 from nlpx.errors import InputError
 
 Example = tuple[str, str]
@@ -40,46 +42,65 @@ def read(argument: str, scheme: str = "auto") -> list[Example]:
         )
     if os.path.isdir(os.path.expanduser(path)):
         raise InputError(f"{path} is a folder; name the file of tagged words in it")
-    words, tags, lines = _sentences(path, columns)
-    tags = tagging.to_iob2(tags, lambda number, place: f"{path}, line {lines[number][place]}", scheme)
-    return [(" ".join(each), " ".join(of)) for each, of in zip(words, tags, strict=True)]
-
-
-def _sentences(path: str, columns: tuple[int, int] | None) -> tuple[list[list[str]], list[list[str]], list[list[int]]]:
-    """Return the words, the tags and the line numbers of each sentence."""
-    words: list[list[str]] = []
-    tags: list[list[str]] = []
-    lines: list[list[int]] = []
-    first, open_sentence = 0, False
-    for number, line in enumerate(text_files.read(path).split("\n"), 1):
-        if not line.strip() or line.startswith(_DOCUMENT):
-            open_sentence = False
-            continue
-        row = line.rstrip("\r").split("\t") if "\t" in line else line.split()
-        where, first = f"{path}, line {number}", first or len(row)
-        if len(row) != first:
-            raise InputError(
-                f"{where}: {_counted(len(row))}, but {first} in the first row; give every row the same number"
-            )
-        word, tag = columns or (1, first)
-        if first < max(word, tag, 2):
-            sought = f"word and tag are sought in {word} and {tag}" if columns else "a word and its tag need two"
-            raise InputError(f"{where}: {_counted(first)}, but {sought}; part them by tabs or spaces")
-        for value, what in ((row[word - 1], "word"), (row[tag - 1], "tag")):
-            if not value or (what == "tag" and not value.strip()):
-                raise InputError(f"{where}: the {what} is empty; fill it in, or leave the line blank")
-        if len(row[tag - 1].split()) > 1:
-            raise InputError(f"{where}: white space in the tag {row[tag - 1]!r}; part the columns by tabs")
-        if not open_sentence:
-            for each in (words, tags, lines):
-                each.append([])
-            open_sentence = True
-        words[-1].append("_".join(row[word - 1].split()) or "_")
-        tags[-1].append(row[tag - 1].strip())
-        lines[-1].append(number)
-    if not words:
+    sentences = _sentences(path, columns)
+    if not sentences:
         raise InputError(f"{path} holds no sentence; give a file with a word and its tag on each line")
-    return words, tags, lines
+    tags = tagging.to_iob2(
+        [[row.tag for row in rows] for rows in sentences],
+        lambda number, place: f"{path}, line {sentences[number][place].line}",
+        scheme,
+        corrupt_records(),
+    )
+    pairs = zip(sentences, tags, strict=True)
+    return [(" ".join(row.word for row in rows), " ".join(of)) for rows, of in pairs if of is not None]
+
+
+class _Row(NamedTuple):
+    """A word of a sentence, and the line where it stands, counted from 1."""
+
+    line: int
+    word: str
+    tag: str
+
+
+def _sentences(path: str, columns: tuple[int, int] | None) -> list[list[_Row]]:
+    """Return the words of each sentence; one with a corrupt line is left out as a whole."""
+    found: list[list[_Row]] = []
+    first, sentence = 0, []
+    lines = [*enumerate(text_files.read(path, GAP).split("\n"), 1), (0, "")]
+    for number, line in lines:
+        if line.strip() and not line.startswith(_DOCUMENT):
+            row = line.rstrip("\r").split("\t") if "\t" in line else line.split()
+            if not first and line != GAP:
+                first = len(row)
+                _check_columns(f"{path}, line {number}", first, columns)
+            sentence.append((number, line, row))
+        elif sentence:
+            if not any(line == GAP for _, line, _ in sentence):
+                with corrupt_records():
+                    found.append([_row(f"{path}, line {at}", at, row, first, columns) for at, _, row in sentence])
+            sentence = []
+    return found
+
+
+def _check_columns(where: str, first: int, columns: tuple[int, int] | None) -> None:
+    if first < max(*(columns or (1, 1)), 2):
+        sought = (
+            f"word and tag are sought in {columns[0]} and {columns[1]}" if columns else "a word and its tag need two"
+        )
+        raise InputError(f"{where}: {_counted(first)}, but {sought}; part them by tabs or spaces")
+
+
+def _row(where: str, line: int, row: list[str], first: int, columns: tuple[int, int] | None) -> _Row:
+    if len(row) != first:
+        raise InputError(f"{where}: {_counted(len(row))}, but {first} in the first row; give every row the same number")
+    word, tag = columns or (1, first)
+    for value, what in ((row[word - 1], "word"), (row[tag - 1], "tag")):
+        if not value or (what == "tag" and not value.strip()):
+            raise InputError(f"{where}: the {what} is empty; fill it in, or leave the line blank")
+    if len(row[tag - 1].split()) > 1:
+        raise InputError(f"{where}: white space in the tag {row[tag - 1]!r}; part the columns by tabs")
+    return _Row(line, "_".join(row[word - 1].split()) or "_", row[tag - 1].strip())
 
 
 def _counted(count: int) -> str:

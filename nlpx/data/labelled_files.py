@@ -1,21 +1,22 @@
 """Labelled texts from one file: tab-separated, CSV, or one JSON object per line; each may be .gz."""
 
-import csv
-import io
+import itertools
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from nlpx.data import text_files
+from nlpx.data.corrupt import GAP, corrupt_records
+from nlpx.data.csv_rows import Row, csv_rows
 from nlpx.errors import InputError
 from nlpx.json_files import excerpt, parse_json
 
 Example = tuple[str, str]
-# The line where a row begins, counted from 1, and its cells.
-Row = tuple[int, list[str]]
 
 _COLUMNS = re.compile(r"(.+):([^:,/]+),([^:,/]+)")
+_QUOTES = 'put a field with commas or quotation marks into "...", and double each quotation mark in it'
 _TEXT_NAMES = ("text", "sentence", "review")
 _LABEL_NAMES = ("label", "sentiment")
 
@@ -47,23 +48,25 @@ def read(argument: str) -> list[Example]:
         raise InputError(f"file:{argument} names several files; give one, as file:PATH or file:PATH:TEXT,LABEL")
     if os.path.isdir(os.path.expanduser(path)):
         raise InputError(f"{path} is a folder; name the file of labelled texts in it")
-    content = text_files.read(path)
-    lines = content.split("\n")
+    content = text_files.read(path, GAP)
+    lines = ((number, line) for number, line in enumerate(content.split("\n"), 1) if line != GAP)
     name = path.lower().removesuffix(".gz")
     if name.endswith((".jsonl", ".ndjson")):
-        found = _objects(path, lines, columns)
+        rows, parse = ((number, line) for number, line in lines if line.strip()), partial(_object, columns)
     elif name.endswith(".csv"):
-        found = _table(path, _csv(path, content), columns)
+        rows, parse = _table(path, csv_rows(path, content, _QUOTES), columns)
     else:
-        bare = ((number, line.removesuffix("\r")) for number, line in enumerate(lines, 1))
-        rows = ((number, line.split("\t")) for number, line in bare if line.strip(" "))
-        found = _table(path, rows, columns)
+        bare = ((number, line.removesuffix("\r")) for number, line in lines)
+        rows, parse = _table(path, ((number, line.split("\t")) for number, line in bare if line.strip(" ")), columns)
     examples = []
-    for number, text, label in found:
-        for value, what in ((text, "text"), (label, "label")):
-            if not value.strip():
-                raise InputError(f"{path}, line {number}: the {what} is empty; fill it in or delete the line")
-        examples.append((text, label))
+    for number, row in rows:
+        with corrupt_records():
+            where = f"{path}, line {number}"
+            text, label = parse(where, row)
+            for value, what in ((text, "text"), (label, "label")):
+                if not value.strip():
+                    raise InputError(f"{where}: the {what} is empty; fill it in or delete the line")
+            examples.append((text, label))
     if not examples:
         raise InputError(f"{path} holds no example; give a file with a text and its label on each line")
     return examples
@@ -85,37 +88,22 @@ def _are_places(columns: tuple[str, str]) -> bool:
     return all(re.fullmatch("[0-9]{1,9}", column) for column in columns)
 
 
-def _csv(path: str, content: str) -> Iterator[Row]:
-    reader = csv.reader(io.StringIO(content, newline=""), strict=True)
-    while True:
-        number = reader.line_num + 1
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            raise InputError(
-                f"{path}, the row from line {number} on: damaged CSV ({error}); put a field with commas or quotation "
-                'marks into "...", and double each quotation mark in it'
-            ) from error
-        if row is None:
-            return
-        if row:
-            yield number, row
+def _table(
+    path: str, rows: Iterator[Row], columns: tuple[str, str] | None
+) -> tuple[Iterator[Row], Callable[[str, list[str]], Example]]:
+    """Return the rows below the header, and what takes text and label from one."""
+    if (first := next(rows, None)) is None:
+        return rows, _cells
+    text, label, header = _places(path, first[1], columns)
+    hint = "quote fields with commas" if _is_csv(path) else "a tab within a text parts it"
+    take = partial(_cells, text=text, label=label, width=len(first[1]), hint=hint)
+    return rows if header else itertools.chain([first], rows), take
 
 
-def _table(path: str, rows: Iterator[Row], columns: tuple[str, str] | None) -> Iterator[tuple[int, str, str]]:
-    text = label = width = None
-    for number, row in rows:
-        if width is None or text is None or label is None:
-            width = len(row)
-            text, label, header = _places(path, row, columns)
-            if header:
-                continue
-        if len(row) != width:
-            raise InputError(
-                f"{path}, line {number}: {len(row)} columns, but {width} in the first row; give every row as many "
-                f"({'quote fields with commas' if _is_csv(path) else 'a tab within a text parts it'})"
-            )
-        yield number, row[text], row[label]
+def _cells(where: str, row: list[str], *, text: int = 0, label: int = 0, width: int = 0, hint: str = "") -> Example:
+    if len(row) != width:
+        raise InputError(f"{where}: {len(row)} columns, but {width} in the first row; give every row as many ({hint})")
+    return row[text], row[label]
 
 
 def _is_csv(path: str) -> bool:
@@ -152,33 +140,29 @@ def _listing(names: list[str]) -> str:
     return listing + (", ..." if len(names) > 12 else "")
 
 
-def _objects(path: str, lines: list[str], columns: tuple[str, str] | None) -> Iterator[tuple[int, str, str]]:
+def _object(columns: tuple[str, str] | None, where: str, line: str) -> Example:
+    try:
+        values = parse_json(line)
+    except ValueError as error:
+        raise InputError(
+            f'{where}: damaged JSON ({error}); each line must be one whole object, as {{"text": ...}}'
+        ) from error
+    if not isinstance(values, dict):
+        raise InputError(f'{where}: no JSON object, but {line.strip()[:40]!r}; write {{"text": ..., "label": ...}}')
     keys = columns or ("text", "label")
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        try:
-            values = parse_json(line)
-        except ValueError as error:
+    for key in keys:
+        if key not in values:
             raise InputError(
-                f'{where}: damaged JSON ({error}); each line must be one whole object, as {{"text": ...}}'
-            ) from error
-        if not isinstance(values, dict):
-            raise InputError(f'{where}: no JSON object, but {line.strip()[:40]!r}; write {{"text": ..., "label": ...}}')
-        for key in keys:
-            if key not in values:
-                raise InputError(
-                    f"{where}: no key {key!r}; it has {_listing(list(values))}; name two: file:PATH:TEXT,LABEL"
-                )
-        text, label = (values[key] for key in keys)
-        if not isinstance(text, str):
-            raise InputError(f"{where}: the text is no string, but {excerpt(text)}; put it into quotes")
-        if not isinstance(label, str | int | float):  # true and false are int
-            raise InputError(f"{where}: the label is {excerpt(label)}; give a string or a number")
-        label = label if isinstance(label, str) else json.dumps(label)
-        try:
-            text_files.refuse_half_characters(text, label)
-        except ValueError as error:
-            raise InputError(f"{where}: {error}") from None
-        yield number, text, label
+                f"{where}: no key {key!r}; it has {_listing(list(values))}; name two: file:PATH:TEXT,LABEL"
+            )
+    text, label = (values[key] for key in keys)
+    if not isinstance(text, str):
+        raise InputError(f"{where}: the text is no string, but {excerpt(text)}; put it into quotes")
+    if not isinstance(label, str | int | float):  # true and false are int
+        raise InputError(f"{where}: the label is {excerpt(label)}; give a string or a number")
+    label = label if isinstance(label, str) else json.dumps(label)
+    try:
+        text_files.refuse_half_characters(text, label)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from None
+    return text, label

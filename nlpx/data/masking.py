@@ -34,10 +34,12 @@ class Masking:
         `targets` (b, p), where p is 15 % of t. A row with fewer tokens has as much less to predict, at least one."""
         tokens, documents = windows.tokens[:, :-1], np.ascontiguousarray(windows.documents[:, :-1])
         real = documents >= 0
-        rows, length = tokens.shape
+        length = tokens.shape[1]
         # One array with the rows first: the draws of a row are at the same place however many rows follow. The streams
         # of windows are another, lest the order of an epoch decide what is hidden.
-        order, fate, other = _generator(self.seed, number, stream=1).random((rows, 3, length)).swapaxes(0, 1)
+        rows = np.arange(len(tokens)) if windows.rows is None else windows.rows
+        draws = _generator(self.seed, number, stream=1).random((rows.max(initial=-1) + 1, 3, length))
+        order, fate, other = draws[rows].swapaxes(0, 1)
         most = max(1, round(PREDICTED * length))
         places = np.argsort(np.where(real, order, 2), axis=1)[:, :most]  # the real tokens first
         wanted = np.clip(np.rint(PREDICTED * real.sum(axis=1)), 1, most) * real.any(axis=1)

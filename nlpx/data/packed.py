@@ -6,13 +6,13 @@ batch: `next_tokens`, or `Masking`.
 Shape letters: n tokens in all documents, b rows in a batch, t tokens in a row (`seq_len`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Int, Int32
 
-from nlpx.data.windows import Batch, _checked, _endless, _RandomWindows
+from nlpx.data.windows import Batch, Cut, _checked, _endless, _InOrder, _RandomWindows
 from nlpx.errors import InputError
 from nlpx.text import Tokenizer
 
@@ -26,15 +26,17 @@ class Packed(NamedTuple):
 
 
 class Windows(NamedTuple):
-    """What stands in the rows of a batch, and one token beyond."""
+    """What stands in rows of a batch, and one token beyond."""
 
     tokens: Int32[np.ndarray, "b t+1"]
     documents: Int32[np.ndarray, "b t+1"]
     """The number of each token's document; -1 where no token stands."""
+    rows: Int[np.ndarray, " b"] | None = None
+    """Their places in the batch, if these are not all of its rows."""
 
 
 Objective = Callable[[Windows, int], Batch]
-"""Makes a batch of windows and the number of the batch."""
+"""Makes rows of a batch, of windows and the number of the batch. A row depends on no other."""
 
 
 def pack(documents: Sequence[str], tokenizer: Tokenizer) -> Packed:
@@ -53,7 +55,7 @@ def pack(documents: Sequence[str], tokenizer: Tokenizer) -> Packed:
 def next_tokens(windows: Windows, number: int) -> Batch:
     """Make a batch of `inputs`, `targets`, `mask` and `segment_ids` (b, t), where the target of each token is the next
     one; the last token of a document has none."""
-    tokens, documents = windows
+    tokens, documents, _ = windows
     goes_on = (documents[:, 1:] == documents[:, :-1]) & (documents[:, 1:] >= 0)
     return {
         "inputs": np.ascontiguousarray(tokens[:, :-1]),
@@ -80,7 +82,7 @@ def evaluation_packed(packed: Packed, objective: Objective, *, seq_len: int, bat
     Raises:
       InputError: fewer than two tokens, or a size is not positive.
     """
-    return _InOrder(packed, objective, seq_len, batch_size)
+    return _PackedInOrder(packed, objective, seq_len, batch_size)
 
 
 def predicted(batches: Iterable[Batch]) -> Int32[np.ndarray, " p"]:
@@ -97,12 +99,17 @@ class _PackedWindows(_RandomWindows):
         self._documents = np.lib.stride_tricks.sliding_window_view(packed.documents, seq_len + 1)
         self._objective = objective
 
-    def __getitem__(self, step: int) -> Batch:
+    def __getitem__(self, step: int) -> Cut:
         starts = self._starts(step)
-        return self._objective(Windows(self._windows[starts], self._documents[starts]), step)
+
+        def of(rows: np.ndarray) -> Batch:
+            at = starts[rows]
+            return self._objective(Windows(self._windows[at], self._documents[at], rows), step)
+
+        return Cut(len(starts), of)
 
 
-class _InOrder(Sequence[Batch]):
+class _PackedInOrder(_InOrder):
     def __init__(self, packed: Packed, objective: Objective, seq_len: int, batch_size: int):
         tokens = _checked(packed.tokens, seq_len, batch_size, needed=2)
         self._seq_len, self._batch_size, self._objective = seq_len, batch_size, objective
@@ -114,13 +121,10 @@ class _InOrder(Sequence[Batch]):
     def __len__(self) -> int:
         return self._batches
 
-    def __getitem__(self, index: int) -> Batch:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"batch {index} of {len(self)}")
-        index %= len(self)
-        rows = (index * self._batch_size + np.arange(self._batch_size)) * self._seq_len
-        places = rows[:, None] + np.arange(self._seq_len + 1)
-        return self._objective(Windows(self._tokens[places], self._documents[places]), index)
+    def _cut_at(self, index: int) -> Cut:
+        def of(rows: np.ndarray) -> Batch:
+            starts = (index * self._batch_size + rows) * self._seq_len
+            places = starts[:, None] + np.arange(self._seq_len + 1)
+            return self._objective(Windows(self._tokens[places], self._documents[places], rows), index)
 
-    def __iter__(self) -> Iterator[Batch]:
-        return (self[index] for index in range(len(self)))
+        return Cut(self._batch_size, of)

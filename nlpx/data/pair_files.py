@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from nlpx.data import text_files, tfds_text
+from nlpx.data.corrupt import GAP, corrupt_records
 from nlpx.errors import InputError
 
 Pair = tuple[str, str]
@@ -35,7 +36,7 @@ def read_files(argument: str) -> list[Pair]:
         raise InputError(
             f"{paths[0]} has {len(lines[0])} lines, but {paths[1]} has {len(lines[1])}; lines must belong together"
         )
-    return list(zip(lines[source - 1], lines[target - 1], strict=True))
+    return [pair for pair in zip(lines[source - 1], lines[target - 1], strict=True) if GAP not in pair]
 
 
 def read_tfds(argument: str) -> dict[str, list[Pair]]:
@@ -81,16 +82,19 @@ def _columns(argument: str) -> tuple[str, int, int]:
 
 
 def _lines(path: str) -> list[str]:
-    return text_files.read(path).removesuffix("\n").split("\n")
+    return text_files.read(path, GAP).removesuffix("\n").split("\n")
 
 
 def _table(path: str, source: int, target: int) -> list[Pair]:
     pairs = []
     for number, line in enumerate(_lines(path), 1):
-        columns = line.split("\t") if line.strip() else [""] * max(source, target)
-        if len(columns) < 2:
-            raise InputError(f"{path}, line {number}: no tab between source and target in {line.strip()[:60]!r}")
-        if len(columns) < max(source, target):
-            raise InputError(f"{path}, line {number}: {len(columns)} columns, but {source} and {target} are asked for")
-        pairs.append((columns[source - 1], columns[target - 1]))
+        if line == GAP:
+            continue
+        columns, where = line.split("\t") if line.strip() else [""] * max(source, target), f"{path}, line {number}"
+        with corrupt_records():
+            if len(columns) < 2:
+                raise InputError(f"{where}: no tab between source and target in {line.strip()[:60]!r}")
+            if len(columns) < max(source, target):
+                raise InputError(f"{where}: {len(columns)} columns, but {source} and {target} are asked for")
+            pairs.append((columns[source - 1], columns[target - 1]))
     return pairs

@@ -3,7 +3,6 @@
 import io
 import math
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from nlpx.data import text_files
+from nlpx.data.corrupt import GAP, corrupt_records
 from nlpx.errors import InputError, needs
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -19,10 +19,6 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 """What Pillow may take a file for. It knows more, and starts other programs to open some, such as EPS."""
 MOST_PIXELS, MOST_BYTES = 2**26, 2**28
 """More pixels would take a gigabyte, and a file of a few bytes can claim them; what a file has beyond is not read."""
-MOST_BAD = 0.1
-"""The largest share of a table's pictures that may fail to open."""
-NAMED = 10
-"""Most pictures named that do not open."""
 
 
 def is_picture(path: str) -> bool:
@@ -77,8 +73,8 @@ def square(pixels: UInt8[np.ndarray, "y x c"], size: int, channels: int) -> UInt
 def read_table(path: str, size: int, channels: int) -> tuple[list[np.ndarray], list[tuple[int, str]], int]:
     """Read the pictures and captions of a table: a picture's path, a tab and a caption on each line.
 
-    Paths are relative to the table's folder. A picture may have several lines, one per caption. Pictures that do not
-    open are named on standard error and left out.
+    Paths are relative to the table's folder. A picture may have several lines, one per caption. A picture that does not
+    open is a corrupt record, and so is a line without its parts.
 
     Args:
       path: the table's path; the table is in UTF-8, and a first line that names no picture is a header.
@@ -89,33 +85,31 @@ def read_table(path: str, size: int, channels: int) -> tuple[list[np.ndarray], l
         lines left out because their picture does not open.
 
     Raises:
-      InputError: the table cannot be read, a line lacks tab, path or caption, or more than a tenth of the pictures do
-        not open.
+      InputError: the table cannot be read or holds no picture, a line lacks tab, path or caption, or a picture does not
+        open.
     """
     folder = Path(os.path.expanduser(path)).parent
     if os.path.isdir(os.path.expanduser(path)):
         raise InputError(f"{path} is a folder; name the table of pictures and captions in it")
     rows = []
-    for number, line in enumerate(text_files.read(path).split("\n"), 1):
+    for number, line in enumerate(text_files.read(path, GAP).split("\n"), 1):
         name, _, caption = (part.strip() for part in line.partition("\t"))
-        if not (name or caption) or (number == 1 and caption and not is_picture(str(folder / name))):
+        if line == GAP or not (name or caption) or (number == 1 and caption and not is_picture(str(folder / name))):
             continue
-        if not (name and caption):
-            raise InputError(f"{path}, line {number}: write the path of a picture, a tab, and its caption")
-        rows.append((name, caption))
+        with corrupt_records():
+            if not (name and caption):
+                raise InputError(f"{path}, line {number}: write the path of a picture, a tab, and its caption")
+            rows.append((name, caption))
     names = list(dict.fromkeys(name for name, _ in rows))
     if not names:
         raise InputError(f"{path} holds no picture; write a path, a tab and a caption on each line")
-    places, pictures, bad = {}, [], []
+    places, pictures = {}, []
     for name in names:
-        try:
-            picture = open_picture(folder / name, size, channels)
-        except InputError as error:
-            bad.append(str(error))
-            continue
-        places[name] = len(pictures)
-        pictures.append(picture)
-    _check_bad(path, bad, len(names))
+        with corrupt_records():
+            pictures.append(open_picture(folder / name, size, channels))
+            places[name] = len(pictures) - 1
+    if not pictures:
+        raise InputError(f"no picture of {path} opens; mend the paths, which are relative to its folder")
     kept = [(places[name], caption) for name, caption in rows if name in places]
     return pictures, kept, len(rows) - len(kept)
 
@@ -129,22 +123,6 @@ def write_examples(folder: Path, pictures: UInt8[np.ndarray, "n y x c"], caption
         image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(folder / name)
     lines = (f"{name}\t{caption}\n" for name, caption in zip(names, captions, strict=True))
     (folder / "captions.tsv").write_text("".join(lines), encoding="utf-8")
-
-
-def _check_bad(path: str, bad: list[str], count: int) -> None:
-    """Name pictures that do not open on standard error.
-
-    Raises:
-      InputError: there are more of them than `MOST_BAD` of `count`.
-    """
-    if len(bad) > MOST_BAD * count:
-        raise InputError(
-            f"{len(bad)} of the {count} pictures of {path} do not open, more than a tenth; first: {bad[0]}"
-        )
-    for line in bad[:NAMED]:
-        print(f"left out: {line}", file=sys.stderr)
-    if len(bad) > NAMED:
-        print(f"left out: {len(bad) - NAMED} more pictures that do not open", file=sys.stderr)
 
 
 def _square(picture: Any, size: int, channels: int) -> np.ndarray:

@@ -1,9 +1,11 @@
 """Questions from a file: SQuAD's JSON (Rajpurkar 2016, arXiv 1606.05250), or one JSON object per line; .gz too."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from nlpx.data import text_files, tfds_text
+from nlpx.data.corrupt import GAP, corrupt_records
 from nlpx.errors import InputError
 from nlpx.json_files import excerpt, parse_json
 
@@ -36,9 +38,9 @@ def read(argument: str) -> tuple[list[Question], dict[str, int]]:
     """
     if "," in argument:
         raise InputError(f"file:{argument} names several files; give one, as file:PATH.json")
-    content = text_files.read(argument)
+    content = text_files.read(argument, GAP)
     lined = argument.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson"))
-    rows = list(_lines(argument, content) if lined else _squad(argument, content))
+    rows = _lines(argument, content) if lined else _squad(argument, content)
     return usable(f"file:{argument}", rows)
 
 
@@ -110,49 +112,66 @@ def _place(context: str, answer: str, start: int) -> int:
     return min(places, key=lambda place: abs(place - start), default=-1)
 
 
-def _squad(path: str, content: str) -> Iterator[Question]:
+def _squad(path: str, content: str) -> list[Question]:
     try:
         payload = parse_json(content)
     except ValueError as error:
         raise InputError(f"{path} is no JSON ({error}); give SQuAD's JSON, or name it .jsonl") from error
-    place = "the top"
-    try:
-        for a, article in enumerate(_get(payload, "data", list)):
-            place = f"data[{a}]"
-            for p, paragraph in enumerate(_get(article, "paragraphs", list)):
-                place = f"data[{a}].paragraphs[{p}]"
-                for q, asked in enumerate(_get(paragraph, "qas", list)):
-                    place = f"data[{a}].paragraphs[{p}].qas[{q}]"
-                    answers = _get(asked, "answers", list)
-                    pairs = tuple((_get(each, "text", str), _get(each, "answer_start", int, 0)) for each in answers)
-                    yield _question(paragraph, asked, pairs, str(article.get("title", a)))
-    except ValueError as error:
-        raise InputError(
-            f'{path} is not SQuAD\'s JSON, at {place}: {error}; give {{"data": [{{"title", "paragraphs": [{{"context", '
-            '"qas": [{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}'
-        ) from error
+    place, found = "the top", []
 
-
-def _lines(path: str, content: str) -> Iterator[Question]:
-    for number, line in enumerate(content.split("\n"), 1):
-        if not line.strip():
-            continue
+    @contextlib.contextmanager
+    def form() -> Iterator[None]:
         try:
-            row = parse_json(line)
-            answers = _get(row, "answers", str | list | dict)
-            if isinstance(answers, dict):
-                texts = _get(answers, "text", list)
-            else:
-                texts, answers = [answers] if isinstance(answers, str) else answers, {}
-            starts = _get(answers, "answer_start", list, [0] * len(texts))
-            pairs = tuple(zip(texts, starts, strict=True))
-            if not all(isinstance(text, str) and isinstance(at, int) for text, at in pairs):
-                raise ValueError("answers are not texts, or do not start at whole numbers")
-            yield _question(row, row, pairs, str(row.get("title", row.get("context"))))
+            yield
         except ValueError as error:
             raise InputError(
-                f'{path}, line {number}: {error}; give {{"context": ..., "question": ..., "answers": [...]}}'
+                f'{path} is not SQuAD\'s JSON, at {place}: {error}; give {{"data": [{{"title", "paragraphs": '
+                '[{"context", "qas": [{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}'
             ) from error
+
+    def listed(about: Any, name: str) -> list[Any]:
+        with form():
+            return _get(about, name, list)
+
+    for a, article in enumerate(listed(payload, "data")):
+        place = f"data[{a}]"
+        for p, paragraph in enumerate(listed(article, "paragraphs")):
+            place = f"data[{a}].paragraphs[{p}]"
+            for q, asked in enumerate(listed(paragraph, "qas")):
+                place = f"data[{a}].paragraphs[{p}].qas[{q}]"
+                with corrupt_records(), form():
+                    answers = _get(asked, "answers", list)
+                    pairs = tuple((_get(each, "text", str), _get(each, "answer_start", int, 0)) for each in answers)
+                    found.append(_question(paragraph, asked, pairs, str(article.get("title", a))))
+    return found
+
+
+def _lines(path: str, content: str) -> list[Question]:
+    found = []
+    for number, line in enumerate(content.split("\n"), 1):
+        if not line.strip() or line == GAP:
+            continue
+        with corrupt_records():
+            try:
+                found.append(_of_line(parse_json(line)))
+            except ValueError as error:
+                raise InputError(
+                    f'{path}, line {number}: {error}; give {{"context": ..., "question": ..., "answers": [...]}}'
+                ) from error
+    return found
+
+
+def _of_line(row: Any) -> Question:
+    answers = _get(row, "answers", str | list | dict)
+    if isinstance(answers, dict):
+        texts = _get(answers, "text", list)
+    else:
+        texts, answers = [answers] if isinstance(answers, str) else answers, {}
+    starts = _get(answers, "answer_start", list, [0] * len(texts))
+    pairs = tuple(zip(texts, starts, strict=True))
+    if not all(isinstance(text, str) and isinstance(at, int) for text, at in pairs):
+        raise ValueError("answers are not texts, or do not start at whole numbers")
+    return _question(row, row, pairs, str(row.get("title", row.get("context"))))
 
 
 def _question(

@@ -1,10 +1,8 @@
 """Series from a CSV file, plain or .gz: a date column and one or more columns of numbers."""
 
 import collections
-import csv
 import dataclasses
 import datetime
-import io
 import itertools
 import math
 import os
@@ -15,10 +13,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from nlpx.data import text_files
+from nlpx.data.corrupt import GAP, corrupt_records
+from nlpx.data.csv_rows import Row, csv_rows
 from nlpx.errors import InputError
-
-Row = tuple[int, list[str]]
-"""The line where a row starts, counted from 1, and its cells."""
 
 FORMATS = ("ISO 8601", "%Y-%m", "%Y/%m/%d", "%Y/%m/%d %H:%M", "%Y/%m/%d %H:%M:%S")
 FORMATS += tuple(day + time for day in ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y") for time in ("", " %H:%M", " %H:%M:%S"))
@@ -61,7 +58,7 @@ def read(argument: str, names: Sequence[str] | None = None) -> Table:
     path, columns = _columns(argument)
     if os.path.isdir(os.path.expanduser(path)) or ("," in path and not os.path.exists(os.path.expanduser(path))):
         raise InputError(f"{path} is not a file; give a CSV file, as file:PATH or file:PATH:DATE,VALUE")
-    return parse(path, text_files.read(path), columns, names)
+    return parse(path, text_files.read(path, GAP), columns, names)
 
 
 def _columns(argument: str) -> tuple[str, list[str] | None]:
@@ -93,12 +90,14 @@ def parse(path: str, content: str, columns: Sequence[str] | None = None, names: 
     rows = _rows(path, content.removeprefix("\ufeff"))
     if not rows:
         raise InputError(f"{path} has no rows; give a CSV file of dates and numbers")
-    width = len(rows[0][1])
-    for line, cells in rows:
-        if len(cells) != width:
-            raise InputError(
-                f"{path}, line {line}: {len(cells)} columns, but the first row has {width}; make them equal"
-            )
+    width, all_rows, rows = len(rows[0][1]), rows, []
+    for line, cells in all_rows:
+        with corrupt_records():
+            if len(cells) != width:
+                raise InputError(
+                    f"{path}, line {line}: {len(cells)} columns, but the first row has {width}; make them equal"
+                )
+            rows.append((line, cells))
     header = [cell.strip() for cell in rows[0][1]]
     headed = not any(_is_date(cell) or _is_number(cell) for cell in header)
     body = rows[1:] if headed else rows
@@ -106,24 +105,28 @@ def parse(path: str, content: str, columns: Sequence[str] | None = None, names: 
     if not body:
         raise InputError(f"{path} has a header but no rows; add rows of a date and numbers")
     date, numbers, left_out = _places(path, titles, body, columns or (names and [None, *names]))
-    dates = _dates(path, titles[date], [(line, cells[date].strip()) for line, cells in body])
-    values = np.array([[_number(path, line, titles[at], cells[at]) for at in numbers] for line, cells in body])
-    lines = np.array([line for line, _ in body])
-    return Table(path, tuple(titles[at] for at in numbers), dates, values, lines, tuple(titles[at] for at in left_out))
+    kept = _dates(path, titles[date], [(line, cells[date].strip()) for line, cells in body])
+    dates, values, lines = [], [], []
+    for place, when in kept.items():
+        line, cells = body[place]
+        with corrupt_records():
+            values.append([_number(path, line, titles[at], cells[at]) for at in numbers])
+            dates.append(when)
+            lines.append(line)
+    return Table(
+        path,
+        tuple(titles[at] for at in numbers),
+        np.array(dates, "M8[s]"),
+        np.array(values, np.float64).reshape(-1, len(numbers)),
+        np.array(lines, np.int64),
+        tuple(titles[at] for at in left_out),
+    )
 
 
 def _rows(path: str, content: str) -> list[Row]:
     first = content.lstrip().partition("\n")[0]
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter=max(",;\t", key=first.count), strict=True)
-    rows, line = [], 1
-    try:
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                rows.append((line, cells))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise InputError(f"{path}, line {line}: malformed CSV ({error}); check its quotation marks") from None
-    return rows
+    rows = csv_rows(path, content, "mend its quotation marks", delimiter=max(",;\t", key=first.count))
+    return [(line, cells) for line, cells in rows if any(cell.strip() for cell in cells)]
 
 
 def _places(
@@ -200,27 +203,27 @@ def _is_date(cell: str) -> bool:
     return not _is_number(cell) and any(_date(cell, form) for form in FORMATS)
 
 
-def _dates(path: str, name: str, cells: list[Row] | list[tuple[int, str]]) -> np.ndarray:
-    """Parse all dates in one format: the one that reads the most of them before it fails."""
-    read: dict[str, list[datetime.datetime]] = {}
-    for form in FORMATS + (("%Y",) if len(cells[0][1]) == 4 else ()):
-        dates = []
-        for _, cell in cells:
-            if (date := _date(cell, form)) is None:
-                break
-            dates.append(date)
-        read[form] = dates
-    longest = max(map(len, read.values()))
-    if longest < len(cells):
-        line, cell = cells[longest]
-        like = " in the format of those before" if longest else ""
+def _dates(path: str, name: str, cells: list[tuple[int, str]]) -> dict[int, datetime.datetime]:
+    """Parse dates, all in one format: the one that reads the most of them before it fails. Return them by the index of
+    the cell; one that this format cannot read is a corrupt record."""
+    formats = FORMATS + (("%Y",) if len(cells[0][1]) == 4 else ())
+    read: dict[str, dict[int, datetime.datetime]] = {form: {} for form in formats}
+    for place, (line, cell) in enumerate(cells):
+        found = {form: date for form in read if (date := _date(cell, form)) is not None}
+        with corrupt_records():
+            if not found:
+                like = " in the format of those before" if any(read.values()) else ""
+                raise InputError(
+                    f"{path}, line {line}, column {name!r}: {cell[:40]!r} is not a date{like}; write it like 2024-01-31"
+                )
+            read = {form: read[form] for form in found}
+            for form, date in found.items():
+                read[form][place] = date
+    distinct = {tuple(dates.items()) for dates in read.values()}
+    rising = [dates for dates in distinct if all(a < b for (_, a), (_, b) in itertools.pairwise(dates))]
+    if len(distinct) > 1 and len(rising) != 1:
+        at = min(read[next(iter(read))], default=0)
         raise InputError(
-            f"{path}, line {line}, column {name!r}: {cell[:40]!r} is not a date{like}; write it like 2024-01-31"
+            f"{path}, column {name!r}: {cells[at][1]} is ambiguous, day or month first; write dates like 2024-01-31"
         )
-    found = {tuple(dates) for dates in read.values() if len(dates) == longest}
-    rising = [dates for dates in found if all(a < b for a, b in itertools.pairwise(dates))]
-    if len(found) > 1 and len(rising) != 1:
-        raise InputError(
-            f"{path}, column {name!r}: {cells[0][1]} is ambiguous, day or month first; write dates like 2024-01-31"
-        )
-    return np.array((rising or list(found))[0], "M8[s]")
+    return dict((rising or list(distinct))[0])

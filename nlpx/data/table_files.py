@@ -1,14 +1,14 @@
 """Tables from one file, one row per line, with columns separated by commas, semicolons or tabs; it may be .gz."""
 
 import collections
-import csv
-import io
 import math
 import os
 import re
 from dataclasses import dataclass
 
 from nlpx.data import text_files
+from nlpx.data.corrupt import GAP, corrupt_records
+from nlpx.data.csv_rows import Row, csv_rows
 from nlpx.errors import InputError
 
 _SEPARATORS = ",;\t"
@@ -25,14 +25,14 @@ class Sheet:
       names: the names of the columns; without a header they are "column 1" and so on.
       header: whether the names come from the file.
       target: the index of the target's column, counted from 0.
-      rows: (line, its cells), without the header and blank lines; lines are counted from 1.
+      rows: without the header and blank lines.
     """
 
     path: str
     names: tuple[str, ...]
     header: bool
     target: int
-    rows: list[tuple[int, list[str]]]
+    rows: list[Row]
 
 
 def number(cell: str) -> float | None:
@@ -60,7 +60,7 @@ def read(argument: str, default: str | None = None) -> Sheet:
         first row is a header; a name occurs twice; the target does not exist.
     """
     path, target = _path_and_target(argument)
-    content = text_files.read(path)
+    content = text_files.read(path, GAP)
     first = next((line for line in content.splitlines() if line.strip()), "")
     rows = _rows(path, content, max(_SEPARATORS, key=first.count))
     if not rows:
@@ -68,10 +68,13 @@ def read(argument: str, default: str | None = None) -> Sheet:
     (line, top), width = rows[0], len(rows[0][1])
     if width < 2:
         raise InputError(f"{path} has one column; give features and a target, parted by commas, semicolons or tabs")
-    for number_of_line, row in rows:
-        if len(row) != width:
-            what = f"{path}, line {number_of_line}: {len(row)} columns, but {width} in the first row"
-            raise InputError(f"{what}; give every row as many (quote fields that hold a separator)")
+    found, rows = rows, []
+    for number_of_line, row in found:
+        with corrupt_records():
+            if len(row) != width:
+                what = f"{path}, line {number_of_line}: {len(row)} columns, but {width} in the first row"
+                raise InputError(f"{what}; give every row as many (quote fields that hold a separator)")
+            rows.append((number_of_line, row))
     names = [cell or f"column {place}" for place, cell in enumerate(top, 1)]
     place = _place(path, target, names, default)
     numeric = [number(cell) is not None for column, cell in enumerate(top) if column != place]
@@ -94,24 +97,22 @@ def read(argument: str, default: str | None = None) -> Sheet:
     return Sheet(path, tuple(names), header, place, rows)
 
 
-def numbers(sheet: Sheet, columns: list[int]) -> list[list[float]]:
-    """Return the numbers in these columns, counted from 0, row by row.
+def numbers(sheet: Sheet, row: Row, columns: list[int]) -> list[float]:
+    """Return the numbers of a row in these columns, counted from 0.
 
     Raises:
       InputError: a cell is not a finite number; names its line and column.
     """
-    found = []
-    for line, row in sheet.rows:
-        values = [number(row[column]) for column in columns]
-        if None in values:
-            column = columns[values.index(None)]
-            name = sheet.names[column] if sheet.header else f"{column + 1}"
-            raise InputError(
-                f"{sheet.path}, line {line}, column {name!r}: {_shown(row[column])} is no number; fill it in, delete "
-                "the line, or leave the column out with skip"
-            )
-        found.append(values)
-    return found
+    line, cells = row
+    values = [number(cells[column]) for column in columns]
+    if None in values:
+        column = columns[values.index(None)]
+        name = sheet.names[column] if sheet.header else f"{column + 1}"
+        raise InputError(
+            f"{sheet.path}, line {line}, column {name!r}: {_shown(cells[column])} is no number; fill it in, delete the "
+            "line, or leave the column out with skip"
+        )
+    return values
 
 
 def _path_and_target(argument: str) -> tuple[str, str | None]:
@@ -124,19 +125,9 @@ def _path_and_target(argument: str) -> tuple[str, str | None]:
     return path, target
 
 
-def _rows(path: str, content: str, separator: str) -> list[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
-    rows, line = [], 1
-    try:
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                rows.append((line, [cell.strip() for cell in row]))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise InputError(
-            f"{path}, the row from line {line} on: damaged CSV ({error}); mend its quotation marks"
-        ) from None
-    return rows
+def _rows(path: str, content: str, separator: str) -> list[Row]:
+    rows = csv_rows(path, content, "mend its quotation marks", delimiter=separator, skipinitialspace=True)
+    return [(line, [cell.strip() for cell in row]) for line, row in rows if any(cell.strip() for cell in row)]
 
 
 def _place(path: str, target: str | None, names: list[str], default: str | None) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int, Int64
 
 from nlpx.data import brackets, table_files
+from nlpx.data.corrupt import corrupt_records
 from nlpx.data.labelled import load_labelled
 from nlpx.errors import InputError, needs, unknown_source
 
@@ -69,7 +70,7 @@ class TableData:
       plane: the indices of two features for a plot of the plane; None if no two stand out.
       name: the SPEC it came from, and that of the test part, if given.
       sha256: hexadecimal digest of all parts, to tell two runs on different data apart.
-      dropped: always empty: a row that cannot be used is an error.
+      dropped: always empty: a row that cannot be used is a corrupt record.
     """
 
     train: Rows
@@ -259,16 +260,19 @@ def _load(
     else:
         chosen = _names(sheet.path, names, skip, features)
         wanted, names, skip, features = [sheet.names.index(name) for name in chosen], chosen, [], None
-    values = np.array(table_files.numbers(sheet, wanted), np.float64)
-    cells = []
+    values, cells = [], []
     for line, row in sheet.rows:
-        if not row[sheet.target] or (table_files.number(row[sheet.target]) is None and kind == "number"):
-            shown = repr(row[sheet.target]) if row[sheet.target] else "an empty cell"
-            need = "no number" if kind == "number" else "no target"
-            what = f"{sheet.path}, line {line}, column {sheet.names[sheet.target]!r}: {shown} is {need}"
-            raise InputError(f"{what}; fill it in or delete the line")
-        cells.append(row[sheet.target])
-    table = _Table(values, cells, names, sheet.names[sheet.target])
+        with corrupt_records():
+            numbers, cell = table_files.numbers(sheet, (line, row), wanted), row[sheet.target]
+            if not cell or (table_files.number(cell) is None and kind == "number"):
+                shown = repr(cell) if cell else "an empty cell"
+                need = "no number" if kind == "number" else "no target"
+                what = f"{sheet.path}, line {line}, column {sheet.names[sheet.target]!r}: {shown} is {need}"
+                raise InputError(f"{what}; fill it in or delete the line")
+            values.append(numbers)
+            cells.append(cell)
+    features_read = np.array(values, np.float64).reshape(-1, len(wanted))
+    table = _Table(features_read, cells, names, sheet.names[sheet.target])
     return _chosen(spec, table, kind, skip, features)
 
 

@@ -12,6 +12,7 @@ from nlpx import text
 from nlpx.data import conll, entities, tfds_text
 from nlpx.data.buckets import Columns
 from nlpx.data.conll import Example
+from nlpx.data.corrupt import corrupt_records
 from nlpx.data.pairs import digest, held_out_count, own_parts, set_aside
 from nlpx.errors import InputError, unknown_source
 
@@ -179,8 +180,11 @@ def _read_tfds(argument: str, scheme: str) -> dict[str, list[Example]]:
     for split, rows in tfds_text.read(argument, choose, value).items():
         rows = [(words, tags) for words, tags in rows if words]
         tags = [tags.split(" ") for _, tags in rows]
-        tags = text.to_iob2(tags, lambda n, place, split=split: f"tfds:{argument}, {split} {n}, word {place}", scheme)
-        parts[split] = [(words, " ".join(each)) for (words, _), each in zip(rows, tags, strict=True)]
+        tags = text.to_iob2(
+            tags, lambda n, place, split=split: f"tfds:{argument}, {split} {n}, word {place}", scheme, corrupt_records()
+        )
+        pairs = zip(rows, tags, strict=True)
+        parts[split] = [(words, " ".join(each)) for (words, _), each in pairs if each is not None]
     return own_parts(parts)
 
 

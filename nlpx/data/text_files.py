@@ -1,11 +1,13 @@
 """`file:PATH[,PATH...]`: text files, gzipped text files, and folders of them."""
 
+import contextlib
 import gzip
 import os
 import re
 import stat
 import zlib
 
+from nlpx.data.corrupt import corrupt_records
 from nlpx.data.splits import split_characters, split_documents
 from nlpx.errors import InputError
 
@@ -33,17 +35,22 @@ def load_documents(argument: str, validation_fraction: float) -> tuple[list[str]
     raise InputError(f"file:{argument} holds no text: there is white space alone")
 
 
-def read(argument: str) -> str:
+def read(argument: str, gap: str = "") -> str:
     """Read the text of all files in a comma-separated list of paths, in order.
 
     A folder stands for the files in it, at any depth and sorted, that end in .txt, .md, .rst, .tokens or .text, or in
     one of these and .gz. Line ends stay as they are, and a byte order mark is dropped. If a file does not end its last
     line and another file follows, a line end is added, so that two words do not merge.
 
+    A line that is not UTF-8 is a corrupt record, unless it is the first, which may be a header.
+
+    Args:
+      gap: takes the place of a corrupt line that is left out; its line end stays.
+
     Raises:
       InputError: a file is missing, empty, unreadable, not UTF-8 or a damaged gzip, or a folder holds no such file.
     """
-    texts = [_read_file(path) for path in paths(argument)]
+    texts = [_read_file(path, gap) for path in paths(argument)]
     texts = [text for text in texts if text]
     if not texts:
         raise InputError(f"file:{argument} holds no text: every file is empty")
@@ -103,7 +110,7 @@ def _folder(folder: str) -> list[str]:
     return sorted(found)
 
 
-def _read_file(path: str) -> str:
+def _read_file(path: str, gap: str = "") -> str:
     zipped = path.lower().endswith(".gz")
     try:
         with gzip.open(path, "rb") if zipped else open(path, "rb") as file:
@@ -114,9 +121,24 @@ def _read_file(path: str) -> str:
         raise InputError(f"cannot read {path}: {error.strerror}; give a text file you may read") from error
     try:
         text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        where = f"byte offset {error.start}" + (" of the unpacked text" if zipped else "")
-        raise InputError(
-            f"{path} is not UTF-8: byte 0x{content[error.start]:02x} at {where}; convert it, for example with iconv"
-        ) from error
+    except UnicodeDecodeError:
+        text = _line_by_line(path, content, zipped, gap)
     return text.removeprefix("\ufeff")
+
+
+def _line_by_line(path: str, content: bytes, zipped: bool, gap: str) -> str:
+    """Decode text of which some lines are not UTF-8."""
+    texts, offset = [], 0
+    for number, line in enumerate(content.split(b"\n"), 1):
+        texts.append(gap)
+        with corrupt_records() if number > 1 else contextlib.nullcontext():
+            try:
+                texts[-1] = line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                where = f"byte offset {offset + error.start}" + (" of the unpacked text" if zipped else "")
+                raise InputError(
+                    f"{path} is not UTF-8: byte 0x{line[error.start]:02x} at {where}, line {number}; convert it, for "
+                    "example with iconv"
+                ) from error
+        offset += len(line) + 1
+    return "\n".join(texts)

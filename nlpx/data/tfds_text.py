@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nlpx.data.corrupt import corrupt_records
 from nlpx.data.splits import split_documents
 from nlpx.errors import InputError, needs
 
@@ -159,12 +160,23 @@ def _is_string(feature: Any) -> bool:
 def _rows(
     builder: Any, argument: str, split: str, features: tuple[str, ...], convert: Callable[[Any], Any]
 ) -> list[tuple[Any, ...]]:
-    try:
-        return [tuple(convert(example[name]) for name in features) for example in builder.as_data_source(split)]
-    except Exception as error:
-        raise InputError(
-            f"tfds:{argument} cannot be read: {_line(error)}; delete {builder.data_dir} to prepare it again"
-        ) from error
+    @contextlib.contextmanager
+    def reading(what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            raise InputError(
+                f"tfds:{argument}{what} cannot be read: {_line(error)}; delete {builder.data_dir} to prepare it again"
+            ) from error
+
+    rows = []
+    with reading(""):
+        source = builder.as_data_source(split)
+    for number in range(len(source)):
+        with corrupt_records(), reading(f", {split} {number},"):
+            example = source[number]
+            rows.append(tuple(convert(example[name]) for name in features))
+    return rows
 
 
 def as_text(value: Any) -> str:

@@ -7,7 +7,8 @@ text, so that the state carried from the batch before must be reset.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,25 @@ from nlpx.errors import InputError, needs
 
 Batch = dict[str, np.ndarray]
 """The arrays of a batch by name, rows first."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A batch of which it is settled what stands in each row, but nothing is made yet. All batches of this package are
+    cut from data in memory; those who hold some rows alone, as one of several processes, take the `cuts` of a dataset
+    or a sequence of batches, and make these rows.
+
+    Attributes:
+      size: the number of rows, b.
+      of: makes the rows at these places, which increase: bitwise those of the whole batch.
+    """
+
+    size: int
+    of: Callable[[np.ndarray], Batch]
+
+    def whole(self) -> Batch:
+        """Make all rows."""
+        return self.of(np.arange(self.size))
 
 
 def random_windows(tokens: Integer[np.ndarray, " n"], *, seq_len: int, batch_size: int, seed: int) -> Any:
@@ -101,8 +121,9 @@ class _RandomWindows:
     def __len__(self) -> int:
         return sys.maxsize
 
-    def __getitem__(self, step: int) -> Batch:
-        return _batch(self._windows[self._starts(step)])
+    def __getitem__(self, step: int) -> Cut:
+        starts = self._starts(step)
+        return Cut(len(starts), lambda rows: _batch(self._windows[starts[rows]]))
 
     def _starts(self, step: int) -> np.ndarray:
         """Return where the windows of a step begin."""
@@ -136,15 +157,39 @@ class _Streams:
     def __len__(self) -> int:
         return sys.maxsize
 
-    def __getitem__(self, step: int) -> Batch:
+    def __getitem__(self, step: int) -> Cut:
         epoch, at = divmod(step, self._per_epoch)
         phase = _generator(self._seed, epoch).integers(self._slack + 1)
         starts = phase + (np.arange(self._batch_size) * self._per_epoch + at) * self._seq_len
-        return {**_batch(self._windows[starts]), "start": np.full(self._batch_size, at == 0)}
+
+        def of(rows: np.ndarray) -> Batch:
+            return {**_batch(self._windows[starts[rows]]), "start": np.full(len(rows), at == 0)}
+
+        return Cut(self._batch_size, of)
 
 
-class _Evaluation(Sequence[Batch]):
-    """Batches cut from a padded copy of the text when they are read."""
+class _InOrder(Sequence[Batch]):
+    """Batches that are made when they are read; a subclass cuts them."""
+
+    def _cut_at(self, index: int) -> Cut:
+        raise NotImplementedError
+
+    def __getitem__(self, index: int) -> Batch:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"batch {index} of {len(self)}")
+        return self._cut_at(index % len(self)).whole()
+
+    def __iter__(self) -> Iterator[Batch]:
+        return (self[index] for index in range(len(self)))
+
+    @property
+    def cuts(self) -> list[Cut]:
+        """The batches, not made yet."""
+        return [self._cut_at(index) for index in range(len(self))]
+
+
+class _Evaluation(_InOrder):
+    """Batches cut from a padded copy of the text."""
 
     def __init__(self, tokens: np.ndarray, seq_len: int, batch_size: int):
         self._targets = len(tokens) - 1
@@ -160,22 +205,14 @@ class _Evaluation(Sequence[Batch]):
             "mask": mask,
         }
 
-    def _index(self, index: int) -> int:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"batch {index} of {len(self)}")
-        return index % len(self)
-
-    def __iter__(self) -> Iterator[Batch]:
-        return (self[index] for index in range(len(self)))
-
 
 class _EvaluationWindows(_Evaluation):
     def __len__(self) -> int:
         return -(-self._targets // (self._seq_len * self._batch_size))
 
-    def __getitem__(self, index: int) -> Batch:
-        first = self._index(index) * self._batch_size
-        return self._cut((first + np.arange(self._batch_size)) * self._seq_len, self._targets)
+    def _cut_at(self, index: int) -> Cut:
+        first = index * self._batch_size
+        return Cut(self._batch_size, lambda rows: self._cut((first + rows) * self._seq_len, self._targets))
 
 
 class _EvaluationStreams(_Evaluation):
@@ -186,12 +223,14 @@ class _EvaluationStreams(_Evaluation):
     def __len__(self) -> int:
         return -(-self._stretch // self._seq_len)
 
-    def __getitem__(self, index: int) -> Batch:
-        index = self._index(index)
-        begins = np.arange(self._batch_size) * self._stretch
-        ends = np.minimum(begins + self._stretch, self._targets)
-        batch = self._cut(begins + index * self._seq_len, ends)
-        return {**batch, "start": np.full(self._batch_size, index == 0)}
+    def _cut_at(self, index: int) -> Cut:
+        def of(rows: np.ndarray) -> Batch:
+            begins = rows * self._stretch
+            ends = np.minimum(begins + self._stretch, self._targets)
+            batch = self._cut(begins + index * self._seq_len, ends)
+            return {**batch, "start": np.full(len(rows), index == 0)}
+
+        return Cut(self._batch_size, of)
 
 
 def _batch(windows: np.ndarray) -> Batch:
@@ -227,9 +266,13 @@ def _checked(
 
 
 def _endless(source: Any) -> Any:
+    """Make an endless dataset of batches from a source, or a `grain.MapDataset`, of cuts; those are its `cuts`."""
     with needs("a stream of batches"):
         import grain
     # Cutting a batch takes some 20 microseconds: threads that read ahead would cost more, and hold batches that a
     # checkpoint must account for.
     options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
-    return grain.MapDataset.source(source).to_iter_dataset(options)
+    cuts = source if isinstance(source, grain.MapDataset) else grain.MapDataset.source(source)
+    batches = cuts.map(Cut.whole).to_iter_dataset(options)
+    batches.cuts = cuts.to_iter_dataset(options)
+    return batches

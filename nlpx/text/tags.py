@@ -6,7 +6,9 @@ same type, and I otherwise. IOBES marks the last word of an entity E, and a sing
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
+from typing import Any
 
 from nlpx.errors import InputError
 
@@ -65,50 +67,66 @@ def _fault(before: str, now: str, scheme: str) -> bool:
     return goes_on != (q in ("I", "E")) or (goes_on and not inside)
 
 
-def _first_fault(sentences: Sequence[Sequence[str]], scheme: str, where: Where) -> str | None:
-    for number, tags in enumerate(sentences):
-        for place, (before, now) in enumerate(pairwise([OUTSIDE, *tags, OUTSIDE])):
-            if place < len(tags) and split_tag(now)[0] not in ("O", *_PREFIXES[scheme]):
-                return f"{where(number, place)}: {now} is no tag of {scheme.upper()}"
-            if _fault(before, now, scheme):
-                if place == len(tags):
-                    return f"{where(number, place - 1)}: the sentence ends with {before}, in the middle of an entity"
-                after = f"follow {before}" if place else "begin a sentence"
-                return f"{where(number, place)}: {now} cannot {after} in {scheme.upper()}"
+def _first_fault(number: int, tags: Sequence[str], scheme: str, where: Where) -> str | None:
+    for place, (before, now) in enumerate(pairwise([OUTSIDE, *tags, OUTSIDE])):
+        if place < len(tags) and split_tag(now)[0] not in ("O", *_PREFIXES[scheme]):
+            return f"{where(number, place)}: {now} is no tag of {scheme.upper()}"
+        if _fault(before, now, scheme):
+            if place == len(tags):
+                return f"{where(number, place - 1)}: the sentence ends with {before}, in the middle of an entity"
+            after = f"follow {before}" if place else "begin a sentence"
+            return f"{where(number, place)}: {now} cannot {after} in {scheme.upper()}"
     return None
 
 
-def to_iob2(sentences: Sequence[Sequence[str]], where: Where, scheme: str = "auto") -> list[list[str]]:
+def to_iob2(
+    sentences: Sequence[Sequence[str]],
+    where: Where,
+    scheme: str = "auto",
+    each: AbstractContextManager[Any] | None = None,
+) -> list[list[str] | None]:
     """Convert the tags of sentences to IOB2.
 
     Args:
       sentences: per sentence, the tag of each word, all in one scheme.
       where: names a place in an error.
-      scheme: "iob1", "iob2" or "iobes"; "auto" takes the one in which every tag may follow the tag before it.
+      scheme: "iob1", "iob2" or "iobes"; "auto" takes the one in which the most sentences have no tag that cannot follow
+        the one before it.
+      each: inside it every sentence is converted. If it swallows the error of one, there is None instead of its tags.
 
     Raises:
       InputError: a tag is malformed, or cannot follow the tag before it.
     """
+    each, known, converted = each or nullcontext(), {}, [None] * len(sentences)
     for number, tags in enumerate(sentences):
-        for place, tag in enumerate(tags):
-            try:
-                split_tag(tag)
-            except InputError as error:
-                raise InputError(f"{where(number, place)}: {error}") from None
+        with each:
+            for place, tag in enumerate(tags):
+                try:
+                    split_tag(tag)
+                except InputError as error:
+                    raise InputError(f"{where(number, place)}: {error}") from None
+            known[number] = tags
     if scheme == "auto":
-        prefixes = {split_tag(tag)[0] for tags in sentences for tag in tags}
+        prefixes = {split_tag(tag)[0] for tags in known.values() for tag in tags}
         tried = ("iobes",) if prefixes & {"E", "S"} else ("iob2", "iob1")
     else:
         tried = (scheme,)
-    faults = [_first_fault(sentences, each, where) for each in tried]
-    if None not in faults:
-        raise InputError("; ".join(str(fault) for fault in faults) + "; correct the tags, or give their scheme")
-    if tried[faults.index(None)] == "iob1":
-        return [_begin(tags) for tags in sentences]
-    return [[{"E": "I", "S": "B"}.get(p, p) + (x and f"-{x}") for p, x in map(split_tag, tags)] for tags in sentences]
+    faults = {one: {n: what for n in known if (what := _first_fault(n, known[n], one, where))} for one in tried}
+    best = min(tried, key=lambda one: len(faults[one]))
+    others = [next(iter(faults[one].values())) for one in tried if one != best and faults[one]]
+    for number, tags in known.items():
+        with each:
+            if number in faults[best]:
+                raise InputError("; ".join([faults[best][number], *others, "correct the tags, or give their scheme"]))
+            converted[number] = _from_iob1(tags) if best == "iob1" else _from_others(tags)
+    return converted
 
 
-def _begin(tags: Sequence[str]) -> list[str]:
-    """Convert from IOB1: an I that begins an entity becomes B."""
+def _from_others(tags: Sequence[str]) -> list[str]:
+    return [{"E": "I", "S": "B"}.get(prefix, prefix) + (kind and f"-{kind}") for prefix, kind in map(split_tag, tags)]
+
+
+def _from_iob1(tags: Sequence[str]) -> list[str]:
+    """An I that begins an entity becomes B."""
     pairs = pairwise([OUTSIDE, *tags])
     return [f"B{now[1:]}" if now[0] == "I" and now[1:] != before[1:] else now for before, now in pairs]

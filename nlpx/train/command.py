@@ -54,8 +54,9 @@ def carry_out(
     folder.mkdir(exist_ok=True)
     test = evaluate(config, trained, folder)
     about = {"experiment": config.experiment, "data": config.use.evaluate, "checkpoint": trained.step}
-    write_json(folder / "summary.json", {**about, "test": test})
-    print(tell(test))
+    corrupt = finished.corrupt.count
+    write_json(folder / "summary.json", {**about, "corrupt_records": corrupt, "test": test})
+    print(*([f"left out: {corrupt:,} corrupt records"] if corrupt else []), tell(test), sep="\n")
 
 
 def parse(seeds: str) -> list[int]:

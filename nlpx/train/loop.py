@@ -26,6 +26,7 @@ from jax.sharding import PartitionSpec as P
 
 from nlpx import process, processes
 from nlpx.config import TrainConfig
+from nlpx.data import Cut
 from nlpx.errors import InputError
 from nlpx.train import head_only, lora
 from nlpx.train.checkpoint import Checkpoints
@@ -34,10 +35,18 @@ from nlpx.train.freeze import matching, split
 from nlpx.train.goodput import Goodput, wall
 from nlpx.train.optimizer import make_optimizer, make_schedule
 from nlpx.train.report import DivergedError, Report
-from nlpx.train.sharding import make_mesh, over_processes, parameter_shardings, path_of, place, rows_over_devices
+from nlpx.train.sharding import (
+    make_mesh,
+    over_processes,
+    parameter_shardings,
+    path_of,
+    place,
+    place_rows,
+    rows_over_devices,
+)
 from nlpx.train.step import Task, TrainState, init_state, make_eval_step, make_train_step
 
-HostBatch = Mapping[str, np.ndarray]
+HostBatch = Mapping[str, np.ndarray] | Cut
 Describe = Callable[[Mapping[str, float]], dict[str, float]]
 """Turns the sums over a whole set into figures."""
 
@@ -177,8 +186,8 @@ class Engine:
         self._eval_step = jax.jit(make_eval_step(task, self.mesh), donate_argnums=2)
 
     def put(self, batch: HostBatch) -> dict[str, jax.Array]:
-        """Copy a batch to the devices, its rows spread over them."""
-        return place(dict(batch), self._rows)
+        """Copy a batch to the devices, its rows spread over them. Of a cut, each process makes its own rows alone."""
+        return place_rows(batch, self._rows) if isinstance(batch, Cut) else place(dict(batch), self._rows)
 
     def place(self, params: Any) -> Any:
         """Copy parameters to where the programs have them."""

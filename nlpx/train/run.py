@@ -15,6 +15,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 
 from nlpx import data, plots, processes
-from nlpx.config import OWN, CorpusConfig, ExamplesConfig, TokenConfig, training_settings
+from nlpx.config import OWN, CorpusConfig, DataConfig, ExamplesConfig, TokenConfig, training_settings
 from nlpx.errors import InputError
 from nlpx.json_files import read_json, write_json
 from nlpx.text import Tokenizer, load_tokenizer, read_vectors, train_tokenizer
@@ -73,6 +74,9 @@ class Run:
         self._model, self._text = config.model, ""
         corpora = (group for group in vars(config).values() if isinstance(group, CorpusConfig))
         self._vectors_file, self._vectors = next((group.word_vectors for group in corpora), None), None
+        groups = (group for group in vars(config).values() if isinstance(group, DataConfig))
+        self.corrupt = data.skip_corrupt(next((group.skip_corrupt for group in groups), 0), _complain)
+        """The corrupt records of what is read from now on, until `open`."""
         self._start: Start | None = None
         self._parts: Parts | None = None
         self._encoded = False
@@ -88,7 +92,9 @@ class Run:
         Raises:
           ValueError: see `workdir.check`.
         """
-        self._data, self._dropped = source, {"loading": source.dropped}
+        data.skip_corrupt(None)
+        corrupt = {"corrupt records": self.corrupt.count} if self.corrupt.count else {}
+        self._data, self._dropped = source, {"loading": {**source.dropped, **corrupt}}
         about = {"experiment": self.experiment, "data_sha256": source.sha256}
         self._settings = {**about, **training_settings(self.config)}
         self.workdir = Path(self.config.train.workdir or own_workdir(self.experiment, self._settings))
@@ -261,8 +267,8 @@ class Run:
             result = train(
                 engine,
                 workdir=self.workdir,
-                batches=iter(batches),
-                evaluation=lambda: evaluation,
+                batches=iter(getattr(batches, "cuts", batches)),
+                evaluation=lambda: getattr(evaluation, "cuts", evaluation),
                 describe=describe,
                 begin=self._begin,
             )
@@ -272,6 +278,7 @@ class Run:
             **{name: value for name, value in vars(result).items() if name != "params"},
             "units": {"loss": engine.task.unit, "tokens": f"{engine.task.read}s"},
             "data": {"name": self._data.name, "sha256": self._data.sha256, **amounts, "dropped": self._dropped},
+            "corrupt_records": self.corrupt.count,
             **more,
             "optimizer_bytes": engine.optimizer_bytes,
             "workdir": str(self._shared),
@@ -322,6 +329,11 @@ class Run:
         for x in ("step", "seconds"):
             plots.plot_losses(records, self.workdir / "plots" / f"loss_by_{x}.png", x=x, unit=self._unit)
         return summary
+
+
+def _complain(message: str) -> None:
+    if processes.is_first():
+        print(message, file=sys.stderr, flush=True)
 
 
 def headline(summary: Mapping[str, Any]) -> str:

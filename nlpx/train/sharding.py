@@ -1,5 +1,6 @@
 """Meshes of devices, and the one table of how parameters lie on them."""
 
+import functools
 import math
 import re
 from typing import Any
@@ -9,8 +10,10 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jaxtyping import Int
 
 from nlpx import processes
+from nlpx.data import Cut
 from nlpx.errors import InputError, unknown
 
 AXES = ("data", "fsdp", "model", "sequence")
@@ -195,6 +198,30 @@ def place(tree: Any, shardings: Any) -> Any:
         return jax.make_array_from_callback(whole.shape, sharding, whole.__getitem__)
 
     return jax.tree.map(copy, tree, jax.tree.broadcast(shardings, tree))
+
+
+@functools.lru_cache
+def rows_on(devices: frozenset[jax.Device], sharding: NamedSharding, count: int) -> Int[np.ndarray, " rows"]:
+    """Return the rows of a batch of `count`, increasing, that at least one of these devices holds."""
+    held = sharding.devices_indices_map((count,))
+    return np.unique(np.concatenate([np.arange(count)[held[device][0]] for device in devices]))
+
+
+def place_rows(cut: Cut, sharding: NamedSharding) -> dict[str, jax.Array]:
+    """Copy a batch to the devices; each process makes only the rows that its own devices hold."""
+    if processes.group() is None:
+        return place(cut.whole(), sharding)
+    own = rows_on(frozenset(sharding.addressable_devices), sharding, cut.size)
+
+    def copy(values: np.ndarray) -> jax.Array:
+        def block(index: tuple[slice, ...]) -> np.ndarray:  # the rows of a device follow each other, here too
+            start, stop, _ = index[0].indices(cut.size)
+            first = np.searchsorted(own, start)
+            return values[first : first + stop - start]
+
+        return jax.make_array_from_callback((cut.size, *values.shape[1:]), sharding, block)
+
+    return {name: copy(values) for name, values in cut.of(own).items()}
 
 
 def over_processes(value: Any) -> np.ndarray:

@@ -97,7 +97,7 @@ BAD = {
     "only names": ([], {}, "x.csv has a header but no rows"),
     "no dates": (["one,1", "two,2"], {}, "x.csv has no column of dates like 2024-01-31; it has 'date', 'a'"),
     "no numbers": (["2021-01-01,x", "2021-01-02,y"], {}, "x.csv has no column of numbers; it has 'date', 'a'"),
-    "damaged": ([*DAYS[:3], '2021-01-04,"4'], {}, "x.csv, line 5: malformed CSV"),
+    "damaged": ([*DAYS[:3], '2021-01-04,"4'], {}, "x.csv, the row from line 5 on: damaged CSV"),
 }  # fmt: skip
 
 

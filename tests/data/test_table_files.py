@@ -37,7 +37,7 @@ def write(tmp_path):
 def test_a_table_with_a_header(write, content, name):
     sheet = read(write(content, name))
     assert (sheet.names, sheet.header, sheet.target) == (("long", "wide", "kind"), True, 2)
-    assert numbers(sheet, [0, 1]) == [[5.1, 3.5], [4.9, -30]]
+    assert [numbers(sheet, row, [0, 1]) for row in sheet.rows] == [[5.1, 3.5], [4.9, -30]]
     assert [row[2] for _, row in sheet.rows] == ["a", "b"]
 
 
@@ -89,7 +89,8 @@ def test_a_table_that_will_not_do_is_named_with_line_and_column(write, content):
 
     def read_all():
         sheet = read(path)
-        return numbers(sheet, [place for place in range(len(sheet.names)) if place != sheet.target])
+        features = [place for place in range(len(sheet.names)) if place != sheet.target]
+        return [numbers(sheet, row, features) for row in sheet.rows]
 
     with pytest.raises(InputError, match=BAD[content]) as error:
         read_all()

@@ -55,7 +55,7 @@ def test_missing_and_empty(tmp_path):
 def test_bytes_that_are_no_utf8_are_placed(tmp_path):
     content = "\ufeffé\n".encode() + b"\xe9tude"
     (tmp_path / "a").write_bytes(content)
-    refuse(f"{tmp_path}/a", "/a is not UTF-8: byte 0xe9 at byte offset 6;")
+    refuse(f"{tmp_path}/a", "/a is not UTF-8: byte 0xe9 at byte offset 6, line 2;")
     (tmp_path / "a.gz").write_bytes(gzip.compress(b"x" * 70000 + content))
     refuse(f"{tmp_path}/a.gz", r"/a\.gz is not UTF-8: byte 0xe9 at byte offset 70006 of the unpacked text")
 

@@ -7,6 +7,7 @@ import pytest
 
 from experiments import caption
 from nlpx import metrics
+from nlpx.json_files import read_json
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -134,7 +135,15 @@ def test_pictures_that_do_not_open_are_named_and_counted(command, tables, folder
     table = folder / "damaged.tsv"
     table.write_text("\n".join([*lines, "gone.png\tlight above at the left"]))
     flags = [*SMALL, "--arch=elman", "--attention=none", "--steps=1", f"--data=file:{table}", *tables[1:]]
-    assert command(caption, [*flags, f"--workdir={tmp_path}/run"]) == 0
+    assert command(caption, [*flags, f"--workdir={tmp_path}/run"]) == 2
+    assert "; or leave out up to N corrupt records with skip_corrupt N" in capsys.readouterr().err
+    assert command(caption, [*flags, f"--workdir={tmp_path}/run", "--skip-corrupt=1"]) == 0
     captured = capsys.readouterr()
-    assert "left out: cannot open" in captured.err
+    assert "left out, corrupt: cannot open" in captured.err
     assert "loading: 1 left out or cut: picture does not open" in captured.out
+    assert "loading: 1 left out or cut: corrupt records" in captured.out
+    assert read_json(tmp_path / "run" / "summary.json")["corrupt_records"] == 1
+    again = ["--skip-corrupt=5", f"--workdir={tmp_path}/run"]  # the bound is no part of the data
+    assert command(caption, [*flags, *again]) == 0
+    assert command(caption, [*again[1:], f"--evaluate=file:{table}"]) == 0  # it comes with the run
+    assert "left out: 1 corrupt records" in capsys.readouterr().out
