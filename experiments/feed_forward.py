@@ -71,8 +71,8 @@ def run(config: Config) -> dict[str, Any]:
     from nlpx.train import Engine, Run
 
     run = Run(config.experiment, config)
-    given = vars(config.data)
-    table = data.load_table(given["data"], **{k: v for k, v in given.items() if k != "data"}, seed=config.train.seed)
+    given = {name: value for name, value in vars(config.data).items() if name not in ("data", "skip_corrupt")}
+    table = data.load_table(config.data.data, **given, seed=config.train.seed)
     run.open(table)
     model = run.build(features=table.features, labels=table.labels, target=table.target, scales=vars(table.scales))
     task = RowClassification(model) if table.labels else RowRegression(model, *table.scales.target_spread)

@@ -1,12 +1,13 @@
 """The work of an experiment's command: one run, one run per seed, or the use of a finished run."""
 
+import contextlib
 import dataclasses
 import statistics
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nlpx import processes
+from nlpx import data, processes
 from nlpx.config import training_settings
 from nlpx.errors import InputError
 from nlpx.json_files import write_json
@@ -16,6 +17,15 @@ from nlpx.train.workdir import check_path
 NOT_COMPARED = ("data", "plans", "checkpoint", "starts", "goodput")
 
 
+@contextlib.contextmanager
+def _no_corrupt_after() -> Iterator[None]:
+    try:
+        yield
+    finally:  # what is read later, as in a notebook, has no bound
+        data.skip_corrupt(None)
+
+
+@_no_corrupt_after()
 def carry_out(
     config: Any,
     *,

@@ -4,6 +4,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
@@ -16,10 +17,19 @@ from nlpx.config import (
     ReaderConfig,
     TaggerConfig,
 )  # fmt: skip
+from nlpx.data import Cut
 from nlpx.errors import InputError
 from nlpx.layers import RNN, Transformer
 from nlpx.train import sharding
-from nlpx.train.sharding import RULES, make_mesh, parameter_shardings, parse_mesh
+from nlpx.train.sharding import (
+    RULES,
+    make_mesh,
+    parameter_shardings,
+    parse_mesh,
+    place_rows,
+    rows_on,
+    rows_over_devices,
+)
 
 MODELS = [
     {"arch": arch, "tied": tied, "positions": positions, **more}
@@ -234,3 +244,41 @@ def test_the_optimizer_lies_as_the_parameters_do(make_engine, make_batches, opti
     if optimizer == "adamw":
         mean = state.opt_state[1].mu["backbone"]["stack_0"]["feed_forward"]["up"]["kernel"]
         assert mean.sharding.shard_shape(mean.shape) == (128, 256)
+
+
+@pytest.mark.parametrize(
+    ("spec", "shares"),  # of two processes, which have four devices each
+    [
+        ("data=8", [8, 8]),
+        ("data=2,fsdp=4", [8, 8]),
+        ("data=2,model=4", [8, 8]),
+        ("fsdp=4,sequence=2", [8, 8]),
+        ("model=8", [16, 16]),  # both need every row
+    ],
+)
+def test_each_process_makes_the_rows_of_its_own_devices(spec, shares):
+    sharding = rows_over_devices(make_mesh(spec, 16))
+    devices = list(sharding.mesh.devices.flat)
+    own = [rows_on(frozenset(part), sharding, 16) for part in (devices[:4], devices[4:])]
+    assert [len(each) for each in own] == shares
+    assert sorted({*own[0].tolist(), *own[1].tolist()}) == list(range(16))
+    apart = rows_on(frozenset(devices[::4]), sharding, 16)  # blocks that do not follow each other
+    assert apart.tolist() == sorted(
+        {*rows_on(frozenset(devices[:1]), sharding, 16), *rows_on(frozenset(devices[4:5]), sharding, 16)}
+    )
+
+
+def test_a_cut_lies_on_the_devices_as_its_batch_does(monkeypatch):
+    made, sharding = [], rows_over_devices(make_mesh("data=2,fsdp=2,model=2", 8))
+
+    def of(rows):
+        made.append(rows.tolist())
+        return {"inputs": np.arange(24).reshape(8, 3)[rows], "start": np.arange(8)[rows] > 2}
+
+    alone = place_rows(Cut(8, of), sharding)
+    monkeypatch.setattr("nlpx.processes.group", object)
+    shared = place_rows(Cut(8, of), sharding)
+    assert made == [list(range(8))] * 2
+    for name, array in alone.items():
+        assert shared[name].sharding == array.sharding
+        np.testing.assert_array_equal(shared[name], array)
