@@ -98,12 +98,12 @@ def parse(path: str, content: str, columns: Sequence[str] | None = None, names: 
                     f"{path}, line {line}: {len(cells)} columns, but the first row has {width}; make them equal"
                 )
             rows.append((line, cells))
+    if len(rows) == 1:
+        raise InputError(f"{path} has a header but no rows, or one row; add rows of a date and numbers")
     header = [cell.strip() for cell in rows[0][1]]
     headed = not any(_is_date(cell) or _is_number(cell) for cell in header)
     body = rows[1:] if headed else rows
     titles = header if headed else [f"column {place}" for place in range(1, width + 1)]
-    if not body:
-        raise InputError(f"{path} has a header but no rows; add rows of a date and numbers")
     date, numbers, left_out = _places(path, titles, body, columns or (names and [None, *names]))
     kept = _dates(path, titles[date], [(line, cells[date].strip()) for line, cells in body])
     dates, values, lines = [], [], []

@@ -66,7 +66,7 @@ def carry_out(
     about = {"experiment": config.experiment, "data": config.use.evaluate, "checkpoint": trained.step}
     corrupt = finished.corrupt.count
     write_json(folder / "summary.json", {**about, "corrupt_records": corrupt, "test": test})
-    print(*([f"left out: {corrupt:,} corrupt records"] if corrupt else []), tell(test), sep="\n")
+    print(*([f"corrupt records left out: {corrupt:,}"] if corrupt else []), tell(test), sep="\n")
 
 
 def parse(seeds: str) -> list[int]:

@@ -143,7 +143,3 @@ def test_pictures_that_do_not_open_are_named_and_counted(command, tables, folder
     assert "loading: 1 left out or cut: picture does not open" in captured.out
     assert "loading: 1 left out or cut: corrupt records" in captured.out
     assert read_json(tmp_path / "run" / "summary.json")["corrupt_records"] == 1
-    again = ["--skip-corrupt=5", f"--workdir={tmp_path}/run"]  # the bound is no part of the data
-    assert command(caption, [*flags, *again]) == 0
-    assert command(caption, [*again[1:], f"--evaluate=file:{table}"]) == 0  # it comes with the run
-    assert "left out: 1 corrupt records" in capsys.readouterr().out

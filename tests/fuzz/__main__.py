@@ -25,6 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nlpx import data
 from nlpx.errors import InputError
 from tests.fuzz.damage import damaged
 from tests.fuzz.readers import READERS, Example
@@ -60,6 +61,7 @@ def error_of(read: Callable[[Path], Any], path: Path) -> BaseException | None:
     timers[signal.ITIMER_VIRTUAL] = 2 * SECONDS  # ends the process if C code does not come back
     for timer, seconds in timers.items():
         signal.setitimer(timer, seconds)
+    data.skip_corrupt((0, 9)[os.path.getsize(path) % 2], lambda line: None)  # half of the inputs
     armed = True
     try:
         read(path)
