@@ -165,6 +165,7 @@ def docstrings(skipped: Set[str] = SKIPPED) -> Iterator[tuple[str, str]]:
             gc.enable()
 
 
+@functools.cache  # each file has many docstrings, and the library's folder takes long to find
 def module_of(path: str) -> str:
     """Return the name of the top-level module, or package, of a source file; `_pyio` counts as `io`."""
     inside = os.path.relpath(path, sysconfig.get_path("stdlib"))

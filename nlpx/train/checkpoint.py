@@ -92,6 +92,17 @@ def _split(state: TrainState) -> tuple[Any, dict[str, Any]]:
     return state.params, rest
 
 
+def _once(tree: Any) -> Any:
+    """Take one copy of each array that every device has: of several, Orbax would save a slice each, and compile a
+    program for each shape of a slice."""
+
+    def once(leaf):
+        alike = isinstance(leaf, jax.Array) and leaf.is_fully_replicated and leaf.is_fully_addressable
+        return leaf.addressable_shards[0].data if alike else leaf
+
+    return jax.tree.map(once, tree)
+
+
 def _abstract(tree: Any) -> Any:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)
 
@@ -152,7 +163,9 @@ class Checkpoints:
             self._manager.save(
                 int(state.step),
                 args=ocp.args.Composite(
-                    params=ocp.args.StandardSave(params), rest=ocp.args.StandardSave(rest), meta=ocp.args.JsonSave(meta)
+                    params=ocp.args.StandardSave(_once(params)),
+                    rest=ocp.args.StandardSave(_once(rest)),
+                    meta=ocp.args.JsonSave(meta),
                 ),
                 metrics={"loss": loss},
             )

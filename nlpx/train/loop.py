@@ -167,6 +167,10 @@ class Engine:
             carry=jax.tree.map(lambda _: self._rows, shapes.carry),
             key=whole,
         )
+        self.shapes = jax.tree.map(
+            lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where), shapes, shardings
+        )
+        """The initial state, without its values, which takes seconds to compile."""
         self.parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes.params))
         trained, constant = split(shapes.params, frozen)
         self.frozen = sum(leaf.size for leaf in jax.tree.leaves(constant))
@@ -174,7 +178,7 @@ class Engine:
         paths = frozenset(path_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(trained))
         self._stages = [frozenset()] if config.unfreeze_every is None else stages(shapes.params, paths)
         self.config = config
-        self.schedule = make_schedule(config)
+        self.schedule = jax.jit(make_schedule(config))  # one program, not one an operation
         self.task = task
         self.init = jax.jit(init, out_shardings=shardings)
         self.train_step = jax.jit(
@@ -250,15 +254,16 @@ def train(
     """
     config = engine.config
     checkpoints = Checkpoints(workdir, keep=config.keep)
-    state = engine.init()
-    restored = checkpoints.restore(state)
+    restored = checkpoints.restore(engine.shapes)
     start, meta = 0, {}
     if restored:
         state, meta = restored.state, restored.meta
         start = int(state.step)
         batches.set_state(meta["data"])
-    elif begin is not None:
-        state = state.replace(params=engine.place(begin(state.params)))
+    else:
+        state = engine.init()
+        if begin is not None:
+            state = state.replace(params=engine.place(begin(state.params)))
     report = Report(
         workdir,
         steps=config.steps,
