@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from nlpx.errors import InputError
 from nlpx.ops.array_types import Array, Bool, Float, Int, Mask, Size
-from nlpx.ops.attention import AttentionBackend, dot_product_attention
+from nlpx.ops.attention import AttentionBackend, attention_logits, dot_product_attention
 from nlpx.ops.checks import check_shapes
 from nlpx.ops.masks import AttentionMask, keep_real
 from nlpx.ops.positions import token_positions
@@ -96,7 +96,7 @@ def cached_attention(
 
     Args:
       mask: (b, t); False steps fill no slot and output zeros.
-      window, backend: see `AttentionMask` and `AttentionBackend`.
+      window, backend: see `AttentionMask` and `AttentionBackend`. Beams that share a cache attend to all of it at once.
 
     Raises:
       ValueError: more tokens at once than the cache has slots; a mask that is not boolean or not (b, t); a cache that
@@ -108,7 +108,7 @@ def cached_attention(
     if length > capacity:
         raise InputError(f"{length} tokens do not fit into a cache of {capacity} slots: give it more capacity")
     if cache.beam is not None:
-        return _among_beams(query, key, value, cache, mask, window, backend)
+        return _among_beams(query, key, value, cache, mask, window)
     positions, filled = token_positions(cache.length, length, mask)
     query = keep_real(mask, query)
     slots = positions if mask is None else jnp.where(mask, positions, capacity)  # out of bounds: dropped
@@ -122,17 +122,13 @@ def cached_attention(
         filled,
     )
     seen = AttentionMask(causal=True, window=window, query_positions=positions)
-    out = _attend(query, cache, seen, backend)
+    keys, values = (jnp.swapaxes(part.astype(query.dtype), 1, 2) for part in (cache.key, cache.value))
+    out = dot_product_attention(query, keys, values, mask=seen, backend=backend)
     overflow = positions >= capacity
     return keep_real(mask, jnp.where(overflow[..., None, None], jnp.nan, out)), cache
 
 
-def _attend(query, cache, mask, backend):
-    keys, values = (jnp.swapaxes(part.astype(query.dtype), 1, 2) for part in (cache.key, cache.value))
-    return dot_product_attention(query, keys, values, mask=mask, backend=backend)
-
-
-def _among_beams(query, key, value, cache, mask, window, backend):
+def _among_beams(query, key, value, cache, mask, window):
     """Write the next token of each beam into slots side by side; attend to the prompt and this beam's own tokens.
 
     Keys and values are the same for all beams, so that each is read once for all of them, as matrices by matrices.
@@ -151,11 +147,15 @@ def _among_beams(query, key, value, cache, mask, window, backend):
     seen |= (places == new + jax.lax.axis_index(BEAMS))[None]
     before = jnp.arange(shared)[None]
     positions = [jnp.broadcast_to(before, (len(prompt), shared)), prompt + (places // beams)[None]]
-    own = AttentionMask(
-        window=window,
-        padding=jnp.concatenate([before < prompt, seen], axis=1),
-        query_positions=cache.length[:, None],
-        key_positions=jnp.concatenate(positions, axis=1),
-    )
+    visible = jnp.concatenate([before < prompt, seen], axis=1)
+    if window is not None:
+        visible &= cache.length[:, None] - jnp.concatenate(positions, axis=1) < window
     cache = KVCache(write(cache.key, key), write(cache.value, value), cache.length + 1, cache.beam)
-    return _attend(query, cache, own, backend), cache
+    keys, values = (part.astype(query.dtype) for part in (cache.key, cache.value))
+    logits = attention_logits(jnp.swapaxes(query * query.shape[-1] ** -0.5, 1, 2), keys)
+    # A softmax whose sum divides the output, which is smaller than the weights. Each query sees its own key at least.
+    logits = jnp.where(visible[:, None, None], logits, jnp.finfo(logits.dtype).min)
+    weights = jnp.exp(logits - logits.max(axis=-1, keepdims=True))
+    out = jnp.einsum("bhts,bhsk->bhtk", weights.astype(values.dtype), values, preferred_element_type=logits.dtype)
+    out = (out / weights.sum(axis=-1, keepdims=True)).astype(values.dtype)
+    return jnp.swapaxes(out, 1, 2), cache
