@@ -9,7 +9,8 @@ import numpy as np
 
 from nlpx.decode.protocol import Decoded, Step, read_prompt
 from nlpx.errors import InputError, unknown
-from nlpx.ops.array_types import Array, Int, Mask
+from nlpx.ops.array_types import Array, Bool, Int, Mask
+from nlpx.ops.cache import BEAMS, Beam, KVCache, map_caches
 
 RULES = ("wu", "transformers")
 
@@ -45,7 +46,9 @@ def beam_search(
     Args:
       step: the model, as for `generate`. It always gets b rows, and `jax.vmap` maps it over the beams. So an encoder's
         memory that it closes over needs no repetition, and is read once for all beams of a row.
-      state: before the prompt, with room for t + tokens - 1 tokens if it has a capacity.
+      state: before the prompt, with room for t + tokens - 1 tokens if it has a capacity; a row that needs more scores
+        NaN. A `KVCache` in it has to be read and written by `ops.cached_attention`: the beams of a row share it, and
+        nothing in it moves. All else is gathered by parent at every token.
       tokens: the most tokens to write, the end token included.
       eos: the token that ends a continuation. None: all have `tokens` tokens.
       length_penalty: 0 compares log-probabilities; larger values prefer longer continuations.
@@ -109,29 +112,55 @@ def beam_search(
         return Decoded(text, live.lengths + 1, scores), ended, parents
 
     def unfinished(carry):
-        n, _, live, _ = carry
+        n, _, _, live, _ = carry
         return (n < tokens) & (live.scores != -jnp.inf).any()
 
     def advance(carry):
-        n, state, live, ended = carry
-        logits, state = of_beams(live.tokens[:, :, n - 1, None], state)
+        n, state, seen, live, ended = carry
+        logits, state = of_beams(live.tokens[:, :, n - 1, None], seen, n - 1, state)
         live, ended, parents = extend(n, logits[:, :, 0], live, ended)
+        seen |= jnp.arange(slots) == ((n - 1) * beams + jnp.arange(beams))[:, None]
         # Within rows, so that each of several devices keeps its own.
-        state = jax.tree.map(lambda leaf: jax.vmap(lambda row, of: row[of])(leaf, parents), state)
-        return n + 1, state, live, ended
+        state, seen = map_caches(
+            lambda cache: cache, (state, seen), lambda leaf: jax.vmap(lambda row, of: row[of])(leaf, parents)
+        )
+        return n + 1, state, seen, live, ended
 
-    of_beams = jax.vmap(lambda token, state: step(token, state, None), in_axes=1, out_axes=1)
+    def of_beam(token, seen, written, state):
+        logits, state = step(token, map_caches(lambda cache: cache._replace(beam=Beam(seen, written)), state), None)
+        return logits, map_caches(lambda cache: cache._replace(beam=None), state)
+
+    # The beams share the caches and have all else for themselves.
+    axes = map_caches(lambda cache: None, state, lambda leaf: 1)
+    of_beams = jax.vmap(of_beam, in_axes=(1, 1, None, axes), out_axes=(1, axes), axis_name=BEAMS)
     shape = (rows, beams)
     nothing = Decoded(
         jnp.full((*shape, tokens), end, jnp.int32), jnp.zeros(shape, jnp.int32), jnp.full(shape, -jnp.inf, jnp.float32)
     )
     prompt_alone = nothing._replace(scores=nothing.scores.at[:, 0].set(0))
-    logits, state = jax.tree.map(
-        lambda leaf: jnp.broadcast_to(leaf[:, None], (rows, beams, *leaf.shape[1:])), (logits, state)
+    for over in jax.tree.leaves(map_caches(lambda cache: _overflows(cache, tokens - 1), state, lambda leaf: None)):
+        logits = jnp.where(over[:, None], jnp.nan, logits)
+    slots = beams * max(tokens - 1, 1)  # for the tokens of all beams; the last ones are not read
+    logits, state = map_caches(
+        lambda cache: _shared(cache, tokens - 1, slots),
+        (logits, state),
+        lambda leaf: jnp.broadcast_to(leaf[:, None], (rows, beams, *leaf.shape[1:])),
     )
     live, ended, _ = extend(jnp.int32(0), logits, prompt_alone, nothing)
-    _, _, live, ended = jax.lax.while_loop(unfinished, advance, (jnp.int32(1), state, live, ended))
+    carry = jnp.int32(1), state, jnp.zeros((*shape, slots), bool), live, ended
+    *_, live, ended = jax.lax.while_loop(unfinished, advance, carry)
     return _best(ended, live._replace(scores=live.scores / penalties[tokens]))
+
+
+def _overflows(cache: KVCache, room: int) -> Bool[Array, " b"]:
+    return cache.length > cache.key.shape[2] - room
+
+
+def _shared(cache: KVCache, room: int, slots: int) -> KVCache:
+    """Replace the last `room` slots of a cache, which hold nothing yet, by `slots` for all beams."""
+    width = ((0, 0), (0, 0), (0, slots), (0, 0))
+    first = cache.key.shape[2] - room
+    return cache._replace(key=jnp.pad(cache.key[:, :, :first], width), value=jnp.pad(cache.value[:, :, :first], width))
 
 
 def _best(first: Decoded, second: Decoded) -> Decoded:

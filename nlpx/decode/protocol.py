@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import jax
 
 from nlpx.errors import InputError
-from nlpx.ops import KVCache
 from nlpx.ops.array_types import Array, Float, Int, Mask
+from nlpx.ops.cache import map_caches
 from nlpx.ops.masks import check_mask, last_real
 
 Step = Callable[[Int[Array, "b t"], Any, Mask | None], tuple[Float[Array, "b #t v"], Any]]
@@ -50,8 +50,8 @@ def read_prompt(
     if prompt.shape[1] < 1:
         raise InputError("the prompt is empty: give each row at least one token to go on from")
     check_mask(mask, prompt.shape)
-    caches = jax.tree.leaves(state, is_leaf=lambda part: isinstance(part, KVCache))
-    capacity = min((cache.key.shape[2] for cache in caches if isinstance(cache, KVCache)), default=None)
+    capacities = map_caches(lambda cache: cache.key.shape[2], state, lambda leaf: None)
+    capacity = min(jax.tree.leaves(capacities), default=None)
     if capacity is not None and capacity < prompt.shape[1] + tokens - 1:
         raise InputError(
             f"the state has room for {capacity} tokens, but a prompt of {prompt.shape[1]} and {tokens} more need "

@@ -10,7 +10,7 @@ from nlpx.errors import InputError, unknown
 from nlpx.layers.state import check_whole
 from nlpx.ops import dense
 from nlpx.ops.array_types import Array, Bool, Float, Int, Mask, Size
-from nlpx.ops.attention import check_cache
+from nlpx.ops.cache import check_cache
 from nlpx.ops.checks import check_sequence
 
 

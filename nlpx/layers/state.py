@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nlpx.errors import InputError
+from nlpx.ops.cache import map_caches
 
 
 def check_state(state: Any, expected: Any) -> Any:
@@ -18,15 +19,16 @@ def check_state(state: Any, expected: Any) -> Any:
     """
     if state is None:
         return expected
-    given, wanted = (jax.tree.map(lambda leaf: tuple(np.shape(leaf)), tree) for tree in (state, expected))
-    if jax.tree.structure(state) != jax.tree.structure(expected):
+    alone = map_caches(lambda cache: cache._replace(beam=None), state)  # a beam sees the cache that is expected
+    given, wanted = (jax.tree.map(lambda leaf: tuple(np.shape(leaf)), tree) for tree in (alone, expected))
+    if jax.tree.structure(alone) != jax.tree.structure(expected):
         raise InputError(
             f"state has the structure and shapes {given}, this layer's is {wanted}: pass what initial_state or an "
             "earlier call returned"
         )
     if given != wanted:
         raise InputError(f"state has arrays of shapes {given}, this layer and batch need {wanted}")
-    for of_given, of_wanted in zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=True):
+    for of_given, of_wanted in zip(jax.tree.leaves(alone), jax.tree.leaves(expected), strict=True):
         kind = jnp.floating if jnp.issubdtype(of_wanted.dtype, jnp.floating) else jnp.integer
         if not jnp.issubdtype(of_given.dtype, kind):
             raise InputError(f"state has an array of {of_given.dtype} where this layer's is of {of_wanted.dtype}")

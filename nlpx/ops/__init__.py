@@ -2,13 +2,11 @@
 
 from nlpx.ops.attention import (
     AttentionBackend,
-    KVCache,
     additive_attention,
-    cached_attention,
     dot_product_attention,
-    empty_cache,
     multiplicative_attention,
 )
+from nlpx.ops.cache import KVCache, cached_attention, empty_cache
 from nlpx.ops.cells import LSTMNorm, LSTMState
 from nlpx.ops.checks import Backend
 from nlpx.ops.crf import CRF, crf_log_partition, crf_score, crf_viterbi

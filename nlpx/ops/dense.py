@@ -41,10 +41,11 @@ def table_product(x: Float[Array, "b t d"], table: Float[Array, "v d"]) -> Float
     """Multiply vectors with each row of a table.
 
     XLA:CPU rearranges the right factor of a product before it multiplies. For few vectors the table stands on the left,
-    and a barrier keeps XLA from swapping both.
+    and a barrier keeps XLA from swapping both, and from fusing the product of a single vector with the sum behind it,
+    for which it would transpose a copy of the table.
     """
     b, t, d = x.shape
-    if not 1 < b * t <= FEW or not _waits_for_memory(table):
+    if not 0 < b * t <= FEW or not _waits_for_memory(table):
         return x @ table.T
     return lax.optimization_barrier(table @ x.reshape(b * t, d).T).T.reshape(b, t, -1)
 

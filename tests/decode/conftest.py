@@ -20,8 +20,9 @@ class Writer:
     vocab = VOCAB
 
     def __init__(self, arch):
-        positions = "sinusoidal" if arch == "transformer" else None
-        config = LanguageModelConfig(arch, layers=1, width=16, heads=2, tied=False, positions=positions)
+        options = {"transformer": {"positions": "sinusoidal"}, "window": {"positions": "rotary", "window": 3}}
+        of_arch, arch = options.get(arch, {}), "transformer" if arch == "window" else arch
+        config = LanguageModelConfig(arch, layers=1, width=16, heads=2, tied=False, **of_arch)
         self.model = config.build(VOCAB)
         self.variables = jit(self.model.init)(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))
 
@@ -74,7 +75,7 @@ def prompt():
 
 @pytest.fixture(scope="session")
 def writers():
-    """A writer of each architecture, made when first asked for."""
+    """A writer of each architecture, or "window": a Transformer with a sliding window; made when first asked for."""
     return functools.cache(Writer)
 
 

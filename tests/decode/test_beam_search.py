@@ -12,7 +12,7 @@ from nlpx.errors import InputError
 
 PROMPT, TOKENS = 5, 9
 GREEDY = Sampling(temperature=0.0)
-EOS = {"lstm": 20, "transformer": 16}  # ends some of their texts early, some late, some never
+EOS = {"lstm": 20, "transformer": 16, "window": 9}  # ends some of their texts early, some late, some never
 
 
 def normalized(score, n, alpha):
@@ -307,6 +307,14 @@ def test_a_state_that_overflows_shows_in_the_scores():
     found = Countdown([-1, 99, 99]).search(beams=2)
     assert np.isnan(found.scores[0]).any()
     assert np.isfinite(found.scores[1:]).all()
+
+
+def test_a_state_with_less_room_than_it_needs_shows_in_the_scores(writers, prompt):
+    """A row that has read a token before has no room for its last one."""
+    writer = writers("transformer")
+    _, state = writer.step(jnp.asarray(prompt[:, :1]), writer.state(prompt, 3), jnp.array([[True], [False], [False]]))
+    found = beam_search(writer.step, state, jnp.asarray(prompt), tokens=3, beams=2, eos=None)
+    np.testing.assert_array_equal(np.isnan(found.scores), [[True, True], [False, False], [False, False]])
 
 
 def test_the_state_follows_its_hypothesis_whatever_its_shape():

@@ -252,52 +252,6 @@ def test_with_a_stand_in_for_cudnn_it_is_the_formula(monkeypatch, name):
     assert_close(ours, (out, gradients), 4 * 2**-9)
 
 
-@pytest.mark.parametrize(("window", "backend"), [(None, "xla"), (2, "xla"), (2, "blockwise")])
-@pytest.mark.parametrize("masked", [False, True])
-def test_cached_is_causal(monkeypatch, qkv, masked, window, backend):
-    monkeypatch.setattr("nlpx.ops.attention.BLOCK", 3)
-    mask = jnp.array([[1, 1, 1, 1], [0, 1, 0, 1], [0, 0, 0, 0]], bool) if masked else None
-    attend = jit(partial(ops.cached_attention, window=window, backend=backend))
-    out, cache = attend(*qkv, ops.empty_cache(B, T, H, K), mask)
-    places = None if mask is None else jnp.maximum(jnp.cumsum(mask, axis=1) - 1, 0)
-    seen = AttentionMask(causal=True, window=window, padding=mask, query_positions=places, key_positions=places)
-    full, _, _ = by_hand(seen_by(seen, T, T), *qkv, qkv[0])
-    assert_close(out, full if mask is None else np.where(mask[..., None, None], full, 0))
-    np.testing.assert_array_equal(cache.length, [4, 2, 0] if masked else [4, 4, 4])
-
-
-def test_overflow_gives_nan_for_the_queries_past_the_last_slot_only(qkv):
-    mask = jnp.array([[1, 1, 1, 1], [0, 1, 0, 1], [1, 1, 1, 0]], bool)
-    attend, cache, parts = jit(ops.cached_attention), ops.empty_cache(B, 3, H, K), []
-    for part in (slice(0, 3), slice(3, 4)):
-        out, cache = attend(*qkv[:, :, part], cache, mask[:, part])
-        parts.append(out)
-    out = np.concatenate(parts, axis=1)
-    full, _, _ = by_hand(seen_by(AttentionMask(causal=True, padding=mask), T, T), *qkv, qkv[0])
-    overflow = np.zeros((B, T), bool)
-    overflow[0, 3] = True
-    np.testing.assert_array_equal(np.isnan(out).all((2, 3)), overflow)
-    assert_close(out[~overflow], np.where(mask[..., None, None], full, 0)[~overflow])
-
-
-def test_more_tokens_at_once_than_slots_raises(qkv):
-    with pytest.raises(ValueError, match="4 tokens do not fit into a cache of 3 slots"):
-        ops.cached_attention(*qkv, ops.empty_cache(B, T - 1, H, K))
-
-
-@pytest.mark.parametrize("junk", [np.nan, np.inf])
-def test_masked_steps_of_a_cached_attention_change_nothing(qkv, junk):
-    mask = jnp.array([[1, 1, 1, 1], [0, 1, 0, 1], [0, 0, 0, 0]], bool)
-
-    def total(qkv):
-        out, cache = ops.cached_attention(*qkv, ops.empty_cache(B, T, H, K), mask)
-        return (out**2).sum() + (cache.value**3).sum(), (out, cache)
-
-    gradient = jit(jax.grad(total, has_aux=True))
-    of_junk, of_zeros = (gradient(jnp.where(mask[..., None, None], qkv, value)) for value in (junk, 0))
-    jax.tree.map(np.testing.assert_array_equal, of_junk, of_zeros)
-
-
 def scores_in_pytorch(torch, name, query, key, scale):
     if name == "additive":
         return (torch.tanh(query.unsqueeze(2) + key.unsqueeze(1)) * scale).sum(-1)
