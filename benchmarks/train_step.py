@@ -5,7 +5,7 @@ python -m benchmarks.train_step --arch lstm
 
 A step is everything: forward, cross entropy, backward, clipping by global norm, AdamW; of nlpx on one XLA device per
 core. Contenders with other losses or gradients from the same weights and batch end it with exit code 1. Float32, on the
-CPU. About two minutes on two CPU cores (LSTM: three).
+CPU. About two minutes on two CPU cores (LSTM: four).
 """
 
 import functools
