@@ -4,8 +4,8 @@ python -m benchmarks.train_step --shapes 4x4x128x64x12 --rounds 3
 python -m benchmarks.train_step --arch lstm
 
 A step is everything: forward, cross entropy, backward, clipping by global norm, AdamW; of nlpx on one XLA device per
-core. Contenders with other losses or gradients from the same weights and batch end it with exit code 1. Float32, on the
-CPU. About two minutes on two CPU cores (LSTM: four).
+core, or on --mesh. Contenders with other losses or gradients from the same weights and batch end it with exit code 1.
+Float32, on the CPU. About two minutes on two CPU cores (LSTM: four).
 """
 
 import functools
@@ -34,6 +34,8 @@ class Config(figures.Flags):
     """A Transformer of 65 characters; or stacked LSTMs with dropout 0.5, compared without it."""
     peers: str = "torch"
     """Against whom: torch (eager and compiled; with one thread or one per core, whichever is faster), or none."""
+    mesh: str = "auto"
+    """Devices of nlpx, as data=1: one per core if not given, yet one alone can be faster for large kernels."""
     shapes: str | None = None
     """Layers, heads, width, tokens, batch, as 4x4x128x64x12; of an LSTM layers, width, tokens, batch, vocabulary, as
     2x650x35x20x10000. If not given two: of an LSTM one of characters and one of words."""
@@ -61,7 +63,7 @@ def main(config: Config) -> None:
     jax.config.update("jax_platforms", "cpu")  # as PyTorch here
     cases = {}
     for name, shape in shapes.items():
-        shape = trainers.Shape(config.arch, **shape)
+        shape = trainers.Shape(config.arch, mesh=config.mesh, **shape)
         builders = {(Who("nlpx", config.arch), None): functools.partial(trainers.contender, shape, "nlpx")}
         for impl in impls:
             builders |= contenders.with_threads(Who(impl, config.arch), trainers.contender, shape, impl)

@@ -22,8 +22,10 @@ DROPOUT = {"gpt": 0.0, "lstm": 0.5}  # while it is timed; what is compared has n
 STEPS = 4  # of a call, which waits for the last one, as training does
 LSTM = {"input_kernel": "weight_ih", "recurrent_kernel": "weight_hh", "bias": "bias_ih"}  # PyTorch's names
 
-Shape = collections.namedtuple("Shape", "arch layers width tokens batch vocabulary heads", defaults=(65, 1))
-"""Of a network and its batch; 65 characters of English prose. Heads are the GPT's."""
+Shape = collections.namedtuple(
+    "Shape", "arch layers width tokens batch vocabulary heads mesh", defaults=(65, 1, "auto")
+)
+"""Of a network and its batch; 65 characters of English prose. Heads are the GPT's, the mesh is nlpx's."""
 Trainer = tuple[Callable[[int], list[float]], Callable[[], Mapping[str, Any]]]
 """Takes so many steps and gives their losses; gives AdamW's first moments, by nlpx's names and as they lie there."""
 
@@ -43,7 +45,7 @@ def beginning(shape: Shape, dropout: float = 0.0) -> tuple[Engine, Any]:
     rates = {"learning_rate": RATE, "schedule": "constant", "warmup": 0}
     optimizer = {"weight_decay": DECAY, "clip_norm": CLIP, "beta1": BETA1, "beta2": BETA2}
     task = LanguageModelling(model.build(shape.vocabulary, max_length=shape.tokens))
-    engine = Engine(task, TrainConfig(batch_size=shape.batch, **rates, **optimizer))
+    engine = Engine(task, TrainConfig(batch_size=shape.batch, mesh=shape.mesh, **rates, **optimizer))
     return engine, shaken(engine.init().params)
 
 
