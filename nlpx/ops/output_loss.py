@@ -18,16 +18,17 @@ CHUNK = 2**26
 """Bytes of the logits up to which all of them are computed at once."""
 
 
-def chunk_rows(kernel: Float[Array, "i o"], vocabulary: int, size: int) -> int:
+def chunk_rows(entries: int, vocabulary: int, size: int) -> int:
     """Return how many rows a chunk has: few logits are there at once, yet twice as many as the kernel has entries.
     Smaller chunks save no memory, since the kernel's gradient is added up over them, and that takes time: with 512
     features and 32,000 words on two CPU cores, chunks of 512, 256 and 128 rows take 833, 941 and 994 ms, where
     automatic differentiation takes 1,236.
 
     Args:
+      entries: of the kernel.
       size: of a logit, in bytes.
     """
-    return max(1, max(CHUNK // size, 2 * kernel.size) // vocabulary)
+    return max(1, max(CHUNK // size, 2 * entries) // vocabulary)
 
 
 def logits_of(
@@ -94,7 +95,7 @@ def _computed(tied, smoothing, x, kernel, bias, targets, mask, *, with_gradients
     b, t, d = x.shape
     vocabulary, wide = kernel.shape[0 if tied else 1], jnp.promote_types(x.dtype, jnp.float32)
     known = isinstance(b, int) and isinstance(t, int)  # not in an export for any batch or length
-    chunks = max(1, -(-b * t // chunk_rows(kernel, vocabulary, wide.itemsize))) if known else 1
+    chunks = max(1, -(-b * t // chunk_rows(kernel.size, vocabulary, wide.itemsize))) if known else 1
     rest = -(b * t) % chunks if known else 0
     real = jnp.ones((b, t), bool) if mask is None else mask
     rows = keep_real(mask, x).reshape(b * t, d), targets.reshape(b * t), real.reshape(b * t)
