@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from nlpx import ops
 from nlpx.errors import InputError, unknown
 from nlpx.layers.state import check_state, check_whole
-from nlpx.ops import dense
 from nlpx.ops.array_types import Array, Float, Int, Mask, Size
 from nlpx.ops.checks import check_sequence
+from nlpx.ops.output_loss import logits_of
 from nlpx.ops.sequence_axis import take
 
 POSITIONS = ("none", "sinusoidal", "learned")
@@ -76,14 +76,33 @@ class TokenEmbedding(nn.Module):
         Raises:
           ValueError: x without three axes.
         """
+        return logits_of(*self._factors(x), tied=self.tied)
+
+    def cross_entropy(
+        self,
+        x: Float[Array, "b t d"],
+        targets: Int[Array, "b t"],
+        mask: Mask | None = None,
+        *,
+        label_smoothing: float = 0.0,
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """Return what `ops.cross_entropy` returns of the logits, of which few are there at once.
+
+        Raises:
+          ValueError: as in `logits` and `ops.output_cross_entropy`.
+        """
+        how = {"tied": self.tied, "label_smoothing": label_smoothing}
+        return ops.output_cross_entropy(*self._factors(x), targets, mask, **how)
+
+    def _factors(self, x):
+        """Return the vectors that the kernel reads, the kernel, and the bias or None."""
         check_sequence(x)
         x = x.astype(self.dtype)
         if self.tied and self.table_width:
             # By the square root of this ratio: sums over more features than those of the table would start larger.
             x = x @ self.projection.T.astype(self.dtype) * (self.table_width / self.width) ** 0.5
         kernel = (self.table if self.tied else self.kernel).astype(self.dtype)
-        logits = dense.table_product(x, kernel) if self.tied else x @ kernel
-        return logits + self.bias[None, None].astype(self.dtype) if self.has_bias else logits
+        return x, kernel, self.bias.astype(self.dtype) if self.has_bias else None
 
 
 def embed(

@@ -64,7 +64,29 @@ class LanguageModel(OfTokens, nn.Module):
         Returns:
           The logits and the state.
         """
-        x = self.embedding(tokens)
-        x, state = self.backbone(x, state=state, mask=mask, segment_ids=segment_ids, dropout_keys=dropout_keys)
+        how = {"state": state, "mask": mask, "segment_ids": segment_ids, "dropout_keys": dropout_keys}
+        x, state = self.backbone(self.embedding(tokens), **how)
         x = ops.last_real(mask, x) if last else x
         return self.embedding.logits(self.output_dropout(x, dropout_keys)), state
+
+    def loss(
+        self,
+        tokens: Int[Array, "b t"],
+        targets: Int[Array, "b t"],
+        counts: Mask,
+        *,
+        state: BackboneState | None = None,
+        segment_ids: Int[Array, "b t"] | None = None,
+        dropout_keys: RowKeys | None = None,
+        label_smoothing: float = 0.0,
+    ) -> tuple[tuple[Float[Array, ""], Float[Array, ""]], BackboneState]:
+        """Return what `ops.cross_entropy` returns of the logits, which are not kept, and the state.
+
+        Args:
+          targets: the next tokens.
+          counts: True where a target counts.
+        """
+        how = {"state": state, "segment_ids": segment_ids, "dropout_keys": dropout_keys}
+        x, state = self.backbone(self.embedding(tokens), **how)
+        x = self.output_dropout(x, dropout_keys)
+        return self.embedding.cross_entropy(x, targets, counts, label_smoothing=label_smoothing), state

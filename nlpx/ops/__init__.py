@@ -14,6 +14,7 @@ from nlpx.ops.dropout import dropout
 from nlpx.ops.linear_recurrence import linear_recurrence, min_gru, min_lstm
 from nlpx.ops.losses import cross_entropy, pinball
 from nlpx.ops.masks import AttentionMask, keep_real, last_real
+from nlpx.ops.output_loss import output_cross_entropy
 from nlpx.ops.own_gradient import forward_mode
 from nlpx.ops.positions import rotary, segment_positions, sinusoidal, token_positions
 from nlpx.ops.recurrence import elman, gru, lstm
@@ -45,6 +46,7 @@ __all__ = [
     "min_gru",
     "min_lstm",
     "multiplicative_attention",
+    "output_cross_entropy",
     "pinball",
     "rotary",
     "segment_positions",

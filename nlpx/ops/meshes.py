@@ -32,13 +32,17 @@ def alike(tree: Any, like: Any = ()) -> Any:
     return jax.tree.map(widened, tree)
 
 
+def is_explicit(arguments: Any) -> bool:
+    """Return whether an array lies on axes of a mesh that JAX calls explicit."""
+    return any(any(jax.typeof(array).sharding.spec) for array in _arrays(arguments))
+
+
 def on_auto_axes(function: Callable, arguments: tuple[Any, ...]) -> Any:
     """Call a function whose results all have the batch as their first axis. Where its arrays lie on explicit axes, XLA
     chooses how they are spread within; the results keep the batch's axis, and no other."""
     batches = (jax.typeof(array).sharding.spec for array in _arrays(arguments) if array.ndim > 1)
     axis = next((spec[0] for spec in batches if spec[0] is not None), None)
-    explicit = any(any(jax.typeof(array).sharding.spec) for array in _arrays(arguments))
-    if not explicit:
+    if not is_explicit(arguments):
         return function(*arguments)
     leaves, tree = jax.tree.flatten(arguments)
 

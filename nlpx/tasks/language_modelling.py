@@ -58,10 +58,16 @@ class LanguageModelling(ModelTask):
         if self.carry_state:
             fresh = self.model.apply(variables, batch["inputs"].shape[0], method="initial_state")
             state = jax.tree.map(lambda new, old: ops.keep_real(batch["start"], new, old), fresh, carry)
-        how = {"segment_ids": batch.get("segment_ids"), "dropout_keys": dropout_keys}
-        logits, state = self.model.apply(variables, batch["inputs"], state=state, **how)
-        how = {"smoothing": self.smoothing(dropout_keys), "with_correct": dropout_keys is None}  # training needs none
-        return scored(logits, batch["targets"], batch["mask"], **how), state if self.carry_state else ()
+        inputs, targets, counts, how = batch["inputs"], batch["targets"], batch["mask"], {"state": state}
+        how |= {"segment_ids": batch.get("segment_ids"), "dropout_keys": dropout_keys}
+        if dropout_keys is None:
+            logits, state = self.model.apply(variables, inputs, **how)
+            sums = scored(logits, targets, counts)
+        else:  # training needs no logits
+            how |= {"label_smoothing": self.label_smoothing, "method": "loss"}
+            (total, count), state = self.model.apply(variables, inputs, targets, counts, **how)
+            sums = {"loss": total, "count": count}
+        return sums, state if self.carry_state else ()
 
     def reading(
         self, tokenizer: Tokenizer, text: str, *, seq_len: int, batch_size: int

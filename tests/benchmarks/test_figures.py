@@ -100,6 +100,11 @@ assert not heavy, heavy
         ("recurrence", ["--rounds=1"], "rounds must be at least 2, not 1"),
         ("recurrence", ["--limit=0"], "limit must be above 0, not 0"),
         ("train_step", ["--shapes=4x4x128x64x0"], "--shapes: '4x4x128x64x0'"),
+        (
+            "train_step",
+            ["--arch=lstm", "--shapes=2x8x4x2"],
+            "write layers, width, tokens, batch, vocabulary as in 2x212",
+        ),
         ("train_step", ["--shapes=1x3x8x4x2"], "1x3x8x4x2 has a width that its heads do not divide"),
         ("train_loop", ["--steps=1"], "steps must be at least 2, not 1"),
         ("decoding", ["--archs=bahdenau"], "unknown arch 'bahdenau'; did you mean 'bahdanau'?"),

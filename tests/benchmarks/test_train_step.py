@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 from commands import run_benchmark
 
-from benchmarks import figures, gpt, timing, train_step
+from benchmarks import figures, timing, train_step, trainers
 
-SHAPE = gpt.Shape(1, 1, 4, 3, 4)
+SHAPE = trainers.Shape("gpt", 1, 4, 3, 4)
 
 
-def run(folder, *flags):
+def run(folder, *flags, section="train_step"):
     """Runs it in a folder: exit code, what it printed, and the figures it wrote."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         code, out, err = run_benchmark(train_step, "--rounds=2", *flags)
     written = list(Path(folder).glob("runs/benchmarks/*.json"))
-    return code, out, err, figures.read_file(written[0])["train_step"][1] if written else None
+    return code, out, err, figures.read_file(written[0])[section][1] if written else None
 
 
 def without_compiling(patch, torch):
@@ -26,12 +26,17 @@ def without_compiling(patch, torch):
 
 
 @pytest.mark.parity
-def test_all_contenders_have_figures_and_the_end_compares(tmp_path, monkeypatch, torch):
+@pytest.mark.parametrize(
+    ("flags", "shape", "section"),
+    [([], "1x1x4x3x4", "train_step"), (["--arch=lstm"], "2x4x3x4x9", "train_step_lstm")],
+    ids=["gpt", "lstm"],
+)
+def test_all_contenders_have_figures_and_the_end_compares(tmp_path, monkeypatch, torch, flags, shape, section):
     without_compiling(monkeypatch, torch)
-    code, out, err, rows = run(tmp_path, "--shapes=1x1x4x3x4")
+    code, out, err, rows = run(tmp_path, f"--shapes={shape}", *flags, section=section)
     assert code == 0, err
     impls = ["nlpx", "torch", "torch.compile"]
-    assert [(r["case"], r["who"]) for r in rows] == [("1x1x4x3x4", impl) for impl in impls]
+    assert [(r["case"], r["who"]) for r in rows] == [(shape, impl) for impl in impls]
     taken = {r["who"]: r["milliseconds"] for r in rows}
     for r in rows:
         assert r["tokens"] == 12
@@ -77,16 +82,16 @@ def test_without_a_compiler_torch_compile_has_no_figure(tmp_path, monkeypatch, t
 
 
 def test_nlpx_is_the_engine_with_all_parts_of_a_step():
-    """AdamW's first moment after a step is (1 - beta1) times the clipped gradient, of norm `gpt.CLIP` at most."""
-    contender = gpt.nlpx_contender(SHAPE)
+    """AdamW's first moment after a step is (1 - beta1) times the clipped gradient, of norm `trainers.CLIP` at most."""
+    contender = trainers.contender(SHAPE, "nlpx")
     checked = contender.read(contender.call())
     losses = [checked[f"loss of step {i}"] for i in (1, 2, 3)]
     assert losses[0] > losses[1] > losses[2] > 0
-    weights = gpt.flatten_dict(gpt.beginning(SHAPE)[1], sep="/")
+    weights = trainers.flatten_dict(trainers.beginning(SHAPE)[1], sep="/")
     assert all(np.all(w != 0) for w in weights.values())
     gradients = {name: g for name, g in checked.items() if name.startswith("gradient of ")}
     assert {name.removeprefix("gradient of ") for name in gradients} == set(weights)
-    assert np.sqrt(sum(np.sum(np.square(g)) for g in gradients.values())) == pytest.approx(gpt.CLIP, rel=1e-5)
+    assert np.sqrt(sum(np.sum(np.square(g)) for g in gradients.values())) == pytest.approx(trainers.CLIP, rel=1e-5)
 
 
 def test_operations_are_those_of_the_products(monkeypatch):
@@ -94,7 +99,7 @@ def test_operations_are_those_of_the_products(monkeypatch):
     kernels = [(width, 3 * width), (width, width), (width, 4 * width), (4 * width, width)]
     products = layers * sum(2 * batch * length * a * b for a, b in kernels)
     products += layers * 2 * 2 * batch * heads * length * length * (width // heads)
-    products += 2 * batch * length * width * gpt.VOCABULARY
+    products += 2 * batch * length * width * 65
     from benchmarks import contenders
 
     seen = {}
@@ -103,3 +108,6 @@ def test_operations_are_those_of_the_products(monkeypatch):
     assert code == 0, err
     flops, tokens, _ = seen["3x2x8x5x2"]
     assert (flops, tokens) == (3 * products, batch * length)
+    # Eight kernels of an LSTM's layer, and the table.
+    of_lstm = 2 * batch * length * width * (layers * 8 * width + 9)
+    assert trainers.products(trainers.Shape("lstm", layers, width, length, batch, 9)) == 3 * of_lstm

@@ -23,6 +23,7 @@ FUNCTIONS = {
     "newton": lambda x: ops.elman(x, normal(D, D), normal(D, D), normal(D), H, MASK, backend="newton"),
     "min_gru": lambda x: ops.min_gru(x, normal(D, 8), normal(8), H, MASK),
     "blockwise": lambda x: ops.dot_product_attention(*3 * (x[:, :, None],), mask=SEEN, backend="blockwise"),
+    "output_cross_entropy": lambda x: ops.output_cross_entropy(x, normal(D, 5), None, jnp.ones((B, T), int), MASK)[0],
     "kernel_product": lambda x: kernel_product(x, normal(D, 2, 3), 1) ** 2,
 }
 
