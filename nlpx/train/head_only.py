@@ -11,6 +11,7 @@ import numpy as np
 
 from nlpx.errors import InputError
 from nlpx.train.depth import depths
+from nlpx.train.sharding import to_host
 
 BACKBONE = "backbone"
 FEATURES = "backbone_features"
@@ -78,7 +79,7 @@ def encode(engine: Any, params: Any, batches: Iterable[Mapping[str, np.ndarray]]
     """
     run, params, kept = jax.jit(engine.task.features), engine.place(params), {}
     for batch in batches:
-        rows = zip(batch["index"].tolist(), np.asarray(run(params, engine.put(batch))), strict=True)
+        rows = zip(batch["index"].tolist(), to_host(run(params, engine.put(batch))), strict=True)
         kept |= {index: row for index, row in rows if index >= 0}
     return kept
 

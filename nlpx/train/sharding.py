@@ -227,3 +227,8 @@ def place_rows(cut: Cut, sharding: NamedSharding) -> dict[str, jax.Array]:
 def over_processes(value: Any) -> np.ndarray:
     """Return the value of every process, one each; all of them wait here for the last."""
     return np.asarray([value]) if processes.group() is None else multihost_utils.process_allgather(np.asarray(value))
+
+
+def to_host(array: jax.Array) -> np.ndarray:
+    """Return the whole array, also where other processes hold parts of it; all of them wait here for the last."""
+    return np.asarray(array if processes.group() is None else multihost_utils.process_allgather(array, tiled=True))
