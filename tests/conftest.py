@@ -36,6 +36,7 @@ from nlpx.train.cpu import use_cpu_devices  # noqa: E402 - under the hook
 use_cpu_devices("data=8")
 jax.devices()
 
+gc.freeze()  # what is imported stays
 gc.set_threshold(200_000, 20, 20)  # tracing makes many objects, few of them garbage
 hypothesis.settings.register_profile("nlpx", deadline=None, derandomize=True, max_examples=12)
 hypothesis.settings.load_profile("nlpx")

@@ -170,7 +170,7 @@ def test_more_than_the_cache_or_the_positions_hold_is_refused(writers, prompt):
     writer, prompt = writers("transformer"), jnp.asarray(prompt)
     keys = jax.random.split(jax.random.key(0), 3)
     state = writer.state(prompt, 4)  # room for the prompt and three more: the last is not read
-    assert generate(writer.step, state, prompt, keys, tokens=4).tokens.shape == (3, 4)
+    assert jax.eval_shape(lambda: generate(writer.step, state, prompt, keys, tokens=4).tokens).shape == (3, 4)
     with pytest.raises(InputError, match="the state has room for 8 tokens, but a prompt of 5 and 5 more need 9"):
         generate(writer.step, state, prompt, keys, tokens=5)
     learned = LanguageModelConfig("transformer", layers=1, width=8, heads=2).build(23, max_length=7)

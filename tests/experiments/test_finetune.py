@@ -1,5 +1,6 @@
 """Fine-tuning, from the flags to the files of a run."""
 
+import functools
 import json
 import re
 import shutil
@@ -76,7 +77,10 @@ def test_a_classifier_starts_from_a_language_model_and_keeps_what_is_frozen(
 
 @pytest.mark.parametrize(
     "more",
-    [["--dropout=0.1", "--lora=2", "--lora-alpha=4", "--unfreeze-every=3", "--layer-decay=0.5"], ["--head-only"]],
+    [
+        ["--dropout=0.1", "--lora=2", "--lora-alpha=4", "--unfreeze-every=3", "--layer-decay=0.5"],
+        pytest.param(["--head-only"], marks=pytest.mark.slow),  # resumes as the other does
+    ],
 )
 def test_a_run_that_stopped_ends_bitwise_where_it_would_have(more, tune, trained, labelled, tmp_path):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
@@ -108,6 +112,7 @@ def test_low_rank_updates_are_merged_in_use(tune, command, trained, labelled, tm
     assert all((best[path] == new[path]).all() for path in best)
 
 
+@pytest.mark.slow  # tests/train/test_head_only.py compares the engines
 def test_a_head_on_kept_features_ends_where_freezing_the_rest_does(tune, trained, labelled, tmp_path):
     more = ["--mesh=data=2,model=2", "--pooling=attention", "--buckets=3"]
     ways = {"kept": ["--head-only"], "frozen": ["--freeze=(embedding|position|backbone)/.*"]}
@@ -174,11 +179,10 @@ def test_a_tagger_of_spelled_words_needs_a_tokenizer_of_them(tune, trained, tmp_
 def test_a_start_needs_a_name_and_is_part_of_the_run(tune, trained, labelled, tmp_path, capsys):
     assert tune("--task=classify", f"--data=file:{labelled}") == 2
     assert "give a run, or a folder of Hugging Face, as --from" in capsys.readouterr().err
-    assert tune(*flags_of(trained, labelled, tmp_path / "run")) == 0
-    other = tmp_path / "other"
-    assert tune(*flags_of(trained, labelled, other)) == 0
+    run = tmp_path / "run"
+    assert tune(*flags_of(trained, labelled, run)) == 0
     capsys.readouterr()
-    assert tune(*flags_of(other, labelled, tmp_path / "run")) == 2
+    assert tune(*flags_of(shutil.copytree(run, tmp_path / "other"), labelled, run)) == 2
     assert "holds a run of another configuration (" in capsys.readouterr().err
 
 
@@ -198,10 +202,10 @@ def hugging_face(torch, text, tmp_path):
         torch.manual_seed(0)
         special = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
         if name.startswith("GPT2"):
-            sizes = {"n_layer": 2, "n_embd": 16, "n_head": 2, "n_positions": 32}
+            sizes = {"n_layer": 1, "n_embd": 16, "n_head": 2, "n_positions": 32}
             config = transformers.GPT2Config(vocab_size=270, **sizes, **special)
         else:
-            sizes = {"num_hidden_layers": 2, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 24}
+            sizes = {"num_hidden_layers": 1, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 24}
             config = transformers.BertConfig(vocab_size=270, max_position_embeddings=64, **sizes, **special)
         model = getattr(transformers, name)(config).eval()
         with torch.no_grad():
@@ -244,7 +248,8 @@ def test_a_classifier_starts_with_the_features_of_a_bert_of_transformers(
     with torch.no_grad():
         wanted = encoder(torch.tensor(tokens)).last_hidden_state.numpy()
     # The same as they come out of our backbone, before they are pooled.
-    _, seen = ours.apply(jnp.asarray(tokens), capture_intermediates=lambda module, _: module.name == "backbone")
+    see = functools.partial(ours.apply, capture_intermediates=lambda module, _: module.name == "backbone")
+    _, seen = jax.jit(see)(jnp.asarray(tokens))
     found = seen["intermediates"]["backbone"]["__call__"][0][0]
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
 
@@ -269,7 +274,7 @@ def test_a_reader_starts_from_a_bert_and_a_language_model_from_a_gpt2(
     tokens = np.random.default_rng(0).integers(0, 270, (3, 9))
     with torch.no_grad():
         wanted = theirs(torch.tensor(tokens)).logits.numpy()
-    found, _ = load(tmp_path / "writer").apply(jnp.asarray(tokens))
+    found, _ = jax.jit(load(tmp_path / "writer").apply)(jnp.asarray(tokens))
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
 
 

@@ -72,7 +72,7 @@ def test_the_test_figures_are_those_of_the_files_alone(run, data):
     inputs = np.concatenate([(values - season) / scaling.scale, scaling.calendar(dates)], axis=1).astype(np.float32)
     starts = np.arange(320, COUNT - 2)  # the first step that is forecast
     ahead = starts[:, None] + np.arange(3)
-    quantiles = np.asarray(trained.apply(jnp.asarray(inputs[starts[:, None] - 8 + np.arange(8)])))
+    quantiles = np.asarray(jax.jit(trained.apply)(jnp.asarray(inputs[starts[:, None] - 8 + np.arange(8)])))
     median = quantiles[..., trained.model.config.levels.index(0.5)] * np.array(scaling.scale) + season[ahead]
     for at, name in enumerate(("up", "down")):
         found = test["variables"][name]["errors"]["model"]

@@ -64,6 +64,7 @@ def test_a_text_is_continued_greedily_and_with_samples(folder, generated):
     assert written == f"The {expected[0].rstrip(chr(0xFFFD))}\n"
 
 
+@pytest.mark.parametrize("folder", ["gpt2", pytest.param("trained", marks=pytest.mark.slow)], indirect=True)
 def test_lines_of_a_file_are_continued_together_and_beams_too(folder, generated, tmp_path, monkeypatch):
     prompts = ["The ", "a", "abc d"]
     (tmp_path / "prompts.txt").write_text("\n".join(prompts) + "\n")
@@ -116,10 +117,11 @@ def test_a_text_is_scored(folder, generated, text, tmp_path):
 
 @pytest.fixture(scope="module")
 def of_tags(call_once, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("tags") / "run"
-    small = ["--layers=1", "--width=8", "--steps=1", "--eval-every=1", "--batch-size=8", "--mesh=data=1"]
-    assert call_once(tag, [*small, f"--workdir={workdir}"]) == 0
-    return workdir
+    folder = tmp_path_factory.mktemp("tags")
+    (folder / "tags.conll").write_text("".join(f"for O\nMr{number} B-NAME\n\n" for number in range(60)))
+    small = ["--layers=1", "--width=8", "--steps=1", "--eval-every=1", "--batch-size=8", "--mesh=data=1", "--buckets=1"]
+    assert call_once(tag, [*small, f"--data=file:{folder / 'tags.conll'}", f"--workdir={folder / 'run'}"]) == 0
+    return folder / "run"
 
 
 @pytest.mark.parametrize(

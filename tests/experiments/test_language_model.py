@@ -35,7 +35,7 @@ RUNS = {
 }
 
 
-@pytest.fixture(params=RUNS)
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.slow] * (name == "gru")) for name in RUNS])
 def run(request, command, small, text, tmp_path):
     """A finished run from a gzipped file: its architecture and its workdir."""
     with gzip.open(tmp_path / "text.txt.gz", "wt", encoding="utf-8") as file:

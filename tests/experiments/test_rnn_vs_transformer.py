@@ -37,6 +37,7 @@ def test_the_contest_from_end_to_end(command, text_file, tmp_path, capsys):
         assert (tmp_path / "plots" / f"loss_by_{x}.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
+@pytest.mark.slow  # the contest again, with other columns in its table
 def test_without_bits_of_unknown_words_the_loss_per_token_is_there(command, tmp_path, capsys):
     words = [f"The {first}{second}" for first in "abcdefgh" for second in "abcdefgh"]
     (tmp_path / "text.txt").write_text(" ".join(5 * words + ["unknown", "words"]), encoding="utf-8")

@@ -75,23 +75,40 @@ def parses(name, words):
         return call(name, words, patch) == 0 and len(configs) == 1
 
 
+def commands(code):
+    """Return the experiment and the words of each command in a block of shell."""
+    for command in (line for line in code.splitlines() if not line.startswith("#")):
+        python, dash_m, module, *words = shlex.split(command)
+        folder, name = module.split(".")
+        assert (python, dash_m, folder) == ("python", "-m", "experiments"), command
+        yield name, words
+
+
+def test_every_command_parses_and_all_python_compiles(trained, capsys):
+    for kind, code in BLOCKS:
+        assert kind in ("python", "sh")
+        if kind == "python":
+            compile(code, str(TOUR), "exec")
+        else:
+            for name, words in commands(code):
+                if name == "finetune":  # which reads the model that it starts from
+                    words = shrunk(words, {"--from": trained})
+                assert parses(name, words), (name, words, capsys.readouterr().err)
+
+
+@pytest.mark.slow  # each experiment has a run from end to end among its own tests
 def test_every_block_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(rnn_vs_transformer, "generation_speed", lambda *_: 1.0)  # a median of five samples
     write_files()
     names = {}
     for kind, code in BLOCKS:
-        assert kind in ("python", "sh")
         if kind == "python":
             exec(compile(code, str(TOUR), "exec"), names)
         else:
-            for command in (line for line in code.splitlines() if not line.startswith("#")):
-                python, dash_m, module, *words = shlex.split(command)
-                folder, name = module.split(".")
-                assert (python, dash_m, folder) == ("python", "-m", "experiments"), command
-                assert parses(name, words), (command, capsys.readouterr().err)
+            for name, words in commands(code):
                 ended = call(name, shrunk(words, SMALL[name]), monkeypatch)
-                assert ended == 0, (command, capsys.readouterr().err)
+                assert ended == 0, (name, words, capsys.readouterr().err)
 
 
 def test_a_flag_that_does_not_exist_does_not_parse(capsys):

@@ -46,7 +46,7 @@ RUNS = {
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(name, marks=[pytest.mark.slow] * (name == "bahdanau")) for name in RUNS],
+    params=[pytest.param(name, marks=[pytest.mark.slow] * (name != "transformer")) for name in RUNS],
 )
 def run(request, data, call_once, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("translate") / request.param

@@ -87,7 +87,9 @@ def test_it_says_how_many_words_have_a_vector(folder, flags, command, tmp_path, 
     assert load(tmp_path / "run").params["embedding"].keys() == {"table"}  # as wide as the model: not projected
 
 
-@pytest.mark.parametrize("more", [FROZEN, []], ids=["frozen", "trained"])
+@pytest.mark.parametrize(
+    "more", [pytest.param(FROZEN, id="frozen"), pytest.param([], id="trained", marks=pytest.mark.slow)]
+)
 def test_a_run_that_stopped_ends_bitwise_where_it_would_have(run, folder, flags, more, command, tmp_path):
     whole, vectors = run, [f"--word-vectors={folder / 'vectors.txt'}"]
     if not more:

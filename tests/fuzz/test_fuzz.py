@@ -5,7 +5,7 @@ import sys
 
 from tests.fuzz.readers import READERS
 
-INPUTS = 3000
+INPUTS = 1500
 
 
 def test_every_reader_answers_broken_files_in_its_own_words():

@@ -25,6 +25,10 @@ LAYERS = {
 }
 
 
+# The loop over the steps is that of the LSTM.
+EACH = [pytest.param(name, marks=[pytest.mark.slow] * (name in ("elman", "gru, two layers"))) for name in LAYERS]
+
+
 @functools.cache
 def prepared(name):
     """A layer's parameters, inputs, mask, outputs, and the gradient of their weighted sum."""
@@ -46,7 +50,7 @@ def prepared(name):
     return outputs, gradient, given, weights, jax.device_get(wanted)
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", EACH)
 def test_layers_run_inside_shard_map_under_its_checks(name):
     """The gradient of parameters that all devices share is summed over them."""
     outputs, gradient, given, weights, wanted = prepared(name)
@@ -58,7 +62,7 @@ def test_layers_run_inside_shard_map_under_its_checks(name):
     assert_close((got, jax.jit(grads)(*given, weights)), wanted)
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", EACH)
 def test_layers_run_on_explicit_axes(name):
     outputs, gradient, given, weights, wanted = prepared(name)
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Explicit,), devices=jax.devices()[:4])
@@ -73,7 +77,7 @@ def test_layers_run_on_explicit_axes(name):
 
 
 @pytest.mark.parametrize("name", ["lstm, both directions", "gru, two layers", "mingru", "transformer"])
-@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("masked", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_an_export_takes_any_batch_and_length(name, masked):
     outputs, _, (variables, x, mask), _, _ = prepared(name)
     function = outputs if masked else lambda variables, x, _: outputs(variables, x, None)

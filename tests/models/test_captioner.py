@@ -152,12 +152,12 @@ def test_dropout_draws_by_row():
 )
 def test_what_cannot_be_is_named(options, message):
     with pytest.raises(ValueError, match=message):
-        model(**options).init(jax.random.key(0), PICTURES, INPUTS)
+        jax.eval_shape(model(**options).init, jax.random.key(0), PICTURES, INPUTS)
 
 
 def test_other_pictures_and_masks_are_refused():
     each = MODELS["cnn-bahdanau"]
     with pytest.raises(ValueError, match=r"reads whole pictures of the shape .*pictures of the shape"):
-        each.init(jax.random.key(0), PICTURES[:, :4], INPUTS)
+        jax.eval_shape(each.init, jax.random.key(0), PICTURES[:, :4], INPUTS)
     with pytest.raises(ValueError, match="was given a mask"):
         each.init(jax.random.key(0), PICTURES, INPUTS, source_mask=jnp.ones(PICTURES.shape[:2], bool))

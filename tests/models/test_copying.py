@@ -88,7 +88,7 @@ def test_padding_of_the_source_changes_nothing(name):
     assert_close(first[1, :, : V + 4], alone[0])
 
 
-@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("beams", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_beams_write_words_that_the_vocabulary_lacks(beams):
     """Where the gate only copies, all that is written stands in the source."""
     each = model("bahdanau")

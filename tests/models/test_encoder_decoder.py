@@ -196,7 +196,7 @@ def test_encoding_once_and_decoding_from_it_is_what_the_call_does():
 )
 def test_what_cannot_be_is_named(options, message):
     with pytest.raises(ValueError, match=message):
-        model(**options).init(jax.random.key(0), SOURCE[:1], INPUTS[:1])
+        jax.eval_shape(model(**options).init, jax.random.key(0), SOURCE[:1], INPUTS[:1])
 
 
 def test_weights_of_a_model_without_attention_are_refused():

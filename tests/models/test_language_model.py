@@ -175,7 +175,7 @@ def test_ways_to_compute_change_no_logits_and_no_gradients(arch, options):
 )
 def test_bad_input_raises(options, message):
     with pytest.raises(ValueError, match=message):
-        model(**options).init(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))
+        jax.eval_shape(model(**options).init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))
 
 
 @pytest.mark.parametrize("arch", ["gru", "transformer"])

@@ -110,13 +110,8 @@ def test_a_recurrent_reader_looks_back_at_the_question():
     module = SUBJECTS["lstm"].module
     tokens, segments = rows(1)
     tokens, segments = jnp.asarray(tokens), jnp.asarray(segments)
-    _, kept = module.apply(
-        {"params": looking},
-        tokens,
-        segments,
-        capture_intermediates=lambda m, _: m.name == "attention",
-        mutable=["intermediates"],
-    )
+    see = {"capture_intermediates": lambda m, _: m.name == "attention", "mutable": ["intermediates"]}
+    _, kept = jit(functools.partial(module.apply, **see))({"params": looking}, tokens, segments)
     ((found, weights),) = kept["intermediates"]["attention"]["__call__"]
     assert found.shape == (ROWS, LENGTH, 2 * D)
     np.testing.assert_array_equal(np.asarray(weights) > 0, np.broadcast_to(segments[:, None] == 0, weights.shape))

@@ -72,6 +72,7 @@ def test_the_score_is_that_of_the_path_and_its_probabilities_add_up_to_one(case)
     emissions, crf, tags, tolerance = case
     scores = jit(crf_score)(emissions, tags, crf, MASK)
     partition = jit(crf_log_partition)(emissions, crf, MASK)
+    emissions, crf, tags = jax.device_get((emissions, crf, tags))
     for row, real in enumerate(REAL):
         kept = emissions[row, real]
         assert_close(scores[row], path_scores(kept, crf, tags[row, real][None])[0], tolerance)
@@ -81,6 +82,7 @@ def test_the_score_is_that_of_the_path_and_its_probabilities_add_up_to_one(case)
 def test_viterbi_finds_the_best_of_all_paths(case):
     emissions, crf, _, tolerance = case
     tags, scores = jit(crf_viterbi)(emissions, crf, MASK)
+    emissions, crf = jax.device_get((emissions, crf))
     for row, real in enumerate(REAL):
         kept = emissions[row, real]
         each = path_scores(kept, crf, all_paths(kept))

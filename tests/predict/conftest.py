@@ -1,5 +1,7 @@
 """Untrained models with random parameters, as if a run had made them."""
 
+import functools
+
 import jax
 import pytest
 from laws import jit, randomized
@@ -25,10 +27,14 @@ def tokenizers():
 def untrained():
     """`untrained(config, tokenizer, ...)`: such a model of a config, ready for use."""
 
+    @functools.cache
+    def initial(model):
+        return jit(model.init)(jax.random.key(0), *model.example_inputs())
+
     def make(config, tokenizer, *, lowercase=False, scale=0.3, **sizes):
         tokenizer = TOKENIZERS[tokenizer]
         model = config.build(tokenizer.vocab_size, **sizes)
-        params = randomized(jit(model.init)(jax.random.key(0), *model.example_inputs()), scale)["params"]
+        params = randomized(initial(model), scale)["params"]
         return Trained(model, params, tokenizer, {"data": {"lowercase": lowercase}}, 0)
 
     return make

@@ -40,7 +40,7 @@ def test_a_recurrent_network_carries_its_state(untrained, monkeypatch):
     monkeypatch.setattr("nlpx.predict.perplexity.CHUNK", 13)
     trained = untrained(LanguageModelConfig("lstm", **SMALL), "char", max_length=LONGEST)
     ids = trained.tokenizer.encode(TEXT)
-    logits = np.asarray(jax.nn.log_softmax(trained.apply(jnp.asarray(ids)[None])[0][0]), np.float64)
+    logits = np.asarray(jax.nn.log_softmax(jit(trained.apply)(jnp.asarray(ids)[None])[0][0]), np.float64)
     found = text_perplexity(trained, TEXT)
     assert (found.window, found.stride) == (None, None)
     np.testing.assert_allclose(found.nats, -logits[np.arange(len(ids) - 1), ids[1:]].sum(), rtol=1e-5)

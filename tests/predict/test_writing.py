@@ -187,9 +187,11 @@ def test_prompts_of_any_lengths_together_are_continued_as_each_alone(models, nam
     """Also where rows use up their positions at different times. Samples: the first row's key is that of one alone."""
     writer = Writer(models[name], sampling)
     together = writer(PROMPTS, tokens=40)
-    for number, prompt in enumerate(PROMPTS):
-        others = [PROMPTS[0]] * number
-        assert writer([*others, prompt], tokens=40)[-1] == together[number]
+    assert writer(PROMPTS[:1], tokens=40) == together[:1]
+    for number, prompt in enumerate(PROMPTS[1:], 1):
+        others = [PROMPTS[0]] * len(PROMPTS)
+        others[number] = prompt
+        assert writer(others, tokens=40)[number] == together[number]
     assert len(set(together)) > 2
 
 
@@ -201,7 +203,7 @@ def test_samples_do_not_depend_on_the_pieces(models, name):
         assert list(writer.stream(PROMPTS, tokens=24, piece=piece))[-1] == whole
 
 
-@pytest.mark.parametrize("piece", [None, 1, 5])
+@pytest.mark.parametrize("piece", [None, 1, pytest.param(5, marks=pytest.mark.slow)])
 def test_texts_end_at_the_end_token_or_a_stop_string_each_for_itself(models, piece):
     trained = models["transformer"]
     whole = Writer(trained, DARING)(PROMPTS, tokens=24)

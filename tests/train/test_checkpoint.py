@@ -102,7 +102,7 @@ def test_the_latest_two_and_the_best_are_kept(checkpoints, tmp_path):
 @pytest.mark.parametrize(
     ("first", "second", "shard"),
     [
-        ("data=4", "data=2,model=2", (8, 16)),
+        pytest.param("data=4", "data=2,model=2", (8, 16), marks=pytest.mark.slow),
         ("fsdp=4", "data=2,fsdp=2,model=2", (4, 16)),
         pytest.param("data=2,fsdp=2,model=2", "data=1", (8, 32), marks=pytest.mark.slow),
     ],

@@ -43,9 +43,17 @@ def trained(make_engine, make_batches):
     return of
 
 
-@pytest.mark.parametrize("arch", ARCHS)
+# Each architecture and each axis once.
+QUICK = [("lstm", "fsdp=8", 1), ("transformer", THREE, 2)]
+
+
 @pytest.mark.parametrize(
-    ("mesh", "parts"), [("fsdp=8", 1), (THREE, 2), pytest.param("data=2,fsdp=4", 1, marks=pytest.mark.slow)]
+    ("arch", "mesh", "parts"),
+    [
+        pytest.param(arch, *way, marks=[pytest.mark.slow] * ((arch, *way) not in QUICK))
+        for arch in ARCHS
+        for way in (("fsdp=8", 1), (THREE, 2), ("data=2,fsdp=4", 1))
+    ],
 )
 def test_shards_change_nothing(trained, arch, mesh, parts):
     expected, evaluated, *_ = trained(arch, "data=1")
@@ -102,7 +110,12 @@ def small(leaves):
 
 @pytest.mark.parametrize(
     ("arch", "mesh", "parts", "shards"),
-    [("lstm", "data=1", 1, 1), ("lstm", "fsdp=8", 1, 8), ("transformer", "fsdp=8", 1, 8), ("lstm", THREE, 2, 2)],
+    [
+        ("lstm", "data=1", 1, 1),
+        ("lstm", "fsdp=8", 1, 8),
+        ("transformer", "fsdp=8", 1, 8),
+        pytest.param("lstm", THREE, 2, 2, marks=pytest.mark.slow),
+    ],
 )
 def test_a_device_holds_its_shards_and_what_is_small(trained, arch, mesh, parts, shards):
     *_, state, _, _ = trained(arch, mesh, parts)

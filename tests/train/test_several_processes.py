@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 
+from experiments import cli, language_model
 from nlpx.processes import _free_port
 from nlpx.train import load
 from nlpx.train.workdir import read_metrics
@@ -27,14 +28,25 @@ def text(tmp_path_factory):
     return path
 
 
+def found(workdir):
+    """The losses, the parameters at the end, and the summary."""
+    losses = [(each["step"], each["split"], each["loss"]) for each in read_metrics(workdir)]
+    params = jax.device_get(load(workdir, best=False).params)
+    return losses, params, json.loads((workdir / "summary.json").read_text())
+
+
 @pytest.fixture
-def trained(text, tmp_path):
+def trained(text, tmp_path, monkeypatch):
     """Trains in so many processes, and returns the losses and parameters at the end; or else what was said."""
 
     def run(count, mesh, *more, name="run", of_each=(), slurm=None):
         workdir, port = tmp_path / name, _free_port()
         command = [sys.executable, "-m", "experiments.language_model", *FLAGS, f"--data=file:{text}", f"--mesh={mesh}"]
         command += [f"--workdir={workdir}", *more]
+        if count == 1:  # here, which is sooner than in a process of its own
+            monkeypatch.setattr(sys, "argv", command[2:])
+            cli.run(language_model.main, language_model.Config, None)
+            return found(workdir)
         environment = {name: value for name, value in os.environ.items() if name != "NPROC"}
         started = []
         for index in range(count):
@@ -50,9 +62,7 @@ def trained(text, tmp_path):
         if codes != {0}:
             return codes, [errors.splitlines()[-1] for _, errors in said]
         assert all(output == "" for output, _ in said[1:])  # process 0 reports
-        losses = [(each["step"], each["split"], each["loss"]) for each in read_metrics(workdir)]
-        params = jax.device_get(load(workdir, best=False).params)
-        return losses, params, json.loads((workdir / "summary.json").read_text())
+        return found(workdir)
 
     return run
 
@@ -112,6 +122,7 @@ def test_devices_that_processes_do_not_share_evenly_are_refused(trained):
     assert all("mesh data=3 has 3 devices, which 2 processes do not share evenly" in line for line in said)
 
 
+@pytest.mark.slow  # that a killed run ends the same, and what the supervisor does, have tests of their own
 def test_faults_leave_no_trace(tmp_path):
     table = faults.disturb(tmp_path, ["SIGSTOP, SIGCONT", "SIGKILL"], seed=0, steps=100)
     assert [len(rounds) for rounds in table.values()] == [1, 1]

@@ -233,7 +233,7 @@ def test_a_large_array_that_fsdp_does_not_divide_is_named():
         parameter_shardings(params, make_mesh("fsdp=2", 2))
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
+@pytest.mark.parametrize("optimizer", [pytest.param("adamw", marks=pytest.mark.slow), "adafactor"])
 def test_the_optimizer_lies_as_the_parameters_do(make_engine, make_batches, optimizer):
     """Also where it keeps rows and columns of a matrix: 128 features are enough for adafactor to factor."""
     engine = make_engine("transformer", model={"width": 128, "layers": 1}, optimizer=optimizer, mesh="data=2,model=2")

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +16,12 @@ SIZE = {"arch": "transformer", "layers": 2, "width": 8, "heads": 2, "positions":
 TOKENIZER = CharTokenizer("abc")
 
 
+@functools.cache
 def params_of(model, seed=0):
-    return jax.jit(model.init)(jax.random.key(seed), *model.example_inputs())["params"]
+    """Random ones: a program that draws those of a beginning takes seconds to compile."""
+    shapes = jax.eval_shape(model.init, jax.random.key(0), *model.example_inputs())["params"]
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype), shapes)
 
 
 def start_of(config, seed=0, **sizes):
@@ -74,8 +79,12 @@ def test_a_transformer_has_the_features_of_a_language_model_unless_told_to_see_m
     start, params = start_of(LANGUAGE_MODEL, max_length=6)
     tokens = jnp.array([[0, 2, 1, 1]])
 
+    @functools.partial(jax.jit, static_argnums=0)
+    def read(model, params):
+        return model.apply({"params": params}, tokens, capture_intermediates=lambda m, _: m.name == "backbone")
+
     def features(model, params):
-        _, kept = model.apply({"params": params}, tokens, capture_intermediates=lambda m, _: m.name == "backbone")
+        kept = read(model, params)[1]
         return kept["intermediates"]["backbone"]["__call__"][0][0]
 
     wanted, found = features(start.model, unflatten_dict(params, sep="/")), []
