@@ -119,7 +119,7 @@ def beam_search(
         n, state, seen, live, ended = carry
         logits, state = of_beams(live.tokens[:, :, n - 1, None], seen, n - 1, state)
         live, ended, parents = extend(n, logits[:, :, 0], live, ended)
-        seen |= jnp.arange(slots) == ((n - 1) * beams + jnp.arange(beams))[:, None]
+        seen |= (jnp.arange(slots)[None] == ((n - 1) * beams + jnp.arange(beams))[:, None])[None]
         # Within rows, so that each of several devices keeps its own.
         state, seen = map_caches(
             lambda cache: cache, (state, seen), lambda leaf: jax.vmap(lambda row, of: row[of])(leaf, parents)

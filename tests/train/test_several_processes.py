@@ -122,7 +122,6 @@ def test_devices_that_processes_do_not_share_evenly_are_refused(trained):
     assert all("mesh data=3 has 3 devices, which 2 processes do not share evenly" in line for line in said)
 
 
-@pytest.mark.slow  # that a killed run ends the same, and what the supervisor does, have tests of their own
 def test_faults_leave_no_trace(tmp_path):
     table = faults.disturb(tmp_path, ["SIGSTOP, SIGCONT", "SIGKILL"], seed=0, steps=100)
     assert [len(rounds) for rounds in table.values()] == [1, 1]
