@@ -336,7 +336,9 @@ def train(
 
         def told_to_stop(step: int) -> bool:
             if processes.group():
-                return multihost_utils.reached_preemption_sync_point(step)
+                # Counted from 1 in every process: JAX takes a signal before the first call for one at 0, has all stop
+                # at 1, and would never stop those that begin beyond it.
+                return multihost_utils.reached_preemption_sync_point(step - start)
             return bool(received)
 
         def tick() -> float:

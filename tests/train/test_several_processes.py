@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -125,3 +126,18 @@ def test_devices_that_processes_do_not_share_evenly_are_refused(trained):
 def test_faults_leave_no_trace(tmp_path):
     table = faults.disturb(tmp_path, ["SIGSTOP, SIGCONT", "SIGKILL"], seed=0, steps=100)
     assert [len(rounds) for rounds in table.values()] == [1, 1]
+
+
+@pytest.mark.slow
+def test_a_signal_before_the_first_step_of_a_resumed_run_stops_it(text, tmp_path):
+    training = faults.Training(tmp_path / "run", text, 4000)
+    training.start()
+    training.until(lambda: training.step >= 40)
+    training.stop()
+    before = training.log.count("stopped at step")
+    training.start()
+    training.until(lambda: "resuming at step" in training.log)
+    os.kill(training.members()[0], signal.SIGTERM)
+    training.until(lambda: training.log.count("stopped at step") > before)
+    assert training.step < 1000
+    training.stop()
