@@ -79,7 +79,7 @@ def measure(
     for (who, threads), build in builders.items():
         contender, failure = timing.attempt(build)
         if contender:
-            actual, failure = timing.attempt(functools.partial(first_call, contender, limit))
+            actual, failure = timing.attempt(first_call, contender, limit)
         if failure:
             timings[who, threads] = failure
         else:

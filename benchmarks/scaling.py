@@ -105,7 +105,7 @@ def best(model: Model, devices: int, config: Config) -> dict | None:
 
 
 def main(config: Config) -> None:
-    counts = figures.parse_sizes("--devices", config.devices, ("devices",), "8,64")
+    counts = cli.parse_sizes("--devices", config.devices, ("devices",), "8,64")
     plans = [(name, n, best(model, n, config)) for name, model in MODELS.items() for (n,) in counts]
     example = step(MODELS["124 M"], Mesh(1, 1, 1, 1), 1, False, config)
     for units in (("", "ms"), ("GB", "GB sent")):
