@@ -30,8 +30,7 @@ def measured(timed: timing.Timing, *, steps: int = 1) -> dict[str, Any]:
     """Gives the entries of a figure that a timing has; of a call of several steps, those of one."""
     if isinstance(timed, str):
         return {"milliseconds": None, "quartiles": None, "failure": timed}
-    quarters = statistics.quantiles(timed, n=4, method="inclusive")
-    low, middle, high = (float(f"{1e3 * seconds / steps:.5g}") for seconds in quarters)
+    low, middle, high = (float(f"{1e3 * s / steps:.5g}") for s in statistics.quantiles(timed, n=4, method="inclusive"))
     return {"milliseconds": middle, "quartiles": [low, high], "failure": None}
 
 
@@ -80,10 +79,8 @@ def print_table(title: str, figures: Sequence[Figure], columns: Mapping[str, Cal
     from rich.console import Console
     from rich.table import Table
 
-    of_all = {
-        "ms": lambda f: digits(f["milliseconds"]),
-        "quartiles": lambda f: " to ".join(map(digits, f["quartiles"])),
-    }
+    of_all = {"ms": lambda f: digits(f["milliseconds"])}
+    of_all["quartiles"] = lambda f: " to ".join(map(digits, f["quartiles"]))
     if "share" in figures[0]:
         of_all["of ceiling"] = lambda f: f"{100 * f['share']:.1f} %"
     if "tokens" in figures[0]:

@@ -1,4 +1,4 @@
-"""How fast LSTM and GRU are, against flax and PyTorch.
+"""How fast LSTM, GRU and Elman are, against flax and PyTorch.
 
 python -m benchmarks.recurrence
 python -m benchmarks.recurrence --cells gru --shapes 16x100x300x300 --peers torch
@@ -46,11 +46,8 @@ def main(config: Config) -> None:
     sizes = ("batch", "time", "input", "hidden")
     shapes = cli.parse_sizes("--shapes", config.shapes or defaults["shapes"], sizes, "32x128x256x256")
     peers = figures.parse_peers(config.peers, ("flax", "torch"))
-    import jax
-
     from benchmarks import contenders, sequences
 
-    jax.config.update("jax_platforms", "cpu")  # as PyTorch here
     cases = {}
     for cell, (batch, time, inputs, hidden), mode in itertools.product(cells, shapes, modes):
         case = Case("", "layer", mode, time, batch, 1, hidden, inputs)

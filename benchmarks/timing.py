@@ -2,8 +2,8 @@
 
 import math
 import statistics
-import sys
 import time
+from collections import namedtuple
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -25,19 +25,9 @@ class Who(NamedTuple):
     backend: str = ""
 
 
-class Case(NamedTuple):
-    """What contenders do in turn, in calls of `batch` sequences of `length` tokens (generate: after so many). They are
-    layers of a width, or language models of the size of a Transformer of that width."""
-
-    sweep: str
-    kind: str
-    mode: str
-    length: int
-    batch: int
-    devices: int
-    width: int
-    inputs: int
-    dtype: str = "float32"
+Case = namedtuple("Case", "sweep kind mode length batch devices width inputs dtype", defaults=("float32",))
+"""What contenders do in turn, in calls of `batch` sequences of `length` tokens (generate: after so many). They are
+layers of a width, or language models of the size of a Transformer of that width."""
 
 
 class NotMeasured(Exception):
@@ -96,19 +86,6 @@ def interleave(
                 seconds, failure = attempt(take, calls[key], count, begin)
                 timings[key] = failure or (*timings[key], seconds)
     return timings
-
-
-def check_same(case: Any, who: Any, actual: Mapping, other: Any, expected: Mapping, tolerance: float) -> None:
-    """Ends with 1, and why on stderr, if two contenders differ by more than a part of the largest entry of an array."""
-    import numpy as np
-
-    for name in sorted(actual.keys() | expected.keys()):
-        a, e = (np.asarray(arrays.get(name, np.nan), np.float64) for arrays in (actual, expected))
-        difference = np.abs(a - e).max() / (np.abs(e).max() or 1.0) if a.shape == e.shape else np.inf
-        if not difference <= tolerance:
-            where = f"{case}, {who} beside {other}: {name} differs by {difference:.1e} of its largest entry"
-            print(f"contenders do not compute the same, so they are not timed. {where}", file=sys.stderr)
-            sys.exit(1)
 
 
 def measure_ceiling(peers: tuple[str, ...] = (), dtype: str = "float32") -> dict[str, float]:

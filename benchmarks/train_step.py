@@ -56,11 +56,8 @@ def main(config: Config) -> None:
     from nlpx.train.cpu import use_cpu_devices
 
     use_cpu_devices("auto")
-    import jax
-
     from benchmarks import contenders, trainers
 
-    jax.config.update("jax_platforms", "cpu")  # as PyTorch here
     cases = {}
     for name, shape in shapes.items():
         shape = trainers.Shape(config.arch, mesh=config.mesh, **shape)
