@@ -36,9 +36,8 @@ def compiled(function: Callable, arguments: tuple[Any, ...], donate: tuple[int, 
     NotMeasured for more than the device or the machine has: on a CPU the kernel would end the process."""
     jitted = function if hasattr(function, "lower") else jax.jit(function, donate_argnums=donate)
     program = jitted.lower(*arguments).compile()
-    sizes = program.memory_analysis()
-    needs = sizes.argument_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
-    needs += sizes.temp_size_in_bytes
+    of = program.memory_analysis()
+    needs = of.argument_size_in_bytes + of.output_size_in_bytes + of.temp_size_in_bytes - of.alias_size_in_bytes
     stats = jax.devices()[0].memory_stats()
     if needs > 0.9 * (stats["bytes_limit"] if stats else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")):
         raise timing.NotMeasured(f"out of memory: needs {needs / 2**30:.1f} GiB")
@@ -57,6 +56,17 @@ def first_call(contender: Contender, limit: float) -> Any:
     if time.perf_counter() - start > 3 * limit:  # less may be compiling, or taking new memory
         raise timing.NotMeasured(f"over {limit:g} s")
     return contender.read(result)
+
+
+def check_same(case: Any, who: Any, actual: Mapping, other: Any, expected: Mapping, tolerance: float) -> None:
+    """Ends with 1, and why on stderr, if two contenders differ by more than a part of the largest entry of an array."""
+    for name in sorted(actual.keys() | expected.keys()):
+        a, e = (np.asarray(arrays.get(name, np.nan), np.float64) for arrays in (actual, expected))
+        difference = np.abs(a - e).max() / (np.abs(e).max() or 1.0) if a.shape == e.shape else np.inf
+        if not difference <= tolerance:
+            where = f"{case}, {who} beside {other}: {name} differs by {difference:.1e} of its largest entry"
+            print(f"contenders do not compute the same, so they are not timed. {where}", file=sys.stderr)
+            sys.exit(1)
 
 
 def measure(
@@ -79,11 +89,11 @@ def measure(
     for (who, threads), build in builders.items():
         contender, failure = timing.attempt(build)
         if contender:
-            actual, failure = timing.attempt(functools.partial(first_call, contender, limit))
+            actual, failure = timing.attempt(first_call, contender, limit)
         if failure:
             timings[who, threads] = failure
         else:
-            timing.check_same(case, who, actual, *expected.setdefault(who.arch, (who, actual)), allowed)
+            check_same(case, who, actual, *expected.setdefault(who.arch, (who, actual)), allowed)
             ready[who, threads] = contender
     actual = expected = None  # these arrays would stand beside what is timed
     timings |= timing.interleave({key: c.call for key, c in ready.items()}, limit=limit, **how)
@@ -100,7 +110,8 @@ def measure(
 def compare_with_peers(
     name: str, cases: Mapping[str, tuple[float, int, Builders]], peers: tuple[str, ...], *, save: bool, **how: Any
 ) -> list[dict[str, Any]]:
-    """Measures nlpx and its peers (of each case: operations and tokens of a step, and builders), and publishes that."""
+    """Measures nlpx and peers on the CPU (of a case: operations and tokens of a step, builders), and publishes that."""
+    jax.config.update("jax_platforms", "cpu")  # as PyTorch here
     head, rows = figures.describe(peers, rounds=how["rounds"], limit=how["limit"]), []
     for case, (flops, tokens, builders) in cases.items():
         print(f"{len(rows)} figures, now {case}", file=sys.stderr)

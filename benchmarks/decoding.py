@@ -71,15 +71,12 @@ def translation_calls(config: Config, arch: str, rows: int) -> tuple[dict[str, A
 
         return step, state, prompt
 
-    @jax.jit
     def cached(variables):
         return generate(*begin(variables), keys, tokens=config.tokens, sampling=Sampling(temperature=0.0)).tokens
 
-    @jax.jit
     def searched(variables):
         return beam_search(*begin(variables), tokens=config.tokens, beams=BEAMS, eos=VOCABULARY - 1).tokens[:, 0]
 
-    @jax.jit
     def recomputed(variables):
         encoded = model.apply(variables, source, method="encode")
         written = jnp.zeros((rows, config.tokens + 1), jnp.int32)
@@ -93,9 +90,9 @@ def translation_calls(config: Config, arch: str, rows: int) -> tuple[dict[str, A
             written = jax.lax.fori_loop(start, end, lambda n, written, end=end: write(n, written, end), written)
         return written[:, 1:]
 
-    calls = {"recomputed": recomputed, "cached": cached, f"beam {BEAMS}": searched}
-    bound = {who: lambda call=call: jax.block_until_ready(call(variables)) for who, call in calls.items()}
-    return bound, count_parameters(model)
+    calls = {"recomputed": jax.jit(recomputed), "cached": jax.jit(cached), f"beam {BEAMS}": jax.jit(searched)}
+    calls = {who: lambda call=call: jax.block_until_ready(call(variables)) for who, call in calls.items()}
+    return calls, count_parameters(model)
 
 
 def gpt2_calls(config: Config, rows: int) -> tuple[dict[str, Any], int]:
@@ -134,9 +131,9 @@ def gpt2_calls(config: Config, rows: int) -> tuple[dict[str, Any], int]:
 
 
 def main(config: Config) -> None:
-    archs = figures.parse_names("arch", config.archs, ("transformer", "bahdanau", "luong", "none"))
+    archs = cli.parse_names("arch", config.archs, ("transformer", "bahdanau", "luong", "none"))
     example = "1,64" if config.peers == "none" else "1,8"
-    batches = [n for (n,) in figures.parse_sizes("--batches", config.batches or example, ("texts",), example)]
+    batches = [n for (n,) in cli.parse_sizes("--batches", config.batches or example, ("texts",), example)]
     peers = figures.parse_peers(config.peers, ("transformers",))
     if config.peers != "none" and not peers:
         return
@@ -164,7 +161,7 @@ def main(config: Config) -> None:
     for row in (row for row in figured if row["who"].startswith("beam")):
         print(f"{BEAMS} beams / greedy, {row['case']}: {columns['time / cached'](row)}")
     for peer in peers:
-        print(f"nlpx over {peer}: {figures.speed_over(peer, figured)}")
+        figures.print_speed(peer, figured)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 A figure is a mapping: its `case`, `who` it is of, `milliseconds` with `quartiles`, or a `failure` instead of both.
 """
 
-import importlib.metadata
 import importlib.util
-import json
+import itertools
+import operator
 import os
 import re
 import statistics
@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import timing
+from experiments import cli
 from nlpx import machine
 from nlpx.config import Settings, setting
-from nlpx.errors import InputError, unknown
+from nlpx.errors import InputError
+from nlpx.json_files import write_table
 
 Figure = Mapping[str, Any]
 KEPT = Path(__file__).parent / "results"  # of figures that are to stay; others go below runs/, which git ignores
@@ -28,8 +30,7 @@ def measured(timed: timing.Timing, *, steps: int = 1) -> dict[str, Any]:
     """Gives the entries of a figure that a timing has; of a call of several steps, those of one."""
     if isinstance(timed, str):
         return {"milliseconds": None, "quartiles": None, "failure": timed}
-    quarters = statistics.quantiles(timed, n=4, method="inclusive")
-    low, middle, high = (float(f"{1e3 * seconds / steps:.5g}") for seconds in quarters)
+    low, middle, high = (float(f"{1e3 * s / steps:.5g}") for s in statistics.quantiles(timed, n=4, method="inclusive"))
     return {"milliseconds": middle, "quartiles": [low, high], "failure": None}
 
 
@@ -45,46 +46,24 @@ class Flags(Settings):
 
 def describe(peers: tuple[str, ...] = (), **settings: Any) -> dict[str, Any]:
     """Describes, before anything is measured, what figures depend on besides their case; measures the ceiling."""
-    load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
     return {
         **machine.describe(*peers),
         "environment": {k: v for k, v in sorted(os.environ.items()) if re.match("GLIBC|MALLOC|OMP|XLA|JAX_(?!CO)", k)},
-        "load": load,
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "settings": settings,
         "ceiling_gflops": timing.measure_ceiling(peers, settings.get("dtype", "float32")),
     }
 
 
-def results_path(head: Mapping[str, Any], folder: Path = Path("runs/benchmarks")) -> Path:
+def results_path(head: Mapping[str, Any], save: bool) -> Path:
     """Gives the file of a machine's figures, whose folder it makes; raises InputError if it cannot."""
     name = re.sub(r"\W+", "-", head["device"].lower()).strip("-")
-    path = folder / f"{name}-{head['cores']}-cores.json"
+    path = (KEPT if save else Path("runs/benchmarks")) / f"{name}-{head['cores']}-cores.json"
     try:
         path.with_suffix("").mkdir(parents=True, exist_ok=True)  # of the pictures
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}; start it in another folder") from None
     return path
-
-
-def read_file(path: Path) -> dict[str, tuple[dict[str, Any], list[Figure]]]:
-    """Reads a machine's figures: of each benchmark what all depend on, and they; raises InputError without any."""
-    found = {}
-    try:
-        for name, head in json.loads(path.read_text(encoding="utf-8")).items():
-            columns, rows = head.pop("columns"), head.pop("rows")
-            found[name] = head, [dict(zip(columns, row, strict=True)) for row in rows]
-    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise InputError(f"{path} holds no figures of benchmarks ({error}); give another file, or remove it") from None
-    return found
-
-
-def write_file(path: Path, name: str, head: Mapping[str, Any], figures: Sequence[Figure]) -> None:
-    """Puts the figures of a benchmark into the file of a machine, in place of those it held of it, a line each."""
-    whole = {**(read_file(path) if path.exists() else {}), name: (head, figures)}
-    sections = {k: {**h, "columns": list(*f[:1]), "rows": [list(r.values()) for r in f]} for k, (h, f) in whole.items()}
-    beside = path.with_name(f"{path.name}.tmp")  # a run that is stopped leaves a whole file
-    beside.write_text(json.dumps(sections, separators=(",", ":")).replace("],[", "],\n[") + "\n", encoding="utf-8")
-    os.replace(beside, path)
 
 
 def print_head(head: Mapping[str, Any]) -> None:
@@ -100,23 +79,21 @@ def print_table(title: str, figures: Sequence[Figure], columns: Mapping[str, Cal
     from rich.console import Console
     from rich.table import Table
 
-    if "tokens" in figures[0]:
-        columns = {"tokens/s": lambda f: f"{1e3 * f['tokens'] / f['milliseconds']:,.0f}", **columns}
+    of_all = {"ms": lambda f: digits(f["milliseconds"])}
+    of_all["quartiles"] = lambda f: " to ".join(map(digits, f["quartiles"]))
     if "share" in figures[0]:
-        columns = {"of ceiling": lambda figure: f"{100 * figure['share']:.1f} %", **columns}
-    table, before = Table("case", "who", title=title), None
-    for heading in ("ms", "quartiles", *columns):
+        of_all["of ceiling"] = lambda f: f"{100 * f['share']:.1f} %"
+    if "tokens" in figures[0]:
+        of_all["tokens/s"] = lambda f: f"{1e3 * f['tokens'] / f['milliseconds']:,.0f}"
+    columns = {**of_all, **columns}
+    table = Table("case", "who", title=title)
+    for heading in columns:
         table.add_column(heading, justify="right", no_wrap=True)
-    for figure in figures:
-        name = figure["case"]
-        if before not in (None, name):
-            table.add_section()
-        cells = [figure["failure"]]
-        if not figure["failure"]:
-            cells = [digits(figure["milliseconds"]), " to ".join(map(digits, figure["quartiles"]))]
-            cells += [column(figure) for column in columns.values()]
-        table.add_row(name if name != before else "", figure["who"], *cells)
-        before = name
+    for case, group in itertools.groupby(figures, operator.itemgetter("case")):
+        for i, figure in enumerate(group):
+            cells = [figure["failure"]] if figure["failure"] else [column(figure) for column in columns.values()]
+            table.add_row("" if i else case, figure["who"], *cells)
+        table.add_section()
     Console(width=None if sys.stdout.isatty() else 130).print(table)
 
 
@@ -126,14 +103,13 @@ def relative(figures: Sequence[Figure], base: str) -> Callable[[Figure], str]:
     return lambda f: digits(f["milliseconds"] / of_base[f["case"]]) if f["case"] in of_base else ""
 
 
-def speed_over(peer: str, figures: Sequence[Figure]) -> str | None:
-    """Says how many times faster nlpx is than a peer, over the cases that both have; None if there are none."""
+def print_speed(peer: str, figures: Sequence[Figure], of: str = "") -> None:
+    """Prints how many times faster nlpx is than a peer, over the cases that both have; `of` says which those are."""
     ours, theirs = ({f["case"]: f["milliseconds"] for f in figures if f["who"] == w} for w in ("nlpx", peer))
-    ratios = {c: theirs[c] / ours[c] for c in ours if ours[c] and theirs.get(c)}
-    if not ratios:
-        return None
-    worst, mean = min(ratios, key=ratios.__getitem__), statistics.geometric_mean(ratios.values())
-    return f"{mean:.2f} times as fast (geometric mean of {len(ratios)}), worst {ratios[worst]:.2f} ({worst})"
+    if ratios := {c: theirs[c] / ours[c] for c in ours if ours[c] and theirs.get(c)}:
+        worst, mean = min(ratios, key=ratios.__getitem__), statistics.geometric_mean(ratios.values())
+        mean = f"{mean:.2f} times as fast (geometric mean of {len(ratios)})"
+        print(f"nlpx over {peer}{of}: {mean}, worst {ratios[worst]:.2f} ({worst})")
 
 
 def publish(name: str, head: Mapping, figures: Sequence[Figure], columns: Mapping, *, save: bool) -> None:
@@ -142,13 +118,13 @@ def publish(name: str, head: Mapping, figures: Sequence[Figure], columns: Mappin
 
     print_head(head)
     print_table(name, figures, columns)
-    path = results_path(head, *[KEPT] if save else ())
-    write_file(path, name, head, figures)
-    print(f"figures: {path}\npicture: {path.with_suffix('') / f'{name}.png'}")
-    points = [f for f in figures if not f["failure"]][::-1]
-    whos = list(dict.fromkeys(f["who"] for f in figures))
-    with png(path.with_suffix("") / f"{name}.png", 8, 1.4 + 0.24 * len(points), small=True) as figure:
-        title = f"{name}, {head['device']}, {head['cores']} cores"
+    path = results_path(head, save)
+    picture = path.with_suffix("") / f"{name}.png"
+    write_table(path, name, head, figures)
+    print(f"figures: {path}\npicture: {picture}")
+    points, whos = [f for f in figures if not f["failure"]][::-1], list(dict.fromkeys(f["who"] for f in figures))
+    title = f"{name}, {head['device']}, {head['cores']} cores"
+    with png(picture, 8, 1.4 + 0.24 * len(points), small=True) as figure:
         axes = figure.add_subplot(title=title, xlabel="milliseconds", xscale="log")
         for y, f in enumerate(points):
             middle, (low, high) = f["milliseconds"], f["quartiles"]
@@ -156,30 +132,12 @@ def publish(name: str, head: Mapping, figures: Sequence[Figure], columns: Mappin
         axes.set_yticks(range(len(points)), [f"{f['case']}  {f['who']}" for f in points], fontsize=7)
 
 
-def parse_names(flag: str, text: str, known: Iterable[str]) -> tuple[str, ...]:
-    """Reads the names between commas; raises InputError for one that is not known."""
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-    for name in names:
-        if name not in (known := tuple(known)):
-            raise unknown(flag, name, known)
-    return names
-
-
 def parse_peers(text: str, known: Iterable[str]) -> tuple[str, ...]:
     """Reads which other libraries take part, and says which of them are not installed."""
-    wanted = () if text == "none" else parse_names("peer", text, known)
+    wanted = () if text == "none" else cli.parse_names("peer", text, known)
     for peer in (missing := [peer for peer in wanted if not importlib.util.find_spec(peer)]):
         print(f"{peer} is not installed, so it is not measured")
     return tuple(peer for peer in wanted if peer not in missing)
-
-
-def parse_sizes(flag: str, text: str, names: Sequence[str], example: str) -> list[tuple[int, ...]]:
-    """Reads shapes such as 32x128,8x512, each with a size for every name; raises InputError for anything else."""
-    shapes = [part.strip().split("x") for part in text.split(",")]
-    for sizes in shapes:
-        if len(sizes) != len(names) or not all(size.isdecimal() and int(size) > 0 for size in sizes):
-            raise InputError(f"{flag}: {'x'.join(sizes)!r} cannot be read; write {', '.join(names)} as in {example}")
-    return list(dict.fromkeys(tuple(map(int, sizes)) for sizes in shapes))
 
 
 def digits(value: float) -> str:

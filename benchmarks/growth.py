@@ -123,8 +123,7 @@ def draw(head: Mapping[str, Any], figures: Sequence[Figure], stem: Path) -> None
     where = f"{head['device']}, {head['cores']} cores, {settings['width']} wide, {settings['dtype']}"
     for ending, (question, sweep, what, panels) in PICTURES.items():
         groups = {panel: select(figures, sweep=sweep, kind=panel[0], mode=panel[1]) for panel in panels}
-        groups = {panel: group for panel, group in groups.items() if lines(group, what, sweep)}
-        if groups:
+        if groups := {panel: group for panel, group in groups.items() if lines(group, what, sweep)}:
             down = 1 if len(groups) < 4 else 2
             across = -(-len(groups) // down)
             path = stem.with_name(f"{stem.name.replace(sweep, ending)}.png")

@@ -1,4 +1,4 @@
-"""How fast LSTM and GRU are, against flax and PyTorch.
+"""How fast LSTM, GRU and Elman are, against flax and PyTorch.
 
 python -m benchmarks.recurrence
 python -m benchmarks.recurrence --cells gru --shapes 16x100x300x300 --peers torch
@@ -7,6 +7,7 @@ A shape is BATCHxTIMExINPUTxHIDDEN; train is forward and backward, to the input 
 compute something else end it with exit code 1. Float32, on the CPU. About three minutes on two CPU cores.
 """
 
+import itertools
 from dataclasses import dataclass
 
 from benchmarks import figures
@@ -23,7 +24,7 @@ class Config(figures.Flags):
     """Measurement"""
 
     cells: str = "lstm,gru"
-    """Whose layers are measured."""
+    """Whose layers are measured: of lstm, gru and elman."""
     modes: str = "forward,train"
     """What they do."""
     peers: str = "flax,torch"
@@ -40,18 +41,15 @@ class Config(figures.Flags):
 
 def main(config: Config) -> None:
     defaults = QUICK if config.quick else FULL
-    cells = figures.parse_names("cell", config.cells, ("lstm", "gru"))
-    modes = figures.parse_names("mode", config.modes, ("forward", "train"))
+    cells = cli.parse_names("cell", config.cells, ("lstm", "gru", "elman"))
+    modes = cli.parse_names("mode", config.modes, ("forward", "train"))
     sizes = ("batch", "time", "input", "hidden")
-    shapes = figures.parse_sizes("--shapes", config.shapes or defaults["shapes"], sizes, "32x128x256x256")
+    shapes = cli.parse_sizes("--shapes", config.shapes or defaults["shapes"], sizes, "32x128x256x256")
     peers = figures.parse_peers(config.peers, ("flax", "torch"))
-    import jax
-
     from benchmarks import contenders, sequences
 
-    jax.config.update("jax_platforms", "cpu")  # as PyTorch here
     cases = {}
-    for cell, (batch, time, inputs, hidden), mode in ((c, s, m) for c in cells for s in shapes for m in modes):
+    for cell, (batch, time, inputs, hidden), mode in itertools.product(cells, shapes, modes):
         case = Case("", "layer", mode, time, batch, 1, hidden, inputs)
         whos = [Who(impl, cell, "scan") for impl in ("nlpx", *peers)]
         builders = {key: build for who in whos for key, build in sequences.builders_of(who, case).items()}
@@ -59,11 +57,10 @@ def main(config: Config) -> None:
         cases[name] = sequences.step_flops(case, cell), batch * time, builders
     how = {"rounds": config.rounds or defaults["rounds"], "limit": config.limit, "save": config.save}
     rows = contenders.compare_with_peers("recurrence_quick" if config.quick else "recurrence", cases, peers, **how)
-    for peer in peers:
-        for chosen in dict.fromkeys([*((cell,) for cell in cells), cells]):
-            trained = [row for row in rows if row["case"].startswith(tuple(f"{cell} train" for cell in chosen))]
-            if speed := figures.speed_over(peer, trained):
-                print(f"nlpx over {peer}, train, {' and '.join(chosen)}: {speed}")
+    groups = dict.fromkeys([*((cell,) for cell in cells), cells])
+    for peer, mode, chosen in itertools.product(peers, modes, groups):
+        of_group = [row for row in rows if row["case"].startswith(tuple(f"{cell} {mode} " for cell in chosen))]
+        figures.print_speed(peer, of_group, f", {mode}, {' and '.join(chosen)}")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from benchmarks.timing import HEADS, Case, Who
 from experiments import cli
 from nlpx.config import Settings, setting
 from nlpx.errors import InputError
+from nlpx.json_files import read_tables, write_table
 
 NAME = "scan_vs_attention"
 SWEEPS, KINDS, MODES = ("length", "batch", "devices"), ("layer", "model"), ("forward", "train", "generate")
@@ -77,11 +78,11 @@ def given(config: Config, name: str) -> Any:
 
 def make_cases(config: Config) -> list[Case]:
     """Makes the cases that the flags ask for, of one device; raises InputError if they cannot be had."""
-    sweeps = figures.parse_names("sweep", given(config, "sweeps"), SWEEPS)
-    kinds = figures.parse_names("kind", config.kinds, KINDS)
-    modes = figures.parse_names("mode", config.modes, MODES) if config.modes else None
-    figures.parse_names("arch", given(config, "archs"), ARCHS)
-    all_lengths = [n for (n,) in figures.parse_sizes("--lengths", given(config, "lengths"), ("tokens",), "64,256")]
+    sweeps = cli.parse_names("sweep", given(config, "sweeps"), SWEEPS)
+    kinds = cli.parse_names("kind", config.kinds, KINDS)
+    modes = cli.parse_names("mode", config.modes, MODES) if config.modes else None
+    cli.parse_names("arch", given(config, "archs"), ARCHS)
+    all_lengths = [n for (n,) in cli.parse_sizes("--lengths", given(config, "lengths"), ("tokens",), "64,256")]
     tokens, width = given(config, "tokens"), given(config, "width")
     if "devices" in sweeps and len(sweeps) > 1:
         raise InputError("--sweeps devices goes alone: JAX sees several CPU devices then, each slower than one alone")
@@ -91,15 +92,14 @@ def make_cases(config: Config) -> list[Case]:
         raise InputError(f"--lengths: {wrong[0]} does not divide --tokens {tokens}; choose one that does")
     cases = []
     for kind, mode in [(k, mode) for k in kinds for mode in modes or given(config, k)]:
-        every, sizes = 2 if kind == "model" else 1, []
-        if "length" in sweeps:
-            lengths = sorted(all_lengths)[:: 1 if config.lengths else every]
-            sizes += [("length", n, 1 if mode == "generate" else tokens // n) for n in lengths]
-        if "batch" in sweeps and mode != "forward":
-            sizes += [("batch", AT_LENGTH, batch) for batch in given(config, "batches")[::every]]
-        if "devices" in sweeps and (kind, mode) == ("model", "train"):
-            sizes.append(("devices", AT_LENGTH, max(8, tokens // AT_LENGTH)))
-        cases += [Case(sweep, kind, mode, n, batch, 1, width, width, config.dtype) for sweep, n, batch in sizes]
+        every = 2 if kind == "model" else 1
+        lengths, batches = sorted(all_lengths)[:: 1 if config.lengths else every], given(config, "batches")[::every]
+        sizes = {
+            "length": [(n, 1 if mode == "generate" else tokens // n) for n in lengths],
+            "batch": [(AT_LENGTH, batch) for batch in batches if mode != "forward"],
+            "devices": [(AT_LENGTH, max(8, tokens // AT_LENGTH))] if (kind, mode) == ("model", "train") else [],
+        }
+        cases += [Case(s, kind, mode, *of, 1, width, width, config.dtype) for s in sweeps for of in sizes[s]]
     return cases
 
 
@@ -162,7 +162,7 @@ def main(config: Config) -> None:
     cases, path, ending = make_cases(config), Path(config.report or ""), "_quick" if config.quick else ""
     if config.report:
         names = [f"{NAME}_{sweep}{ending}" for sweep in SWEEPS]
-        found = {name: section for name, section in figures.read_file(path).items() if name in names}
+        found = {name: section for name, section in read_tables(path).items() if name in names}
         print("nothing was measured anew")
     else:
         from nlpx.train.cpu import use_cpu_devices
@@ -172,13 +172,13 @@ def main(config: Config) -> None:
 
         settings = {name: given(config, name) for name in ("tokens", "width", "limit")}
         head, platform = figures.describe(**settings, dtype=config.dtype), jax.default_backend()
-        path = figures.results_path(head, *[figures.KEPT] if config.save else ())
+        path = figures.results_path(head, config.save)
         if cases and cases[0].sweep == "devices":
             counts = [2**i for i in range(len(jax.devices()).bit_length())]
             cases = [case._replace(devices=n) for case in cases for n in counts if case.batch % n == 0]
         found, old, anew, same = {}, {}, 0, operator.itemgetter("commit", "versions", "environment", "settings")
         if path.exists() and not config.fresh and not head["commit"].endswith("+"):  # "+": the code may differ
-            old = {name: section for name, section in figures.read_file(path).items() if same(section[0]) == same(head)}
+            old = {name: section for name, section in read_tables(path).items() if same(section[0]) == same(head)}
         for i, case in enumerate(cases, start=1):
             title, whos = case_of(case._asdict()), choose(case, config, platform)
             begun, rows = found.setdefault(section := f"{NAME}_{case.sweep}{ending}", old.get(section, (head, [])))
@@ -189,7 +189,7 @@ def main(config: Config) -> None:
             others = [row for row in rows if case_of(row) != title or row["who"] not in whos]
             rows[:] = others + measure_case(case, whos, config, top, rows)
             rows.sort(key=operator.itemgetter(*Case._fields[:6]))
-            figures.write_file(path, section, begun, rows)
+            write_table(path, section, begun, rows)
             anew += 1
         if anew < len(cases):
             what, held = (f"{anew} of {len(cases)} cases were", "the rest") if anew else ("nothing was", "all of it")

@@ -1,4 +1,4 @@
-"""Layers and language models as contenders; LSTM and GRU also of flax and PyTorch, all with nlpx's first weights."""
+"""Layers and language models as contenders, all with nlpx's first weights; layers also of flax and PyTorch."""
 
 import functools
 from collections.abc import Callable
@@ -12,13 +12,12 @@ from flax.traverse_util import flatten_dict
 from benchmarks.contenders import Builders, Contender, compiled, shaken, with_threads
 from benchmarks.timing import HEADS, Case, Who
 from nlpx import interop, layers
-from nlpx.config import LanguageModelConfig, TrainConfig
+from nlpx.config import STATE_READING, LanguageModelConfig, TrainConfig
 from nlpx.models import count_parameters, matching_width
 from nlpx.tasks import LanguageModelling
 from nlpx.train import Engine
 
 GATES = {"elman": 1, "lstm": 4, "gru": 3, "mingru": 2, "minlstm": 3}
-READS_STATE = ("elman", "lstm", "gru")
 VOCABULARY, BLOCKS = 256, 4
 """Bytes; blocks of the Transformer. Recurrent models have two layers, and are as wide as gives equal size."""
 WRITTEN, ROUNDS = 16, 4
@@ -53,7 +52,7 @@ def named(result: tuple[Any, ...], ours: Callable[[Any], Any]) -> dict[str, Any]
 
 
 def jax_layer(who: Who, case: Case) -> Contender:
-    """Makes a layer of nlpx, or flax.linen.RNN over OptimizedLSTMCell or GRUCell."""
+    """Makes a layer of nlpx, or flax.linen.RNN over OptimizedLSTMCell, GRUCell or SimpleCell."""
     layer, weights = make_layer(who, case), {"params": layer_weights(who.arch, case.inputs, case.width)}
     if theirs := who.impl == "flax":
         rnn = layers.RNN(who.arch, case.width)
@@ -77,7 +76,7 @@ def jax_layer(who: Who, case: Case) -> Contender:
 
 
 def torch_layer(who: Who, case: Case, threads: int) -> Contender:
-    """Makes torch.nn.LSTM or GRU."""
+    """Makes torch.nn.LSTM, GRU or RNN."""
     import torch
 
     weights = {"params": {"stack_0": layer_weights(who.arch, case.inputs, case.width)}}
@@ -112,7 +111,7 @@ def step_flops(case: Case, arch: str) -> int:
         of_token = 8 * width * width + 4 * keys * width
     else:
         inputs = case.inputs if case.kind == "layer" else width
-        of_token = 2 * (inputs + (width if arch in READS_STATE else 0)) * GATES[arch] * width
+        of_token = 2 * (inputs + (width if arch in STATE_READING else 0)) * GATES[arch] * width
     if case.kind == "model":
         of_token = BLOCKS * (of_token + 16 * width * width) if arch == "attention" else 2 * of_token
         of_token += 2 * width * VOCABULARY

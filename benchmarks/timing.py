@@ -2,14 +2,12 @@
 
 import math
 import statistics
-import sys
 import time
-from collections.abc import Callable, Hashable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections import namedtuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from nlpx.machine import cores
-
-Key = TypeVar("Key", bound=Hashable)
 
 CEILING = 2048  # rows and columns of the matrices whose product is the ceiling
 PAUSE = 0.005
@@ -27,21 +25,9 @@ class Who(NamedTuple):
     backend: str = ""
 
 
-class Case(NamedTuple):
-    """What contenders do in turn, in calls of `batch` sequences of `length` tokens (generate: after so many tokens).
-
-    They are layers of a width, or language models of the size of a Transformer of that width.
-    """
-
-    sweep: str
-    kind: str
-    mode: str
-    length: int
-    batch: int
-    devices: int
-    width: int
-    inputs: int
-    dtype: str = "float32"
+Case = namedtuple("Case", "sweep kind mode length batch devices width inputs dtype", defaults=("float32",))
+"""What contenders do in turn, in calls of `batch` sequences of `length` tokens (generate: after so many). They are
+layers of a width, or language models of the size of a Transformer of that width."""
 
 
 class NotMeasured(Exception):
@@ -51,26 +37,21 @@ class NotMeasured(Exception):
 Timing = tuple[float, ...] | str  # the seconds of a call, one figure per turn; or why there are none
 
 
-def attempt(call: Callable[[], Any]) -> tuple[Any, str | None]:
+def attempt(call: Callable, *arguments: Any) -> tuple[Any, str | None]:
     """Calls, and returns the result and None, or None and why there is no figure. Any other error is raised."""
     try:
-        return call(), None
-    except (MemoryError, RuntimeError, NotMeasured) as error:
-        if isinstance(error, NotMeasured):
-            return None, str(error)
-        if isinstance(error, MemoryError) or any(text in str(error) for text in OUT_OF_MEMORY):
-            return None, "out of memory"
-        raise
+        return call(*arguments), None
+    except NotMeasured as error:
+        return None, str(error)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not any(text in str(error) for text in OUT_OF_MEMORY):
+            raise
+        return None, "out of memory"
 
 
 def interleave(
-    calls: Mapping[Key, Callable[[], Any]],
-    rounds: int | Callable[[float], int],
-    *,
-    limit: float = math.inf,
-    turn: float = 0.05,
-    warm: float = math.inf,
-) -> dict[Key, Timing]:
+    calls: Mapping[Any, Callable], rounds: int | Callable[[float], int], *, limit=math.inf, turn=0.05, warm=math.inf
+) -> dict[Any, Timing]:
     """Times calls round robin: every round gives each of them one turn, in the order given.
 
     Args:
@@ -81,24 +62,20 @@ def interleave(
       turn: seconds that a turn lasts at least, by calling again; its figure is the mean.
       warm: seconds; turns of a longer call begin without one that is not counted.
     """
-    timings: dict[Key, Timing] = {}
-    plans: dict[Key, tuple[int, int, bool]] = {}
+    timings, plans = {}, {}
 
-    def take(key, count=1, begin=False):
-        def run():
+    def take(call, count=1, begin=False):
+        time.sleep(PAUSE)
+        if begin:
+            call()
             time.sleep(PAUSE)
-            if begin:
-                calls[key]()
-                time.sleep(PAUSE)
-            start = time.perf_counter()
-            for _ in range(count):
-                calls[key]()
-            return (time.perf_counter() - start) / count
+        start = time.perf_counter()
+        for _ in range(count):
+            call()
+        return (time.perf_counter() - start) / count
 
-        return attempt(run)
-
-    for key in calls:
-        seconds, failure = take(key)
+    for key, call in calls.items():
+        seconds, failure = attempt(take, call)
         timings[key] = failure or (f"over {limit:g} s" if seconds > limit else ())
         if not timings[key]:
             turns = rounds(seconds) if callable(rounds) else rounds
@@ -106,22 +83,9 @@ def interleave(
     for done in range(max((turns for turns, *_ in plans.values()), default=0)):
         for key, (turns, count, begin) in plans.items():
             if not isinstance(timings[key], str) and done < turns:
-                seconds, failure = take(key, count, begin)
+                seconds, failure = attempt(take, calls[key], count, begin)
                 timings[key] = failure or (*timings[key], seconds)
     return timings
-
-
-def check_same(case: Any, who: Any, actual: Mapping, other: Any, expected: Mapping, tolerance: float) -> None:
-    """Ends with 1, and why on stderr, if two contenders differ by more than a part of the largest entry of an array."""
-    import numpy as np
-
-    for name in sorted(actual.keys() | expected.keys()):
-        a, e = (np.asarray(arrays.get(name, np.nan), np.float64) for arrays in (actual, expected))
-        difference = np.abs(a - e).max() / (np.abs(e).max() or 1.0) if a.shape == e.shape else np.inf
-        if not difference <= tolerance:
-            where = f"{case}, {who} beside {other}: {name} differs by {difference:.1e} of its largest entry"
-            print(f"contenders do not compute the same, so they are not timed. {where}", file=sys.stderr)
-            sys.exit(1)
 
 
 def measure_ceiling(peers: tuple[str, ...] = (), dtype: str = "float32") -> dict[str, float]:

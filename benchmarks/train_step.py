@@ -43,7 +43,7 @@ class Config(figures.Flags):
 
 def main(config: Config) -> None:
     sizes, default = ARCHS[config.arch]
-    shapes = figures.parse_sizes("--shapes", config.shapes or default, sizes, default.split(",")[0])
+    shapes = cli.parse_sizes("--shapes", config.shapes or default, sizes, default.split(",")[0])
     shapes = {"x".join(map(str, shape)): dict(zip(sizes, shape, strict=True)) for shape in shapes}
     for name, shape in shapes.items():
         if shape["width"] % shape.get("heads", 1):
@@ -56,11 +56,8 @@ def main(config: Config) -> None:
     from nlpx.train.cpu import use_cpu_devices
 
     use_cpu_devices("auto")
-    import jax
-
     from benchmarks import contenders, trainers
 
-    jax.config.update("jax_platforms", "cpu")  # as PyTorch here
     cases = {}
     for name, shape in shapes.items():
         shape = trainers.Shape(config.arch, mesh=config.mesh, **shape)
@@ -72,7 +69,7 @@ def main(config: Config) -> None:
     title = "train_step" if config.arch == "gpt" else f"train_step_{config.arch}"
     rows = contenders.compare_with_peers(title, cases, peers, **how)
     for impl in impls:
-        print(f"nlpx over {impl}: {figures.speed_over(impl, rows)}")
+        figures.print_speed(impl, rows)
 
 
 if __name__ == "__main__":

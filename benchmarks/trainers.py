@@ -1,7 +1,7 @@
 """A GPT or an LSTM that trains, as a contender: the engine of nlpx, and the same network and optimizer in PyTorch."""
 
-import collections
 import functools
+from collections import namedtuple
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,9 +22,7 @@ DROPOUT = {"gpt": 0.0, "lstm": 0.5}  # while it is timed; what is compared has n
 STEPS = 4  # of a call, which waits for the last one, as training does
 LSTM = {"input_kernel": "weight_ih", "recurrent_kernel": "weight_hh", "bias": "bias_ih"}  # PyTorch's names
 
-Shape = collections.namedtuple(
-    "Shape", "arch layers width tokens batch vocabulary heads mesh", defaults=(65, 1, "auto")
-)
+Shape = namedtuple("Shape", "arch layers width tokens batch vocabulary heads mesh", defaults=(65, 1, "auto"))
 """Of a network and its batch; 65 characters of English prose. Heads are the GPT's, the mesh is nlpx's."""
 Trainer = tuple[Callable[[int], list[float]], Callable[[], Mapping[str, Any]]]
 """Takes so many steps and gives their losses; gives AdamW's first moments, by nlpx's names and as they lie there."""
@@ -67,8 +65,7 @@ def nlpx_trainer(shape: Shape, dropout: float) -> Trainer:
     """Trains as users of nlpx do."""
     engine, weights = beginning(shape, dropout)
     batch, state = engine.put(random_batch(shape.batch, shape.tokens, shape.vocabulary)), engine.init()
-    placed = jax.tree.map(lambda leaf, like: jax.device_put(leaf, like.sharding), weights, state.params)
-    state = state.replace(params=placed)
+    state = state.replace(params=jax.device_put(weights, jax.tree.map(lambda leaf: leaf.sharding, state.params)))
 
     def run(steps: int) -> list[float]:
         nonlocal state

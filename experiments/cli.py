@@ -8,14 +8,14 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
 from nlpx import process, processes
 from nlpx.config import read_config, settings_of
-from nlpx.errors import InputError
+from nlpx.errors import InputError, unknown
 
 
 def missing(error: ModuleNotFoundError) -> NoReturn:
@@ -54,6 +54,23 @@ def defaults(config: type, words: list[str]) -> Any:
     if "--workdir" in given and {"--predict", "--evaluate"} & set(given):
         return read_config(config, Path(given["--workdir"]) / "config.json", experiment)
     return config.preset(given.get("--arch")) if hasattr(config, "preset") else config()
+
+
+def parse_names(flag: str, text: str, known: Collection[str]) -> tuple[str, ...]:
+    """Parse the names between commas; raise InputError for one that is not known."""
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    if others := [name for name in names if name not in known]:
+        raise unknown(flag, others[0], known)
+    return names
+
+
+def parse_sizes(flag: str, text: str, names: Sequence[str], example: str) -> list[tuple[int, ...]]:
+    """Parse shapes such as 32x128,8x512, each with a size for every name; raise InputError for anything else."""
+    shapes = [part.strip().split("x") for part in text.split(",")]
+    for sizes in shapes:
+        if len(sizes) != len(names) or not all(size.isdecimal() and int(size) > 0 for size in sizes):
+            raise InputError(f"{flag}: {'x'.join(sizes)!r} cannot be read; write {', '.join(names)} as in {example}")
+    return list(dict.fromkeys(tuple(map(int, sizes)) for sizes in shapes))
 
 
 def run(main: Callable[[Any], Any], config: type, doc: str | None, default: Callable[[], Any] | None = None) -> None:

@@ -3,7 +3,7 @@
 import itertools
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,38 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Write a file with one JSON object per line."""
     _write_whole(path, "".join(json.dumps(record) + "\n" for record in records))
+
+
+Table = Sequence[Mapping[str, Any]]
+"""Rows with the same names in each."""
+
+
+def read_tables(path: Path, kind: str = "figures of benchmarks") -> dict[str, tuple[dict[str, Any], Table]]:
+    """Read the tables that `write_table` put into a file: by name what is said of a table, and its rows.
+
+    Args:
+      kind: what the file should hold, for the message where it does not.
+
+    Raises:
+      ValueError: the file is missing, or holds anything else.
+    """
+    found = {}
+    try:
+        for name, head in parse_json(path.read_text(encoding="utf-8")).items():
+            columns, rows = head.pop("columns"), head.pop("rows")
+            found[name] = head, [dict(zip(columns, row, strict=True)) for row in rows]
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"{path} holds no {kind} ({error}); give another file, or remove it") from None
+    return found
+
+
+def write_table(path: Path, name: str, head: Mapping[str, Any], rows: Table) -> None:
+    """Write a table and what is said of it, a line per row, beside the other tables of a file."""
+    whole = {**(read_tables(path) if path.exists() else {}), name: (head, rows)}
+    sections = {}
+    for each, (said, of) in whole.items():
+        sections[each] = {**said, "columns": list(*of[:1]), "rows": [list(row.values()) for row in of]}
+    _write_whole(path, json.dumps(sections, separators=(",", ":")).replace("],[", "],\n[") + "\n")
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from nlpx.errors import InputError
-from nlpx.json_files import excerpt, read_json, write_json
+from nlpx.json_files import excerpt, read_json, read_tables, write_json, write_table
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b'{"a": 1', b"[1]", b"[" * 100_000])
@@ -36,3 +36,21 @@ def test_files_are_written_whole_or_not_at_all(tmp_path):
         write_json(path, {"new": 2})
         assert json.load(reader) == {"old": 1}
     assert read_json(path) == {"new": 2}
+
+
+def test_a_file_has_several_tables_and_a_new_one_replaces_its_own(tmp_path):
+    path = tmp_path / "machine.json"
+    row = {"case": "a", "who": "b", "quartiles": [1.0, 2.0], "failure": None}
+    write_table(path, "one", {"cores": 2}, [row, row])
+    write_table(path, "other", {"cores": 2}, [])
+    write_table(path, "one", {"cores": 3}, [row])
+    assert read_tables(path) == {"one": ({"cores": 3}, [row]), "other": ({"cores": 2}, [])}
+    assert [file.name for file in tmp_path.iterdir()] == ["machine.json"]
+
+
+@pytest.mark.parametrize("text", ["{", '{"learning_rate": 0.1}', "[]", '{"a": {"columns": ["x"], "rows": [[1, 2]]}}'])
+def test_a_file_of_something_else_is_refused(text, tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match="holds no figures of benchmarks"):
+        read_tables(path)

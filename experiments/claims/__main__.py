@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from experiments import cli
 from nlpx.config import Settings, setting
-from nlpx.errors import InputError, unknown
+from nlpx.errors import InputError
 from nlpx.machine import cores
 
 FOLDER = Path(__file__).parent
@@ -50,11 +50,7 @@ class Config(Settings):
 
     def chosen(self) -> list[str]:
         """Return the names of the claims to measure."""
-        known, wanted = sources(), self.only.split(",") if self.only else None
-        for name in wanted or ():
-            if name not in known:
-                raise unknown("claim", name, known)
-        return wanted or list(known)
+        return list(cli.parse_names("claim", self.only, sources()) if self.only else sources())
 
     def folder(self) -> Path:
         """Return the folder of the page, which is made, because hours of measuring may come before the page."""

@@ -1,21 +1,21 @@
 """What the benchmark of recurrence against attention has measured on machines that nothing else used."""
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from nlpx.claims import Table
 from nlpx.errors import InputError
+from nlpx.json_files import read_tables
 
 KEPT = Path(__file__).parents[2] / "benchmarks" / "results"
 SHOWN = {"lstm/scan": "LSTM", "mingru/associative": "minGRU, in rounds", "attention/xla": "attention"}
 
 
-def rows(sweep: dict[str, Any], **wanted: str) -> list[dict[str, Any]]:
-    """Return the figures of a sweep's train steps as dicts, those that are `wanted` and were measured."""
-    found = [dict(zip(sweep["columns"], row, strict=True)) for row in sweep["rows"]]
+def select(rows: Sequence[dict[str, Any]], **wanted: str) -> list[dict[str, Any]]:
+    """Return the figures of train steps that are `wanted` and were measured."""
     wanted |= {"mode": "train"}
-    return [each for each in found if each["milliseconds"] and wanted.items() <= each.items()]
+    return [each for each in rows if each["milliseconds"] and wanted.items() <= each.items()]
 
 
 def kept_figures() -> dict[str, dict[str, Any]]:
@@ -27,17 +27,16 @@ def kept_figures() -> dict[str, dict[str, Any]]:
     """
     found = {}
     for path in sorted(KEPT.glob("*.json")):
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        sweeps = {name: kept.get(f"scan_vs_attention_{name}") for name in ("length", "devices")}
-        if None in sweeps.values():
+        kept = read_tables(path)
+        if not {"scan_vs_attention_length", "scan_vs_attention_devices"} <= kept.keys():
             continue
+        (about, by_length), (_, by_devices) = kept["scan_vs_attention_length"], kept["scan_vs_attention_devices"]
         layers, devices = {}, {}
         for who, name in SHOWN.items():
-            by_length = rows(sweeps["length"], kind="layer", who=who)
-            layers[name] = [(each["length"], each["milliseconds"], each["bytes"] / 2**20) for each in by_length]
-            one, two = (each["milliseconds"] for each in rows(sweeps["devices"], who=who))
+            steps = select(by_length, kind="layer", who=who)
+            layers[name] = [(each["length"], each["milliseconds"], each["bytes"] / 2**20) for each in steps]
+            one, two = (each["milliseconds"] for each in select(by_devices, who=who))
             devices[name] = one / two
-        about = sweeps["length"]
         machine = f"{about['device']}, {about['cores']} cores ({about['date']}, {about['commit']})"
         found[machine] = {"layers": layers, "devices": devices}
     if not found:

@@ -4,6 +4,7 @@ Each setting is declared once, with its default, its range and its help text (th
 inside its dataclass: `config.build(...)` makes the module. On the command line each setting is a flag.
 """
 
+from nlpx.config.accelerator import AcceleratorConfig
 from nlpx.config.backbone import (
     MODELS,
     RECURRENT,
@@ -46,6 +47,7 @@ __all__ = [
     "RECURRENT",
     "STATE_READING",
     "TRANSFORMER",
+    "AcceleratorConfig",
     "AnswerConfig",
     "BackboneConfig",
     "CaptionerConfig",

@@ -1,5 +1,6 @@
 """Whole models, each built by its config: `LanguageModelConfig(arch="gru").build(vocab_size)`."""
 
+from nlpx.models import plan
 from nlpx.models.captioner import Captioner
 from nlpx.models.classifier import Classifier, Pooling
 from nlpx.models.encoder_decoder import Encoded, EncoderDecoder, attention_weights
@@ -27,4 +28,5 @@ __all__ = [
     "attention_weights",
     "count_parameters",
     "matching_width",
+    "plan",
 ]

@@ -2,6 +2,7 @@ import pytest
 from commands import run_benchmark
 
 from benchmarks import decoding, figures
+from nlpx.json_files import read_tables
 
 TINY = {"n_layer": 1, "n_embd": 8, "n_head": 2, "vocab_size": 40, "n_positions": 16}
 
@@ -25,7 +26,7 @@ def test_the_cache_changes_no_token_and_every_figure_is_kept(arch, tmp_path, mon
     assert code == 0, err
     assert "0 of 54 tokens differ" in out
     (path,) = tmp_path.glob("runs/benchmarks/*.json")
-    _, rows = figures.read_file(path)["decoding"]
+    _, rows = read_tables(path)["decoding"]
     assert [(row["who"], row["tokens"]) for row in rows] == [("recomputed", 54), ("cached", 54), ("beam 2", 54)]
     assert all(f"{54e3 / row['milliseconds']:,.0f}" in out for row in rows)
 
@@ -35,7 +36,7 @@ def test_gpt2_has_figures_beside_transformers_and_a_share_of_what_memory_gives(g
     code, out, err = gpt2("transformers")
     assert code == 0, err
     (path,) = tmp_path.glob("runs/benchmarks/*.json")
-    head, rows = figures.read_file(path)["decoding_gpt2"]
+    head, rows = read_tables(path)["decoding_gpt2"]
     whos = ["nlpx", "nlpx, token by token", "transformers"]
     assert [(row["case"], row["who"]) for row in rows] == [(f"GPT-2, batch {n}", who) for n in (1, 2) for who in whos]
     # Table, norms, and the kernels and biases of one block.

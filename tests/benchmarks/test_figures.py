@@ -29,36 +29,21 @@ def test_a_figure_is_the_median_with_quartiles():
     assert figures.measured("over 2 s") == {"milliseconds": None, "quartiles": None, "failure": "over 2 s"}
 
 
-def test_a_file_has_a_section_per_benchmark_and_a_run_replaces_its_own(tmp_path):
-    path = tmp_path / "machine.json"
-    row = {"case": "a", "who": "b", **figures.measured((1.0, 2.0))}
-    figures.write_file(path, "one", {"cores": 2}, [row, row])
-    figures.write_file(path, "other", {"cores": 2}, [])
-    figures.write_file(path, "one", {"cores": 3}, [row])
-    assert figures.read_file(path) == {"one": ({"cores": 3}, [row]), "other": ({"cores": 2}, [])}
-    assert [file.name for file in tmp_path.iterdir()] == ["machine.json"]
-
-
-@pytest.mark.parametrize("text", ["{", '{"learning_rate": 0.1}', "[]", '{"a": {"columns": ["x"], "rows": [[1, 2]]}}'])
-def test_a_file_of_something_else_is_refused(text, tmp_path):
-    path = tmp_path / "settings.json"
-    path.write_text(text)
-    with pytest.raises(InputError, match="holds no figures of benchmarks"):
-        figures.read_file(path)
-
-
-def test_a_folder_that_cannot_be_made_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
+def test_a_folder_that_cannot_be_made_is_named(tmp_path, monkeypatch):
+    (tmp_path / "runs").write_text("")
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"cannot be written: .*; start it in another folder"):
-        figures.results_path({"device": "A CPU", "cores": 2}, tmp_path / "file")
+        figures.results_path({"device": "A CPU", "cores": 2}, False)
 
 
-def test_speed_is_the_geometric_mean_of_the_cases_that_both_have():
+def test_speed_is_the_geometric_mean_of_the_cases_that_both_have(capsys):
     times = {"nlpx": {"a": 1, "b": 2, "c": 1, "d": 1}, "other": {"c": 4, "b": 1, "a": 4, "e": 1}}
     rows = [{"who": who, "case": case, "milliseconds": ms} for who, of in times.items() for case, ms in of.items()]
-    said = figures.speed_over("other", rows)  # of 4, 1/2 and 4
-    assert said == "2.00 times as fast (geometric mean of 3), worst 0.50 (b)"
-    assert figures.speed_over("other", [row for row in rows if row["who"] != "other"]) is None
+    figures.print_speed("other", rows, ", train")  # of 4, 1/2 and 4
+    said = capsys.readouterr().out
+    assert said == "nlpx over other, train: 2.00 times as fast (geometric mean of 3), worst 0.50 (b)\n"
+    figures.print_speed("other", [row for row in rows if row["who"] != "other"])
+    assert not capsys.readouterr().out
 
 
 def test_the_machine_is_described(monkeypatch):

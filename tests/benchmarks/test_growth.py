@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import figures, growth
+from nlpx.json_files import read_tables
 
 ROOT = Path(__file__).parents[2]
 LENGTHS = (64, 128, 256, 512, 1024)
@@ -84,7 +85,7 @@ def test_pictures_are_drawn_of_what_there_is(tmp_path, capsys):
 @pytest.mark.parametrize("path", sorted(figures.KEPT.glob("*.json")), ids=lambda path: path.stem)
 def test_kept_figures_are_small_and_say_something(path):
     assert path.stat().st_size < 100_000
-    sections = figures.read_file(path)
+    sections = read_tables(path)
     for name, (_, rows) in sections.items():
         assert name == f"scan_vs_attention_{rows[0]['sweep']}"
         drawn = [what for _, sweep, what, _ in growth.PICTURES.values() if sweep == rows[0]["sweep"]]
@@ -96,7 +97,7 @@ def test_the_readme_says_what_the_kept_figures_say():
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     (name,) = re.findall(r"\(benchmarks/results/([\w-]+)/scan_vs_attention_length\.png\)", text)
     assert 0 < (figures.KEPT / name / "scan_vs_attention_length.png").stat().st_size < 100_000
-    _, rows = figures.read_file(figures.KEPT / f"{name}.json")["scan_vs_attention_length"]
+    _, rows = read_tables(figures.KEPT / f"{name}.json")["scan_vs_attention_length"]
     found = growth.findings(rows)
     assert len(found) == 3
     for line in found:

@@ -1,4 +1,5 @@
 import importlib.util
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ from commands import run_benchmark
 
 from benchmarks import figures, recurrence
 from nlpx import interop
+from nlpx.json_files import read_tables
 
 TORCH = ["torch"] if importlib.util.find_spec("torch") else []
 SMALL = ["--rounds=3", "--shapes=2x3x4x5"]
@@ -18,7 +20,7 @@ def run(folder, *flags):
         patch.chdir(folder)
         code, out, err = run_benchmark(recurrence, *SMALL, *flags)
     written = list(Path(folder).glob("runs/benchmarks/*.json"))
-    return code, out, err, figures.read_file(written[0])["recurrence"] if written else None
+    return code, out, err, read_tables(written[0])["recurrence"] if written else None
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +53,14 @@ def test_the_table_has_every_figure_and_the_end_compares(everything):
     for r in rows:
         assert figures.digits(r["milliseconds"]) in out
     assert "ceiling: " in out
-    trained = {(r["who"], r["case"].split()[0]): r["milliseconds"] for r in rows if " train " in r["case"]}
-    for peer in ("flax", *TORCH):
-        ratios = {cell: trained[peer, cell] / trained["nlpx", cell] for cell in ("lstm", "gru")}
+    taken = {(r["who"], *r["case"].split()[:2]): r["milliseconds"] for r in rows}
+    for peer, mode in itertools.product(("flax", *TORCH), ("forward", "train")):
+        ratios = {cell: taken[peer, cell, mode] / taken["nlpx", cell, mode] for cell in ("lstm", "gru")}
         worst, both = min(ratios, key=ratios.get), (ratios["lstm"] * ratios["gru"]) ** 0.5
-        assert f"nlpx over {peer}, train, lstm: {ratios['lstm']:.2f} times" in out
-        line = next(line for line in out.splitlines() if line.startswith(f"nlpx over {peer}, train, lstm and gru"))
+        assert f"nlpx over {peer}, {mode}, lstm: {ratios['lstm']:.2f} times" in out
+        line = next(line for line in out.splitlines() if line.startswith(f"nlpx over {peer}, {mode}, lstm and gru"))
         assert f"{both:.2f} times" in line
-        assert f"worst {ratios[worst]:.2f} ({worst} train 2x3x4x5)" in line
+        assert f"worst {ratios[worst]:.2f} ({worst} {mode} 2x3x4x5)" in line
 
 
 def test_other_outputs_are_not_timed(tmp_path, monkeypatch):

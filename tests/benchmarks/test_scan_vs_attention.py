@@ -9,6 +9,7 @@ from commands import run_benchmark
 
 from benchmarks import contenders, figures, scan_vs_attention, sequences
 from benchmarks.timing import Case, Who
+from nlpx.json_files import read_tables
 
 SMALL = ["--tokens=16", "--width=8"]
 ONE = ["--sweeps=length", "--kinds=layer", "--modes=train", "--lengths=8", "--archs=attention"]
@@ -22,7 +23,7 @@ def run(folder, *flags):
         patch.setattr(sequences, "BLOCKS", 1)  # a program that compiles soon
         code, out, err = run_benchmark(scan_vs_attention, *SMALL, *flags)
     written = list(Path(folder).glob("runs/benchmarks/*.json"))
-    return code, out, err, figures.read_file(written[0]) if written else None
+    return code, out, err, read_tables(written[0]) if written else None
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_a_stopped_sweep_goes_on_and_measures_nothing_twice(monkeypatch, tmp_pat
     stop_after = 1
     assert run(tmp_path, *ONE, "--lengths=8,16")[0] == 130
     (path,) = tmp_path.glob("runs/benchmarks/*.json")
-    begun, (first, *_) = figures.read_file(path)["scan_vs_attention_length"]
+    begun, (first, *_) = read_tables(path)["scan_vs_attention_length"]
 
     stop_after = None
     code, out, err, sections = run(tmp_path, *ONE, "--lengths=4,8,16")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from commands import run_benchmark
 
-from benchmarks import figures, timing, train_step, trainers
+from benchmarks import timing, train_step, trainers
+from nlpx.json_files import read_tables
 
 SHAPE = trainers.Shape("gpt", 1, 4, 3, 4)
 
@@ -15,7 +16,7 @@ def run(folder, *flags, section="train_step"):
         patch.chdir(folder)
         code, out, err = run_benchmark(train_step, "--rounds=2", *flags)
     written = list(Path(folder).glob("runs/benchmarks/*.json"))
-    return code, out, err, figures.read_file(written[0])[section][1] if written else None
+    return code, out, err, read_tables(written[0])[section][1] if written else None
 
 
 def without_compiling(patch, torch):
