@@ -67,11 +67,18 @@ def step(model: GPT, mesh: Mesh, parts: int, remat: bool, device: AcceleratorCon
     keys, block = 4 * part * width / mesh.model * mesh.sequence, part * width * (KEPT + SPLIT / mesh.model)
     memory = {"parameters": 4 * held, "gradients": (4 if parts == 1 else 8) * held, "AdamW": 8 * held}
     memory |= {"kept": layers * block, "recomputed": 2 * layers * part * width + block}
+    # Gathered forward and backward, and scattered; the table of tokens is gathered once, for the loss and its gradients.
+    gathered, times = 4 * (3 * whole - model.vocabulary * width), 3 * arrays - 1
+    if mesh.sequence > 1:
+        gathered, times = 12 * whole, 3 * arrays
     # Of the largest array a copy in use, the next one and a gradient; without fsdp, copies of all.
-    memory["other"] = (10 * largest if mesh.fsdp > 1 else 2 * whole) + LOGITS * model.vocabulary * part + keys
+    logits = part * model.vocabulary
+    if mesh.sequence == 1:  # in chunks: see nlpx.ops.output_loss
+        logits = min(logits, max(2**24, 2 * model.vocabulary * width) / (mesh.data * mesh.fsdp))
+    memory["other"] = (10 * largest if mesh.fsdp > 1 else 2 * whole) + LOGITS * logits + keys
     memory["in all"] = sum(memory.values()) - memory["kept" if remat else "recomputed"]
     rings = {
-        "fsdp": ring(device, mesh.fsdp, mesh.model, 4 * whole / arrays, 3 * parts * arrays),
+        "fsdp": ring(device, mesh.fsdp, mesh.model, gathered / times, parts * times),
         "data": ring(device, mesh.data * mesh.sequence, inner, 4 * held, 2),
         "sequence": ring(device, mesh.sequence, inner, keys, 3 * parts * layers),
         "model": ring(device, mesh.model, 1, 2 * part * width, 2 * parts * layers * (4 + remat)),

@@ -95,15 +95,15 @@ def _computed(tied, smoothing, x, kernel, bias, targets, mask, *, with_gradients
     b, t, d = x.shape
     vocabulary, wide = kernel.shape[0 if tied else 1], jnp.promote_types(x.dtype, jnp.float32)
     known = isinstance(b, int) and isinstance(t, int)  # not in an export for any batch or length
-    chunks = max(1, -(-b * t // chunk_rows(kernel.size, vocabulary, wide.itemsize))) if known else 1
-    rest = -(b * t) % chunks if known else 0
+    chunks = min(t, -(-b * t // chunk_rows(kernel.size, vocabulary, wide.itemsize))) if known and b * t else 1
+    rest = -t % chunks if known else 0
     real = jnp.ones((b, t), bool) if mask is None else mask
-    rows = keep_real(mask, x).reshape(b * t, d), targets.reshape(b * t), real.reshape(b * t)
+    rows = keep_real(mask, x), targets, real
     if rest:
-        rows = tuple(jnp.pad(each, [(0, rest)] + [(0, 0)] * (each.ndim - 1)) for each in rows)
+        rows = tuple(jnp.pad(each, [(0, 0), (0, rest)] + [(0, 0)] * (each.ndim - 2)) for each in rows)
 
     def add_chunk(sums, rows):
-        x, targets, real = rows
+        x, targets, real = (each.reshape(-1, *each.shape[2:]) for each in rows)
         logits = logits_of(x[None], kernel, bias, tied=tied)[0].astype(wide)
         largest = logits.max(axis=-1, keepdims=True)
         exponentials = jnp.exp(logits - largest)
@@ -127,13 +127,17 @@ def _computed(tied, smoothing, x, kernel, bias, targets, mask, *, with_gradients
         zeros += (jnp.zeros(kernel.shape, wide), None if bias is None else jnp.zeros(bias.shape, wide))
     if chunks == 1:
         sums, d_x = add_chunk(zeros, rows)
-    else:
-        parts = jax.tree.map(lambda each: each.reshape(chunks, -1, *each.shape[1:]), rows)
+    else:  # along time: of every chunk, each of several devices has the rows that it has of the batch
+        parts = tuple(jnp.moveaxis(each.reshape(b, chunks, -1, *each.shape[2:]), 1, 0) for each in rows)
         sums, d_x = jax.lax.scan(add_chunk, alike(zeros, x), parts)
     count = real.sum(dtype=wide)
     if not with_gradients:
         return (*sums, count), None
-    d_x = d_x.reshape(-1, d)[: b * t].reshape(b, t, d)
+    d_x = (
+        d_x.reshape(b, t, d)
+        if chunks == 1
+        else jnp.moveaxis(d_x.reshape(chunks, b, -1, d), 0, 1).reshape(b, -1, d)[:, :t]
+    )
     d_kernel, d_bias = (
         None if s is None else s.astype(like.dtype) for s, like in zip(sums[1:], (kernel, bias), strict=True)
     )

@@ -89,8 +89,7 @@ def test_bytes_kept_are_those_of_the_program():
     (one, barrier), (two, _) = kept(1), kept(2)
     statistics = 4 * 4 + 4 * model.heads
     assert two - one == rows * model.context * ((on_paper.KEPT + on_paper.SPLIT) * model.width + statistics)
-    logits = re.findall(rf"tensor<{rows}x{model.context}x{model.vocabulary}x(\w+)>", barrier)
-    assert sum(BYTES[kind] for kind in logits) + BYTES["bf16"] == on_paper.LOGITS  # and their gradient
+    assert f"{model.vocabulary}x" not in barrier.replace(f"{model.vocabulary}x{model.width}x", "")  # no logits
 
 
 @pytest.mark.parametrize(
