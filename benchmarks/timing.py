@@ -111,7 +111,8 @@ def measure_ceiling(peers: tuple[str, ...] = (), dtype: str = "float32") -> dict
     for call in calls.values():
         call()
     found, counts = interleave(calls, 9), {"jax": count, "torch": 1}
-    return {name: round(counts[name] * 2 * CEILING**3 / statistics.median(t) / 1e9, 1) for name, t in found.items()}
+    speeds = {name: counts[name] * 2 * CEILING**3 / statistics.median(t) / 1e9 for name, t in found.items()}
+    return {name: float(f"{speed:.4g}") for name, speed in speeds.items()}
 
 
 def measure_reading() -> float:

@@ -2,6 +2,7 @@ import io
 import json
 import sys
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
