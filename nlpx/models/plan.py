@@ -67,7 +67,7 @@ def step(model: GPT, mesh: Mesh, parts: int, remat: bool, device: AcceleratorCon
     keys, block = 4 * part * width / mesh.model * mesh.sequence, part * width * (KEPT + SPLIT / mesh.model)
     memory = {"parameters": 4 * held, "gradients": (4 if parts == 1 else 8) * held, "AdamW": 8 * held}
     memory |= {"kept": layers * block, "recomputed": 2 * layers * part * width + block}
-    # Gathered forward and backward, and scattered; the table of tokens is gathered once, for the loss and its gradients.
+    # Gathered forward and backward, and scattered; the table of tokens is gathered once for the loss and its gradients.
     gathered, times = 4 * (3 * whole - model.vocabulary * width), 3 * arrays - 1
     if mesh.sequence > 1:
         gathered, times = 12 * whole, 3 * arrays

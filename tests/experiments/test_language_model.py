@@ -61,8 +61,8 @@ def test_a_run_from_end_to_end(run, text):
     summary = json.loads((workdir / "summary.json").read_text())
     assert set(summary) == {
         "experiment", "arch", "parameters", "frozen", "optimizer_bytes", "steps", "plans", "tokens", "seconds",
-        "starts", "goodput", "corrupt_records", "tokens_per_second", "train_loss", "eval_loss", "metrics", "units", "data", "devices",
-        "workdir",
+        "starts", "goodput", "corrupt_records", "tokens_per_second", "train_loss", "eval_loss", "metrics", "units",
+        "data", "devices", "workdir",
     }  # fmt: skip
     assert (summary["experiment"], summary["arch"], summary["steps"]) == ("language_model", arch, 12)
     assert summary["tokens"] == 12 * 8 * 16
