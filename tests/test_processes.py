@@ -40,9 +40,9 @@ def join(count, index, port):
 
 
 @pytest.fixture
-def joined():
-    """Makes a group whose processes are threads."""
-    groups = []
+def joined(left):
+    """Makes a group whose processes are threads, and waits for them: one that ends late would end the tests."""
+    groups, before = [], set(threading.enumerate())
 
     def make(count):
         port = processes._free_port()
@@ -53,6 +53,8 @@ def joined():
     yield make
     for group in groups:
         group.close()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(2)
 
 
 def wait_until(condition):
