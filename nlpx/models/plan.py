@@ -8,6 +8,7 @@ import math
 from collections import namedtuple
 
 from nlpx.config import AcceleratorConfig
+from nlpx.ops.output_loss import chunk_rows
 
 NODE = 8
 """Devices of a node."""
@@ -67,15 +68,14 @@ def step(model: GPT, mesh: Mesh, parts: int, remat: bool, device: AcceleratorCon
     keys, block = 4 * part * width / mesh.model * mesh.sequence, part * width * (KEPT + SPLIT / mesh.model)
     memory = {"parameters": 4 * held, "gradients": (4 if parts == 1 else 8) * held, "AdamW": 8 * held}
     memory |= {"kept": layers * block, "recomputed": 2 * layers * part * width + block}
-    # Gathered forward and backward, and scattered; the table of tokens is gathered once for the loss and its gradients.
-    gathered, times = 4 * (3 * whole - model.vocabulary * width), 3 * arrays - 1
-    if mesh.sequence > 1:
-        gathered, times = 12 * whole, 3 * arrays
+    # Gathered forward and backward, and scattered. Where the loss comes with its gradients, which is everywhere but on a
+    # sequence axis, the table is gathered once, and the logits are there in chunks.
+    gathered, times, rows = 12 * whole, 3 * arrays, part
+    if mesh.sequence == 1:
+        gathered, times = gathered - 4 * model.vocabulary * width, times - 1
+        rows = min(part, chunk_rows(model.vocabulary * width, model.vocabulary, 4) / (mesh.data * mesh.fsdp))
     # Of the largest array a copy in use, the next one and a gradient; without fsdp, copies of all.
-    logits = part * model.vocabulary
-    if mesh.sequence == 1:  # in chunks: see nlpx.ops.output_loss
-        logits = min(logits, max(2**24, 2 * model.vocabulary * width) / (mesh.data * mesh.fsdp))
-    memory["other"] = (10 * largest if mesh.fsdp > 1 else 2 * whole) + LOGITS * logits + keys
+    memory["other"] = (10 * largest if mesh.fsdp > 1 else 2 * whole) + LOGITS * model.vocabulary * rows + keys
     memory["in all"] = sum(memory.values()) - memory["kept" if remat else "recomputed"]
     rings = {
         "fsdp": ring(device, mesh.fsdp, mesh.model, gathered / times, parts * times),

@@ -25,7 +25,7 @@ def sums_and_gradients(function, given, mask, **how):
 
 
 def cut(monkeypatch, count):
-    """Makes so many chunks. Three are of seven rows: the last one has one row of padding."""
+    """Makes so many chunks, at most one a step. Three are of two steps: the last one has a step of padding."""
     monkeypatch.setattr(output_loss, "chunk_rows", lambda *_: -(-B * T // count))
 
 
@@ -35,7 +35,7 @@ def cut(monkeypatch, count):
         (1, True, BIAS, MASK, 0.0),
         (3, True, None, None, 0.1),
         (3, False, BIAS, MASK, 0.1),
-        (20, False, None, np.zeros_like(MASK), 0.0),
+        (5, False, None, np.zeros_like(MASK), 0.0),
     ],
 )
 def test_values_and_gradients_are_those_of_the_logits(x64, monkeypatch, count, tied, bias, mask, smoothing):
@@ -132,3 +132,14 @@ def test_is_that_of_pytorch(torch, x64, monkeypatch, smoothing):
 def test_what_does_not_fit_is_named():
     with pytest.raises(ValueError, match="label_smoothing must be in"):
         ops.output_cross_entropy(jnp.asarray(X), jnp.asarray(TABLE.T), None, jnp.asarray(TARGETS), label_smoothing=1.0)
+
+
+def test_devices_compute_their_own_rows_of_every_chunk(monkeypatch):
+    cut(monkeypatch, 3)
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
+    x, targets = (jax.device_put(a, NamedSharding(mesh, PartitionSpec("data"))) for a in (X.astype("f"), TARGETS))
+    table = jax.device_put(TABLE.astype("f"), NamedSharding(mesh, PartitionSpec()))
+    loss = jax.value_and_grad(lambda x, table: ops.output_cross_entropy(x, table, None, targets, tied=True)[0], (0, 1))
+    program = jax.jit(loss).lower(x, table).compile().as_text()
+    assert "all-reduce" in program  # of the sum and of the table's gradient
+    assert not any(moved in program for moved in ("all-gather", "all-to-all", "collective-permute"))
