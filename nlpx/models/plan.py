@@ -68,8 +68,8 @@ def step(model: GPT, mesh: Mesh, parts: int, remat: bool, device: AcceleratorCon
     keys, block = 4 * part * width / mesh.model * mesh.sequence, part * width * (KEPT + SPLIT / mesh.model)
     memory = {"parameters": 4 * held, "gradients": (4 if parts == 1 else 8) * held, "AdamW": 8 * held}
     memory |= {"kept": layers * block, "recomputed": 2 * layers * part * width + block}
-    # Gathered forward and backward, and scattered. Where the loss comes with its gradients, which is everywhere but on a
-    # sequence axis, the table is gathered once, and the logits are there in chunks.
+    # Gathered forward and backward, and scattered. Where the loss comes with its gradients, so without a sequence axis,
+    # the table is gathered once, and the logits are there in chunks.
     gathered, times, rows = 12 * whole, 3 * arrays, part
     if mesh.sequence == 1:
         gathered, times = gathered - 4 * model.vocabulary * width, times - 1
