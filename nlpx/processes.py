@@ -309,6 +309,7 @@ def _reach(group: Group, host: str, port: int) -> str:
 def _initialize(**settings: Any) -> None:
     import jax
 
+    jax.config.update("jax_enable_preemption_service", False)  # the loop stops all itself, within two steps
     try:
         # Its heartbeat is the second guard, of processes that are stopped as a whole.
         jax.distributed.initialize(**settings, heartbeat_timeout_seconds=max(10, int(2 * SILENCE_SECONDS)))

@@ -7,7 +7,6 @@ again ends where an undisturbed run ends.
 
 import contextlib
 import math
-import os
 import signal
 import time
 from collections import deque
@@ -20,7 +19,6 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import numpy as np
 import optax
-from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -36,8 +34,8 @@ from nlpx.train.goodput import Goodput, wall
 from nlpx.train.optimizer import make_optimizer, make_schedule
 from nlpx.train.report import DivergedError, Report
 from nlpx.train.sharding import (
+    in_any_process,
     make_mesh,
-    over_processes,
     parameter_shardings,
     path_of,
     place,
@@ -101,21 +99,17 @@ class TrainResult:
 
 @contextlib.contextmanager
 def catch_signals(signals: Iterable[int] = (signal.SIGINT, signal.SIGTERM)) -> Iterator[list[int]]:
-    """Collect signals in a list, so that the loop can end after a whole step; the second one interrupts it at once.
+    """Collect signals in a list, so that the loop can end after a whole step.
 
-    With several processes JAX watches for SIGTERM, so that all of them end after the same step, and SIGINT becomes one.
+    A second SIGINT interrupts it at once. A second SIGTERM does not: a scheduler and a supervisor may each send one.
     """
     received: list[int] = []
 
     def handler(number, frame):
-        if received:
+        if received and number == signal.SIGINT:
             raise KeyboardInterrupt
         received.append(number)
-        if processes.group():
-            os.kill(os.getpid(), signal.SIGTERM)
 
-    if processes.group():
-        signals = [signal.SIGINT]
     try:
         before = {number: signal.signal(number, handler) for number in signals}
     except ValueError:  # only the main thread may set handlers
@@ -324,22 +318,22 @@ def train(
                 time.perf_counter(),
             )
             checkpoints.save(state, {"data": batches.get_state(), **meta}, loss)
+            asked.clear()  # of what this save has answered
 
         saved = clock = time.perf_counter()
-        every, minutes = (config.save_every or "0").removesuffix("min"), (config.save_every or "").endswith("min")
+        minutes = (config.save_every or "").endswith("min")
+        every = int((config.save_every or "0").removesuffix("min"))
+        asked: deque[jax.Array] = deque()
 
-        def due(step: int) -> bool:
-            """Whether to save although nothing is validated."""
-            if minutes:
-                return bool(over_processes(time.perf_counter() - saved >= 60 * int(every))[0])  # one clock decides
-            return int(every) > 0 and step % int(every) == 0
-
-        def told_to_stop(step: int) -> bool:
-            if processes.group():
-                # Counted from 1 in every process: JAX takes a signal before the first call for one at 0, has all stop
-                # at 1, and would never stop those that begin beyond it.
-                return multihost_utils.reached_preemption_sync_point(step - start)
-            return bool(received)
+        def wishes() -> tuple[bool, bool]:
+            """Whether to stop, and to save by the clock. With several processes both come a step late: all of them read
+            the same answers after the same step, and the device does not wait."""
+            own = bool(received), minutes and time.perf_counter() - saved >= 60 * every
+            if not processes.group():
+                return own
+            asked.append(in_any_process(engine.mesh, own))
+            stop, late = jax.device_get(asked.popleft()) if len(asked) > 1 else (False, False)
+            return bool(stop), bool(late)
 
         def tick() -> float:
             nonlocal clock
@@ -356,7 +350,7 @@ def train(
                 if step == start + 1:  # before this, there is nothing new to save
                     received = stack.enter_context(catch_signals())
                 report.seconds(tick(), compiling=compiles(step))
-                stopping = told_to_stop(step)
+                stopping, late = wishes()
                 checkpoints.check()
                 if step % config.eval_every == 0 or step == config.steps:
                     jax.block_until_ready(values)  # count its time in the same line as its tokens
@@ -377,7 +371,7 @@ def train(
                             f"step {step}: no lower validation loss for {best['since']} validations, ended early"
                         )
                         break
-                elif stopping or due(step):
+                elif stopping or late or (every and not minutes and step % every == 0):
                     read_back(keep=0)
                     save(step, math.inf)
                 if stopping and step < config.steps:
