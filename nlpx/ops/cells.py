@@ -31,9 +31,10 @@ class LSTMState(NamedTuple):
 class Cell(NamedTuple):
     """One step of a network without its product with the input, and the backward pass."""
 
-    forward: Callable[[Dot, State, Array, Any], tuple[State, Parts]]
-    """(dot, state, from_input, parameters) -> (new state, factors for backward). from_input (b, g) is the product of
-    the input with its kernel, plus the bias; parameters are those of the cell other than kernels, or None."""
+    forward: Callable[[Dot, State, Parts, Any], tuple[State, Parts]]
+    """(dot, state, from_input, parameters) -> (new state, factors for backward). from_input is the product of the input
+    with its kernel, plus the bias, in `input_parts` parts; parameters are those of the cell other than kernels, or
+    None."""
     backward: Callable[[Dot, Parts, State, Any], tuple[State, Parts, Any]]
     """(dot, factors, gradient of the new state, parameters) -> gradients of (state, from_input, parameters)."""
     hidden: Callable[[State], Array] = lambda state: state
@@ -41,6 +42,9 @@ class Cell(NamedTuple):
     add_to_hidden: Callable[[State, Array], State] = lambda state, hidden: state + hidden
     reads_state: tuple[int, ...] = (0,)
     """Which recurrent kernels read the output of the step before."""
+    input_parts: int = 1
+    """In how many equal parts `forward` takes what comes from the input. Of a row that is read from a buffer as a whole
+    and used in several slices, XLA's loop on a CPU handles one number at a time: a GRU's takes six times as long."""
 
 
 def gates(z: Float[Array, "b g"], *kinds: str) -> Parts:
@@ -56,7 +60,7 @@ def _elman_cell(function: Callable[[Array], Array], derivative: Callable[[Array]
     """Build the cell h = f(from_input + U h); `derivative` takes the value of f."""
 
     def forward(dot, hidden, from_input, parameters):
-        new = function(from_input + dot(0, hidden))
+        new = function(from_input[0] + dot(0, hidden))
         return new, (derivative(new),)
 
     def backward(dot, factors, d_new, parameters):
@@ -75,7 +79,7 @@ ELMAN_CELLS = {
 
 def _lstm_cell(projected: bool) -> Cell:
     def forward(dot, state, from_input, parameters):
-        i, f, g, o = gates(from_input + dot(0, state.hidden), "sigmoid", "sigmoid", "tanh", "sigmoid")
+        i, f, g, o = gates(from_input[0] + dot(0, state.hidden), "sigmoid", "sigmoid", "tanh", "sigmoid")
         cell = f * state.cell + i * g
         squashed = jnp.tanh(cell)
         hidden = o * squashed
@@ -136,8 +140,8 @@ def _normalized_lstm_cell(projected: bool) -> Cell:
 
     def forward(dot, state, from_input, norm):
         product = dot(0, state.hidden)
-        hidden, cell = _normalized_gates(from_input, product, state.cell, norm)
-        return LSTMState(dot(1, hidden) if projected else hidden, cell), (from_input, product, state.cell)
+        hidden, cell = _normalized_gates(*from_input, product, state.cell, norm)
+        return LSTMState(dot(1, hidden) if projected else hidden, cell), (*from_input, product, state.cell)
 
     def backward(dot, factors, d_new, norm):
         _, pull_back = jax.vjp(_normalized_gates, *factors, norm)
@@ -152,12 +156,15 @@ NORMALIZED_LSTM_CELL = _normalized_lstm_cell(projected=False)
 NORMALIZED_PROJECTED_LSTM_CELL = _normalized_lstm_cell(projected=True)
 
 
+def _sigmoid(z: Array) -> Array:
+    return 0.5 * jnp.tanh(0.5 * z) + 0.5
+
+
 def _gru_after_forward(dot, hidden, from_input, parameters):
-    k = hidden.shape[-1]
-    product = dot(0, hidden)
-    product_n = product[:, 2 * k :]
-    reset, update = gates(from_input[:, : 2 * k] + product[:, : 2 * k], "sigmoid", "sigmoid")
-    new = jnp.tanh(from_input[:, 2 * k :] + reset * product_n)
+    for_reset, for_update, for_new = from_input
+    product_r, product_u, product_n = jnp.split(dot(0, hidden), 3, axis=-1)
+    reset, update = _sigmoid(for_reset + product_r), _sigmoid(for_update + product_u)
+    new = jnp.tanh(for_new + reset * product_n)
     by_new = (1 - update) * (1 - new * new)
     factors = (by_new, (hidden - new) * update * (1 - update), product_n * reset * (1 - reset), reset, update)
     return (1 - update) * new + update * hidden, factors
@@ -172,9 +179,10 @@ def _gru_after_backward(dot, factors, d_hidden, parameters):
 
 
 def _gru_before_forward(dot, hidden, from_input, parameters):
-    k = hidden.shape[-1]
-    reset, update = gates(from_input[:, : 2 * k] + dot(0, hidden), "sigmoid", "sigmoid")
-    new = jnp.tanh(from_input[:, 2 * k :] + dot(1, reset * hidden))
+    for_reset, for_update, for_new = from_input
+    product_r, product_u = jnp.split(dot(0, hidden), 2, axis=-1)
+    reset, update = _sigmoid(for_reset + product_r), _sigmoid(for_update + product_u)
+    new = jnp.tanh(for_new + dot(1, reset * hidden))
     by_new = (1 - update) * (1 - new * new)
     factors = (by_new, (hidden - new) * update * (1 - update), hidden * reset * (1 - reset), reset, update)
     return (1 - update) * new + update * hidden, factors
@@ -190,8 +198,8 @@ def _gru_before_backward(dot, factors, d_hidden, parameters):
 
 
 GRU_CELLS = {
-    "after": Cell(_gru_after_forward, _gru_after_backward),
-    "before": Cell(_gru_before_forward, _gru_before_backward, reads_state=(0, 1)),
+    "after": Cell(_gru_after_forward, _gru_after_backward, input_parts=3),
+    "before": Cell(_gru_before_forward, _gru_before_backward, reads_state=(0, 1), input_parts=3),
 }
 """Where the reset gate multiplies: "after" the recurrent kernel (cuDNN, PyTorch), or the state "before" it (Cho 2014),
 with the candidate's kernel as the second."""

@@ -83,6 +83,10 @@ def _rows(array: Array) -> Array:
     return array.reshape(-1, array.shape[-1])
 
 
+def _cut(cell, rows):
+    return tuple(jnp.split(rows, cell.input_parts, axis=-1))
+
+
 def _by_time(tree):
     return jax.tree.map(lambda array: jnp.swapaxes(array, 0, 1), tree)
 
@@ -90,7 +94,7 @@ def _by_time(tree):
 def _all_steps(cell, bias, kernels, parameters, read, like, inputs, keep):
     """Take every step by `forward_step` from the states before, `read` (b, t, n); return results of b t rows."""
     keep = None if keep is None else jnp.repeat(keep, inputs.shape[1], axis=0)
-    return forward_step(cell, bias, kernels, parameters, _parts(_rows(read), like), _rows(inputs), keep)
+    return forward_step(cell, bias, kernels, parameters, _parts(_rows(read), like), _cut(cell, _rows(inputs)), keep)
 
 
 def _full(cell, kernels, parameters, read, like, inputs, keep):
@@ -99,7 +103,8 @@ def _full(cell, kernels, parameters, read, like, inputs, keep):
     def step(read, inputs, keep):
         def new(read):
             keep_row = None if keep is None else keep[None]
-            state, *_ = forward_step(cell, None, kernels, parameters, _parts(read[None], like), inputs[None], keep_row)
+            row = _cut(cell, inputs[None])
+            state, *_ = forward_step(cell, None, kernels, parameters, _parts(read[None], like), row, keep_row)
             flat = _flat(state)[0]
             return flat, flat
 
@@ -138,7 +143,8 @@ def _diagonal(cell, kernels, parameters, read, like, inputs, keep):
             return product if bias is None else product + bias[None]
 
         state = _parts(_rows(read), like)
-        new, push = jax.linearize(lambda state: cell.forward(dot, state, _rows(inputs), parameters)[0], state)
+        rows = _cut(cell, _rows(inputs))
+        new, push = jax.linearize(lambda state: cell.forward(dot, state, rows, parameters)[0], state)
         new, (leaves, structure) = _flat(new), jax.tree.flatten(state)
         diagonals = []
         for i in range(len(leaves)):  # how each part of the state depends on itself
@@ -256,7 +262,7 @@ def _one_by_one(cell, reverse, inputs, bias, kernels, parameters, state, fresh, 
     def step(state, now):
         from_input, real, reset = now
         before = state if fresh is None else jax.tree.map(partial(keep_real, reset), fresh, state)
-        new, _, _ = forward_step(cell, bias, kernels, parameters, before, from_input, steps.keep)
+        new, _, _ = forward_step(cell, bias, kernels, parameters, before, _cut(cell, from_input), steps.keep)
         new = jax.tree.map(partial(keep_real, real), new, state)
         return new, _flat(new)
 

@@ -58,6 +58,14 @@ def _read(buffer: Array | None, step: Array) -> Array | None:
     return None if buffer is None else jax.lax.dynamic_index_in_dim(buffer, step, axis=1, keepdims=False)
 
 
+def _read_parts(buffer: Array, step: Array, count: int) -> Parts:
+    """Read a row in equal parts, each by itself: see `Cell.input_parts`."""
+    b, _, g = buffer.shape
+    width = g // count
+    starts = [(0, step, i * width) for i in range(count)]
+    return tuple(jax.lax.dynamic_slice(buffer, start, (b, 1, width))[:, 0] for start in starts)
+
+
 def _write(buffer: Array, step: Array, parts: Parts) -> Array:
     offset = 0
     for part in parts:
@@ -71,12 +79,17 @@ def dropped(cell: Cell, i: int, v: Array, keep: Array | None) -> Array:
     return v if keep is None or i not in cell.reads_state else v * keep.astype(v.dtype)
 
 
-def forward_step(cell: Cell, bias, kernels, parameters, state: State, from_input: Array, keep: Array | None):
-    """Take one step of a cell; return the new state, its factors, and what each recurrent kernel read."""
+def forward_step(cell: Cell, bias, kernels, parameters, state: State, from_input: Parts, keep: Array | None):
+    """Take one step of a cell; return the new state, its factors, and what each recurrent kernel read.
+
+    `from_input` has `cell.input_parts` parts; the bias, which they lack, is whole.
+    """
     operands: list[Array] = []
-    from_input = from_input.astype(cell.hidden(state).dtype)
+    dtype = cell.hidden(state).dtype
+    from_input = tuple(part.astype(dtype) for part in from_input)
     if bias is not None:  # added here: before the loop it would cost one more pass over all steps
-        from_input = from_input + bias[None].astype(from_input.dtype)
+        of_parts = jnp.split(bias.astype(dtype), cell.input_parts)
+        from_input = tuple(part + own[None] for part, own in zip(from_input, of_parts, strict=True))
 
     def dot(i, v):
         v = dropped(cell, i, v, keep)
@@ -114,7 +127,7 @@ def _unroll(b: Size, t: Size, kernels) -> int:
 def _forward(cell, reverse, inputs, bias, kernels, parameters, state, fresh, steps: Steps, *, remember: bool):
     b, t, _ = inputs.shape
     at = _order(t, reverse)
-    row = jax.ShapeDtypeStruct((b, inputs.shape[-1]), inputs.dtype)
+    row = (jax.ShapeDtypeStruct((b, inputs.shape[-1] // cell.input_parts), inputs.dtype),) * cell.input_parts
     _, factors, operands = jax.eval_shape(
         partial(forward_step, cell), bias, kernels, parameters, state, row, steps.keep
     )
@@ -132,7 +145,8 @@ def _forward(cell, reverse, inputs, bias, kernels, parameters, state, fresh, ste
         now = at(i)
         real = _read(steps.mask, now)
         before = state if fresh is None else _select(_read(steps.reset, now), fresh, state)
-        new, factors, operands = forward_step(cell, bias, kernels, parameters, before, _read(inputs, now), steps.keep)
+        row = _read_parts(inputs, now, cell.input_parts)
+        new, factors, operands = forward_step(cell, bias, kernels, parameters, before, row, steps.keep)
         outputs = _write(outputs, now, (keep_real(real, cell.hidden(new)),))
         if kept is not None:
             of_cell, of_kernels = kept

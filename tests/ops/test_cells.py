@@ -39,7 +39,7 @@ def test_the_written_out_gradient_of_a_cell_is_its_derivative(cell, gates, kerne
             read[i] = v
             return v @ kernels[i]
 
-        new, factors = cell.forward(dot, state, from_input, norm)
+        new, factors = cell.forward(dot, state, jnp.split(from_input, cell.input_parts, axis=-1), norm)
         return new, (factors, read)
 
     def both(state, from_input, norm, kernels):
