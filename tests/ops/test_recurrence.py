@@ -357,11 +357,11 @@ def test_remat_gives_the_same(name, reverse, remat):
     assert_close(run(name, case, mask, segment_ids, reverse=reverse, remat=remat), expected, 1e-12)
 
 
-def test_remat_gives_the_same_in_float32_without_a_mask():
+def test_remat_gives_the_same_without_a_mask(x64):
     # Long enough that the loop over all takes several steps a turn, and the loops over chunks, of which the last is
     # padded, take one.
-    case = example("after", dtype=np.float32, t=70)._replace(keep=None, fresh=None)
-    assert_close(run("after", case, remat=20), run("after", case), 1e-6)
+    case = example("after", t=70)._replace(keep=None, fresh=None)
+    assert_close(run("after", case, remat=20), run("after", case), 1e-13)
 
 
 def test_remat_takes_a_fraction_of_the_memory():
