@@ -157,6 +157,7 @@ NORMALIZED_PROJECTED_LSTM_CELL = _normalized_lstm_cell(projected=True)
 
 
 def _sigmoid(z: Array) -> Array:
+    """Apply the sigmoid as `gates` does, to one gate: those of a GRU come in parts (see `Cell.input_parts`)."""
     return 0.5 * jnp.tanh(0.5 * z) + 0.5
 
 
