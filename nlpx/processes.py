@@ -82,7 +82,10 @@ class Group:
         self.lines: dict[int, Line] = {}
         """Process 0 holds one to each other process, the others one to process 0."""
         self._news = {number: queue.SimpleQueue() for number in range(count)}
-        self._ended: set[int] = set()
+        self._wishes: set[str] = set()
+        self._orders: dict[str, int] = {}
+        """What all do after which step."""
+        self._heard = queue.SimpleQueue()
         self._closed = False
 
     def watch(self) -> None:
@@ -103,7 +106,15 @@ class Group:
                 self._news[number].put(message["agree"])
             elif "gone" in message:
                 self.end(message["gone"], message["code"])
+            elif "wish" in message:
+                self._wishes.add(message["wish"])
+            elif "order" in message:
+                self._orders[message["order"]] = message["after"]
+                self.tell(heard=True)
+            elif "heard" in message:
+                self._heard.put(number)
             elif "bye" in message:
+                self._heard.put(number)  # it will not say so any more
                 return
         if not self._closed:
             self.end(f"process {number} is gone: the same command goes on from the last checkpoint", GONE)
@@ -135,6 +146,32 @@ class Group:
             self.tell(agree=found)
         if found:
             raise InputError(f"the processes of a run must have the same flags and data: {'; '.join(found)}")
+
+    def begin(self) -> None:
+        """Forget what was wished for in a training before this one."""
+        self._wishes.clear()
+        self._orders.clear()
+
+    def due(self, wish: str, wanted: bool, step: int) -> bool:
+        """Tell process 0 of a wish, and return whether all do it after this step, which is the same in all.
+
+        Process 0 chooses the step after the next, and goes on only when the others have heard of it. None of them can
+        have gone further: each step needs every process. So an ordinary step sends nothing. To be called at every step
+        but the last, in a process that has the results of the step before.
+        """
+        if self.index == 0 and (wanted or wish in self._wishes) and wish not in self._orders:
+            self._orders[wish] = step + 2
+            self.tell(order=wish, after=step + 2)
+            for _ in self.lines:
+                self._heard.get()
+        elif self.index and wanted and wish not in self._wishes:
+            self._wishes.add(wish)
+            self.tell(wish=wish)
+        if self._orders.get(wish) != step:
+            return False
+        del self._orders[wish]
+        self._wishes.discard(wish)
+        return True
 
     def close(self) -> None:
         """Say that this process ends in order."""
@@ -309,7 +346,7 @@ def _reach(group: Group, host: str, port: int) -> str:
 def _initialize(**settings: Any) -> None:
     import jax
 
-    jax.config.update("jax_enable_preemption_service", False)  # the loop stops all itself, within two steps
+    jax.config.update("jax_enable_preemption_service", False)  # see `Group.due`
     try:
         # Its heartbeat is the second guard, of processes that are stopped as a whole.
         jax.distributed.initialize(**settings, heartbeat_timeout_seconds=max(10, int(2 * SILENCE_SECONDS)))

@@ -118,6 +118,34 @@ def test_one_that_ends_by_an_error_tells_the_others(joined, left, capsys):
     assert capsys.readouterr().err.splitlines().count("error: no such file") >= 3
 
 
+@pytest.mark.parametrize("asking", [0, 1, 2])
+def test_what_one_wants_all_do_after_the_same_step(joined, asking):
+    groups = joined(3)
+    begun = [0, 0, 0]
+
+    def run(group):
+        for step in range(1, 1000):
+            begun[group.index] = step
+            wait_until(lambda: min(begun) >= step - 1)  # noqa: B023 - of the step before it has the results
+            if group.due("stop", group.index == asking and step >= 5, step):
+                return step
+
+    with ThreadPoolExecutor() as pool:
+        (step,) = set(pool.map(run, groups))
+    assert 5 < step < 1000
+
+
+def test_a_wish_comes_true_once_and_the_next_training_knows_nothing_of_it(joined):
+    groups = joined(2)
+    groups[0]._wishes.add("save")
+    for group in groups:
+        group.begin()
+    with ThreadPoolExecutor() as pool:
+        for step in range(1, 9):
+            came = list(pool.map(lambda group: group.due("save", group.index == 0 and step == 3, step), groups))  # noqa: B023
+            assert came == [step == 5] * 2
+
+
 def test_one_that_ends_in_order_disturbs_nobody(joined, left):
     groups = joined(2)
     groups[1].close()

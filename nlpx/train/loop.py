@@ -34,7 +34,6 @@ from nlpx.train.goodput import Goodput, wall
 from nlpx.train.optimizer import make_optimizer, make_schedule
 from nlpx.train.report import DivergedError, Report
 from nlpx.train.sharding import (
-    in_any_process,
     make_mesh,
     parameter_shardings,
     path_of,
@@ -318,22 +317,17 @@ def train(
                 time.perf_counter(),
             )
             checkpoints.save(state, {"data": batches.get_state(), **meta}, loss)
-            asked.clear()  # of what this save has answered
 
         saved = clock = time.perf_counter()
         minutes = (config.save_every or "").endswith("min")
         every = int((config.save_every or "0").removesuffix("min"))
-        asked: deque[jax.Array] = deque()
+        group = processes.group()
+        if group:
+            group.begin()
 
-        def wishes() -> tuple[bool, bool]:
-            """Whether to stop, and to save by the clock. With several processes both come a step late: all of them read
-            the same answers after the same step, and the device does not wait."""
-            own = bool(received), minutes and time.perf_counter() - saved >= 60 * every
-            if not processes.group():
-                return own
-            asked.append(in_any_process(engine.mesh, own))
-            stop, late = jax.device_get(asked.popleft()) if len(asked) > 1 else (False, False)
-            return bool(stop), bool(late)
+        def due(wish: str, wanted: bool, step: int) -> bool:
+            """Whether to do, after this step, what this process or another one of the run wants."""
+            return wanted if group is None else step < config.steps and group.due(wish, wanted, step)
 
         def tick() -> float:
             nonlocal clock
@@ -350,7 +344,9 @@ def train(
                 if step == start + 1:  # before this, there is nothing new to save
                     received = stack.enter_context(catch_signals())
                 report.seconds(tick(), compiling=compiles(step))
-                stopping, late = wishes()
+                stopping = due("stop", bool(received), step)
+                late = minutes and time.perf_counter() - saved >= 60 * every
+                late = due("save", late and processes.is_first(), step)  # by one clock
                 checkpoints.check()
                 if step % config.eval_every == 0 or step == config.steps:
                     jax.block_until_ready(values)  # count its time in the same line as its tokens

@@ -3,7 +3,6 @@
 import functools
 import math
 import re
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -228,20 +227,6 @@ def place_rows(cut: Cut, sharding: NamedSharding) -> dict[str, jax.Array]:
 def over_processes(value: Any) -> np.ndarray:
     """Return the value of every process, one each; all of them wait here for the last."""
     return np.asarray([value]) if processes.group() is None else multihost_utils.process_allgather(np.asarray(value))
-
-
-@functools.lru_cache
-def _any_of(mesh: Mesh) -> Callable[[jax.Array], jax.Array]:
-    return jax.jit(lambda of_devices: of_devices.any(0), out_shardings=NamedSharding(mesh, P()))
-
-
-def in_any_process(mesh: Mesh, flags: tuple[bool, ...]) -> jax.Array:
-    """Begin to find out which flags are set in at least one process; all read the same answer, as late as they like.
-
-    Every process has to ask equally often, in the same order as its other programs over devices.
-    """
-    own = NamedSharding(mesh, P(mesh.axis_names))
-    return _any_of(mesh)(jax.make_array_from_callback((mesh.size, len(flags)), own, lambda _: np.asarray([flags])))
 
 
 def to_host(array: jax.Array) -> np.ndarray:

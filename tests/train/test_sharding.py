@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from nlpx.config import (
@@ -24,7 +23,6 @@ from nlpx.layers import RNN, Transformer
 from nlpx.train import sharding
 from nlpx.train.sharding import (
     RULES,
-    in_any_process,
     make_mesh,
     parameter_shardings,
     parse_mesh,
@@ -284,13 +282,3 @@ def test_a_cut_lies_on_the_devices_as_its_batch_does(monkeypatch):
     for name, array in alone.items():
         assert shared[name].sharding == array.sharding
         np.testing.assert_array_equal(shared[name], array)
-
-
-def test_a_flag_of_one_process_is_read_by_all():
-    mesh = make_mesh("data=4,model=2", batch_size=4)
-    assert in_any_process(mesh, (True, False)).tolist() == [True, False]
-    of_devices = np.zeros((8, 2), bool)
-    of_devices[5, 1] = True  # as if another process held this device
-    answer = sharding._any_of(mesh)(jax.device_put(of_devices, NamedSharding(mesh, P(mesh.axis_names))))
-    assert answer.tolist() == [False, True]
-    assert answer.is_fully_replicated
