@@ -91,6 +91,7 @@ def run(main: Callable[[Any], Any], config: type, doc: str | None, default: Call
         parsed = tyro.cli(config, prog=name, description=doc, default=suited, config=flags)
         check_read(parsed, {word.replace("--no-", "--").replace("_", "-") for word in words if word.startswith("--")})
         if main.__module__ == "__main__":
+            process.keep_programs()
             process.restart_if_needed()
         main(parsed)
     except ModuleNotFoundError as error:

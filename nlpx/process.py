@@ -7,9 +7,11 @@ up.
 """
 
 import contextlib
+import hashlib
 import io
 import os
 import platform
+import re
 import shutil
 import signal
 import sys
@@ -21,6 +23,9 @@ from typing import NoReturn
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
 """A compiled step takes its temporaries from the kernel anew every time. Each page of 4 KiB costs a fault, together a
 sixth of a step's CPU time; pages of 2 MiB cost little."""
+
+KEPT = 2**30
+"""Bytes of compiled programs to keep between runs; the oldest go first."""
 
 STOPPED = int(os.environ.get("NLPX_STOPPED", 0))
 """The exit code of a run that SIGTERM stopped before its end. A supervisor, which has to tell it from one that is
@@ -79,6 +84,30 @@ def restart_if_needed() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # held until the new process can handle it
         time.sleep(0.02)  # lets the thread handle one that came just before
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | wanted)
+
+
+def keep_programs() -> None:
+    """Keep what XLA compiles for the next run, in a folder of the user's cache for each kind of CPU.
+
+    A program of another CPU could have instructions that this one lacks. JAX's own settings in the environment decide
+    instead, if there are any.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    with contextlib.suppress(OSError):  # a home that cannot be written to costs only the time to compile again
+        info = Path("/proc/cpuinfo")
+        features = re.search(r"(?:flags|Features)\s*:.*", info.read_text()) if info.exists() else None
+        kind = hashlib.sha256((features[0] if features else platform.platform()).encode()).hexdigest()[:8]
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "nlpx" / f"programs-{kind}"
+        folder.mkdir(parents=True, exist_ok=True)
+        programs = sorted(((entry.stat().st_mtime, entry.stat().st_size, entry) for entry in folder.iterdir()))
+        too_many = sum(size for _, size, _ in programs) - KEPT
+        for _, size, entry in programs:
+            if too_many > 0:
+                entry.unlink()
+                too_many -= size
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 
 def print_anything() -> None:
