@@ -100,12 +100,12 @@ def keep_programs() -> None:
         kind = hashlib.sha256((features[0] if features else platform.platform()).encode()).hexdigest()[:8]
         folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "nlpx" / f"programs-{kind}"
         folder.mkdir(parents=True, exist_ok=True)
-        programs = sorted(((entry.stat().st_mtime, entry.stat().st_size, entry) for entry in folder.iterdir()))
-        too_many = sum(size for _, size, _ in programs) - KEPT
-        for _, size, entry in programs:
+        files = [(entry, entry.stat()) for entry in folder.rglob("*") if entry.is_file()]
+        too_many = sum(about.st_size for _, about in files) - KEPT
+        for entry, about in sorted(files, key=lambda file: file[1].st_mtime):
             if too_many > 0:
                 entry.unlink()
-                too_many -= size
+                too_many -= about.st_size
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 

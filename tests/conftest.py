@@ -1,4 +1,4 @@
-"""What all tests share: checked annotations, parity with PyTorch where it is installed, and repeatable examples."""
+"""What all tests share: parity with PyTorch and checked annotations if asked for, and repeatable examples."""
 
 import gc
 import importlib.util
@@ -26,9 +26,11 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent))  # for `laws`, what tests of several folders share
 
-# Before the first of these is imported: every call in the tests then checks shapes and types.
+# Before the first of these is imported: every call in the tests then checks shapes and types. A third of the time of
+# tracing goes into it, so only the thorough run does it.
 ROOMS = ("ops", "layers", "models", "tasks", "text", "data", "train", "decode", "predict", "interop", "metrics")
-jaxtyping.install_import_hook([f"nlpx.{room}" for room in ROOMS], "beartype.beartype")
+if os.environ.get("NLPX_PARITY") == "1":
+    jaxtyping.install_import_hook([f"nlpx.{room}" for room in ROOMS], "beartype.beartype")
 
 # Eight simulated devices for the whole suite: JAX has started after this, and no command under test changes it.
 from nlpx.train.cpu import use_cpu_devices  # noqa: E402 - under the hook
