@@ -32,6 +32,10 @@ except ModuleNotFoundError as error:
     missing(error)
 
 
+LONGEST = 200
+"""Letters of what may be a flag: of a longer word tyro would look for the nearest flags for seconds."""
+
+
 def check_read(config: Any, given: set[str]) -> None:
     """Refuse given flags that nothing will read."""
     flags = {f"--{field.name.replace('_', '-')}": field for field in settings_of(config)}
@@ -83,6 +87,8 @@ def run(main: Callable[[Any], Any], config: type, doc: str | None, default: Call
     leave = process.leave if main.__module__ == "__main__" else sys.exit  # not when a test or a notebook calls it
     words = [word for argument in sys.argv[1:] for word in argument.split("=", 1)]
     try:
+        if long := [word for word in sys.argv[1:] if word.startswith("--") and len(word.partition("=")[0]) > LONGEST]:
+            raise InputError(f"unknown flag {long[0][:40]}...; --help names all")
         spec = sys.modules["__main__"].__spec__
         name = f"python -m {spec.name.removesuffix('.__main__')}" if spec else None
         flags = (tyro.conf.OmitArgPrefixes, tyro.conf.UseAppendAction)

@@ -1,4 +1,4 @@
-"""The process of an entry point, without JAX: how it is interrupted, how it ends, and how it prints.
+"""The process of an entry point, without JAX: how it is interrupted, how it ends, how it prints, what it keeps.
 
 Ctrl-C works at any moment: a training loop saves first; before and after it, the process ends at once. Python runs
 signal handlers only between two of its own instructions, and a compilation is one that takes half a minute. So a thread

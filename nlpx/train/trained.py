@@ -74,7 +74,7 @@ def load(workdir: str | Path | None, experiment: str | None = None, *, best: boo
     model, tokenizer = read_model(workdir)
     try:
         shapes = jax.eval_shape(model.init, jax.random.key(0), *model.example_inputs())["params"]
-    except (OverflowError, TypeError) as error:
+    except (OverflowError, RecursionError, TypeError) as error:  # a size may be lists in each other
         about = f"{workdir / 'model.json'} describes a model that cannot be built"
         raise InputError(f"{about} ({str(error).partition('. ')[0]}): choose another run") from error
     adapted = read_json(workdir / "model.json").get("lora")

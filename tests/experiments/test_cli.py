@@ -69,6 +69,7 @@ def test_a_file_that_will_not_do_is_named(refused, tmp_path, small, content, nam
     ("flags", "named"),
     [
         (["--witdh", "8"], "Perhaps you meant: --width"),
+        ([f"--wid{10**5 * 'd'}"], "unknown flag --widddddddddddddddddddddddddddddddddddd...; --help names all"),
         (["--arch", "lsmt"], "invalid choice 'lsmt' for argument '--arch'. Expected one of ('elman', 'lstm'"),
         (["--tokenizer", "chars"], "invalid choice 'chars' for argument '--tokenizer'"),
         (["--data", "cpython-doc"], "unknown data source 'cpython-doc'; did you mean 'cpython-docs'?"),

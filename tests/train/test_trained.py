@@ -1,6 +1,7 @@
 """A run's model.json that is damaged is named; whole ones are read by the tests of the experiments."""
 
 import dataclasses
+import functools
 import json
 
 import pytest
@@ -22,6 +23,10 @@ SIZES = {"vocab_size": 9, "max_length": 8}
         ({"sizes": {"max_length": 8}}, "the sizes in .*model.json are damaged .*vocab_size"),
         ({"sizes": {**SIZES, "vocab_size": -3}}, "model.json describes a model that cannot be built"),
         ({"sizes": {**SIZES, "vocab_size": 10**12}}, "model.json describes a model that cannot be built"),
+        (
+            {"sizes": {**SIZES, "max_length": functools.reduce(lambda inner, _: [inner], range(800), 8)}},
+            "cannot be built",
+        ),
         ({"lora": {"rank": "two"}}, "lora in .*model.json is damaged"),
     ],
 )
