@@ -2,7 +2,7 @@
 
 python -m experiments.rnn_vs_transformer
 
-Four minutes on two CPU cores; expect 1.97 bits per character of held-out text from the Transformer, 1.83 from an LSTM.
+Four minutes on two CPU cores; expect 1.97 bits per character of held-out text from the Transformer, 1.82 from an LSTM.
 """
 
 from dataclasses import dataclass, field, replace
