@@ -15,6 +15,7 @@ demo: $(VENV)/installed-plain
 
 test: $(STAMP)
 	$(CACHE) NLPX_PARITY=$(PARITY) $(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(if $(filter 1,$(PARITY)),,echo "the short run: make test PARITY=1 runs whole programs and every model's laws as well, beside PyTorch")
 
 test-slow: $(STAMP)
 	$(CACHE) NLPX_PARITY=$(PARITY) $(BIN)/python -m pytest -n 2 --dist worksteal -m slow

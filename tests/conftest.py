@@ -1,5 +1,6 @@
 """What all tests share: parity with PyTorch and checked annotations if asked for, and repeatable examples."""
 
+import fnmatch
 import gc
 import importlib.util
 import os
@@ -46,6 +47,21 @@ hypothesis.settings.load_profile("nlpx")
 
 def pytest_sessionfinish():
     gc.freeze()  # pytest collects once more at the end: gigabytes of traced programs, for nothing
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what is `thorough` where `make test` asks for the short run: all but the cases that `but` names."""
+    if os.environ.get("NLPX_PARITY") != "0":
+        return
+    kept, left = [], []
+    for item in items:
+        thorough = item.get_closest_marker("thorough")
+        cases = thorough.kwargs.get("but", ()) if thorough else ()
+        case = item.callspec.id if hasattr(item, "callspec") else ""
+        stays = thorough is None or any(fnmatch.fnmatchcase(case, each) for each in cases)
+        (kept if stays else left).append(item)
+    config.hook.pytest_deselected(items=left)
+    items[:] = kept
 
 
 NO_TORCH = "PyTorch is not installed; `make test PARITY=1` installs it and runs them"

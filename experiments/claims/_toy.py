@@ -19,7 +19,7 @@ Batch = dict[str, jax.Array]
 @cache  # compiled once for all seeds and starts
 def _compiled(task: Any, options: TrainConfig) -> tuple[Any, Callable]:
     optimizer = make_optimizer(options)
-    step = make_train_step(task, optimizer, make_mesh("data=1", options.batch_size))
+    step = make_train_step(task, optimizer, make_mesh("data=1", options.batch_size), clip_norm=options.clip_norm)
 
     def one(state, key):
         state, sums = step(state, task.data(key, options.batch_size))

@@ -175,7 +175,14 @@ class Engine:
         self.task = task
         self.init = jax.jit(init, out_shardings=shardings)
         self.train_step = jax.jit(
-            make_train_step(task, optimizer, self.mesh, grad_accumulation=accumulation, frozen=frozen),
+            make_train_step(
+                task,
+                optimizer,
+                self.mesh,
+                clip_norm=config.clip_norm,
+                grad_accumulation=accumulation,
+                frozen=frozen,
+            ),
             static_argnames="waiting",
             donate_argnums=0,
             out_shardings=(shardings, whole),

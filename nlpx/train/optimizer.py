@@ -46,7 +46,7 @@ def is_matrix(params: optax.Params) -> optax.Params:
 
 
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """Chain clipping by global norm (Pascanu 2013, arXiv 1211.5063), update rule, weight decay and schedule.
+    """Chain update rule, weight decay and schedule; `make_train_step` clips.
 
     Raises:
       ValueError: as in `make_schedule`.
@@ -57,7 +57,7 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
         "adafactor": lambda: optax.chain(optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0)),
     }
     return optax.chain(
-        optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
+        optax.identity(),  # in place of the clipping that checkpoints of older runs have here
         rules[config.optimizer](),
         optax.add_decayed_weights(config.weight_decay, mask=is_matrix) if config.weight_decay else optax.identity(),
         optax.scale_by_learning_rate(make_schedule(config)),

@@ -96,13 +96,19 @@ def join_rows(tree: Any) -> Any:
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
 
 
-def _not_fused(split: Callable, joined: Array) -> Any:
-    """Split a vector so that XLA does not fuse a leaf's place in it into each kernel that reads the leaf.
+def _branch(update: Callable, count: Array, before: Any, grads: Any) -> Any:
+    """Update the parameters and the optimizer's state, unless nothing was counted: a batch without tokens teaches
+    nothing, so neither decay nor momentum may act.
 
-    It would compile kernels for every leaf, instead of for every shape, which takes twice as long. XLA does not look
-    through a conditional.
+    In a branch XLA:CPU updates them in place. Of values to choose from it keeps both, and copies them: 60 ms instead of
+    15 for 13 million parameters.
     """
-    return jax.lax.cond(joined[0] < jnp.inf, split, split, joined)
+    return jax.lax.cond(count > 0, update, lambda before, _: before, before, grads)
+
+
+def _select(update: Callable, count: Array, before: Any, grads: Any) -> Any:
+    """Do the same where a branch would wait for the host: on accelerators."""
+    return jax.tree.map(lambda new, old: jnp.where(count > 0, new, old), update(before, grads), before)
 
 
 def add_up(sums: Any, specs: Any) -> Any:
@@ -123,8 +129,7 @@ def add_up(sums: Any, specs: Any) -> Any:
         kind[i] = leaf
     joined, split = ravel_pytree(small)
     joined, large = jax.lax.psum((joined, large), ROWS)
-    apart = jax.lax.platform_dependent(joined, cpu=partial(_not_fused, split), default=split)
-    added = {**apart, **large, **jax.lax.psum(shards, "data")}
+    added = {**split(joined), **large, **jax.lax.psum(shards, "data")}
     return tree.unflatten(added[i] for i in range(len(leaves)))
 
 
@@ -204,6 +209,7 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     mesh: Mesh,
     *,
+    clip_norm: float = 0.0,
     grad_accumulation: int = 1,
     frozen: Collection[str] = (),
 ) -> Callable[..., tuple[TrainState, Metrics]]:
@@ -211,6 +217,7 @@ def make_train_step(
 
     Args:
       mesh: devices, from `make_mesh`.
+      clip_norm: the largest global norm of the mean gradient (Pascanu 2013, arXiv 1211.5063); 0 clips nothing.
       grad_accumulation: the number of parts of a batch, which must divide each device's rows. The summed gradients are
         divided by the count of the whole batch, so parts with fewer tokens weigh less, as they should.
       frozen: the paths of the parameters that stay as they are.
@@ -251,17 +258,28 @@ def make_train_step(
         trained, constant = split(state.params, frozen)
         now, later = split(trained, waiting)
         (grads, sums), carry = run((now, join(later, constant), state.step), batch, state.carry, keys)
-        grads = jax.tree.map(lambda g: g / jnp.maximum(sums["count"], 1), grads)
-        grads = join(grads, jax.tree.map(jnp.zeros_like, later))
-        updates, opt_state = optimizer.update(grads, state.opt_state, trained)
-        updated = join(split(optax.apply_updates(trained, updates), waiting)[0], later), opt_state
-        # A batch without tokens teaches nothing: neither decay nor momentum may act then.
-        trained, opt_state = jax.tree.map(
-            lambda new, old: jnp.where(sums["count"] > 0, new, old), updated, (trained, state.opt_state)
+        # Mean and clipping are one factor, found from the summed gradients: each further pass over them, or a division
+        # in place of the product, takes as long on a CPU as the update itself.
+        mean = 1 / jnp.maximum(sums["count"], 1)
+        norm = optax.tree.norm(grads) * mean
+        factor = mean * jnp.minimum(1, clip_norm / norm) if clip_norm else mean
+
+        def update(before, grads):
+            trained, opt_state = before
+            grads = join(jax.tree.map(lambda g: g * factor, grads), jax.tree.map(jnp.zeros_like, later))
+            updates, opt_state = optimizer.update(grads, opt_state, trained)
+            return join(split(optax.apply_updates(trained, updates), waiting)[0], later), opt_state
+
+        trained, opt_state = jax.lax.platform_dependent(
+            sums["count"],
+            (trained, state.opt_state),
+            grads,
+            cpu=partial(_branch, update),
+            default=partial(_select, update),
         )
         params = join(trained, constant)
         state = state.replace(step=state.step + 1, params=params, opt_state=opt_state, carry=carry)
-        return state, {**sums, "grad_norm": optax.tree.norm(grads)}
+        return state, {**sums, "grad_norm": norm}
 
     return train_step
 

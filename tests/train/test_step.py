@@ -63,6 +63,7 @@ def curves(make_engine, make_batches):
     return curve
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "mesh", "accumulation"),
     [
@@ -84,6 +85,7 @@ def test_the_seed_alone_decides(curves, make_engine, make_batches):
     assert (curves("transformer", seed=1)[:, 0] != again[:, 0]).all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("arch", "mesh", "accumulation"),
     [
@@ -133,6 +135,7 @@ def test_the_carried_state_is_a_constant_and_is_reset_at_a_start(make_engine, ma
         assert max(np.abs(a - b).max() for a, b in zip(*map(jax.tree.leaves, (other, expected)), strict=True)) > 3e-5
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("arch", [pytest.param("lstm", marks=pytest.mark.slow), "transformer"])
 def test_bfloat16_computes_but_parameters_stay_float32(make_engine, make_batches, arch):
     batches = make_batches(3)
@@ -178,6 +181,26 @@ def test_evaluation_is_the_mean_over_all_tokens(make_engine, make_batches, arch,
     for sums in results:
         assert sums["count"] == count
         assert sums["loss"] / count == pytest.approx(total / count, rel=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.5, 2.0])
+def test_clipping_bounds_the_global_norm(make_engine, make_batches, share):
+    """By plain gradient descent: the update is the mean gradient, and with clipping a part of it."""
+    (batch,) = make_batches(1)
+    engine = make_engine("elman")
+    before = jax.device_get(engine.init().params)
+
+    def update(engine):
+        state, metrics = engine.train_step(engine.init(), engine.put(batch))
+        return jax.tree.map(np.subtract, jax.device_get(state.params), before), float(metrics["grad_norm"])
+
+    plain, norm = update(engine)
+    of_plain = np.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(plain)))
+    np.testing.assert_allclose(of_plain, 0.1 * norm, rtol=1e-4)
+    clipped, before_clipping = update(make_engine("elman", clip_norm=share * norm))
+    np.testing.assert_allclose(before_clipping, norm, rtol=1e-6)
+    for ours, leaf in zip(jax.tree.leaves(clipped), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_allclose(ours, min(1, share) * leaf, rtol=1e-4, atol=1e-7)  # parameters near 1
 
 
 def test_a_step_in_which_nothing_counts_changes_nothing(make_engine, make_batches):
