@@ -33,7 +33,7 @@ class BackboneConfig(ModelConfig):
 
     arch: Literal["elman", "lstm", "gru", "mingru", "minlstm", "transformer"] = "lstm"
     """Backbone."""
-    layers: int = setting(2, "[1, inf)")
+    layers: int = setting(2, "[1, 1000]")
     """Layers of the backbone."""
     width: int = setting(256, "[1, inf)")
     """Features of the embedding, of every layer and of the recurrent state."""

@@ -226,7 +226,7 @@ class FeedForwardConfig(ModelConfig):
     """Model"""
 
     arch: ClassVar[str] = "feed-forward"
-    layers: int = setting(2, "[0, inf)")
+    layers: int = setting(2, "[0, 1000]")
     """Hidden layers; without any the model is linear."""
     width: int = setting(64, "[1, inf)")
     """Features of every hidden layer."""

@@ -95,7 +95,7 @@ def test_an_unknown_name_is_named_with_the_nearest(refused, flags, named):
         (["--steps=0"], "steps must be at least 1, not 0"),
         (["--batch-size=0"], "batch_size must be at least 1, not 0"),
         (["--seq-len=0"], "seq_len must be at least 1, not 0"),
-        (["--layers=0"], "layers must be at least 1, not 0"),
+        (["--layers=0"], "layers must be in [1, 1000], not 0"),
         (["--width=0"], "width must be at least 1, not 0"),
         (["--dropout=1"], "dropout must be in [0, 1), not 1.0"),
         (["--dropout=nan"], "dropout must be in [0, 1), not nan"),
@@ -121,6 +121,7 @@ def test_a_value_of_another_type_is_named(command, capsys):
     assert "--steps" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
@@ -153,6 +154,7 @@ def test_a_workdir_that_will_not_do_is_named(refused, tmp_path, small, text_file
     assert named in line
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
@@ -181,6 +183,7 @@ def test_prediction_needs_a_run_of_its_experiment(refused, tmp_path, module):
     assert "holds a run of 'other'" in refused(module, "--workdir", ".", "--predict=x")
 
 
+@pytest.mark.thorough
 def test_a_config_gives_everything_but_the_workdir(command, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = trained / "config.json"
@@ -260,6 +263,7 @@ def test_the_experiments_are_listed():
     assert all(line[3].endswith(".") for line in lines)
 
 
+@pytest.mark.thorough(but=["experiments.language_model", "experiments.translate"])
 @pytest.mark.parametrize("name", ENTRY_POINTS)
 def test_help_needs_nothing_heavy(name):
     code = f"""

@@ -30,6 +30,7 @@ def as_carry(state):
     return (state.cell, state.hidden) if isinstance(state, LSTMState) else state
 
 
+@pytest.mark.thorough(but=["lstm", "gru"])
 @pytest.mark.parametrize(
     ("cell", "options", "bidirectional", "dtype", "tolerance"),
     [
@@ -71,6 +72,7 @@ def test_values_and_gradients_are_those_of_flax(x64, cell, options, bidirectiona
     assert_identical(rnn_to_flax(rnn, ours)[1], variables)
 
 
+@pytest.mark.thorough(but=["add"])
 @pytest.mark.parametrize("merge_fn", [nn.Bidirectional.merge_fn, jnp.add])
 def test_an_nn_sequential_is_a_stack(merge_fn):
     def layer():
@@ -85,6 +87,7 @@ def test_an_nn_sequential_is_a_stack(merge_fn):
     assert back.layers[1].merge_fn is merge_fn
 
 
+@pytest.mark.thorough(but=["lstm*"])
 @pytest.mark.parametrize(
     ("layers", "bidirectional", "merge"), [(1, False, "concat"), (3, False, "concat"), (2, True, "sum")]
 )

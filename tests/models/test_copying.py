@@ -13,6 +13,8 @@ from nlpx.decode import beam_search
 from nlpx.models import attention_weights
 from nlpx.models.encoder_decoder import UNKNOWN
 
+pytestmark = pytest.mark.thorough
+
 V, S = 11, 5
 SOURCE = jnp.array([[3, V, 4, V + 1, 10], [V, 2, V, 10, 0], [5, 5, 6, 5, 10]], jnp.int32)
 MASK = jnp.array([[1, 1, 1, 1, 1], [1, 1, 1, 1, 0], [1, 1, 1, 1, 1]], bool)

@@ -20,6 +20,7 @@ KINDS = {
 TOKENS = np.random.default_rng(0).integers(0, V, (1, T)).astype(np.int32)
 
 
+@pytest.mark.thorough(but=["classifier*", "masked*"])
 @pytest.mark.parametrize(
     ("arch", "both"),
     [

@@ -41,12 +41,14 @@ SUBJECTS = {
 KINDS = [pytest.param(name, marks=[pytest.mark.slow] * (name not in ("gru", "transformer-llama"))) for name in SUBJECTS]
 
 
+@pytest.mark.thorough(but=["gru"])
 @pytest.mark.parametrize("name", KINDS)
 @given(data=st.data())
 def test_chunks_give_what_the_whole_gives(name, data):
     check_chunks(SUBJECTS[name], data)
 
 
+@pytest.mark.thorough(but=["gru"])
 @pytest.mark.parametrize("name", KINDS)
 @given(data=st.data())
 def test_padding_changes_nothing(name, data):
@@ -61,6 +63,7 @@ def test_a_token_changes_no_logits_before_it(name, data):
     assert at.all()
 
 
+@pytest.mark.thorough(but=["lstm"])
 @pytest.mark.parametrize("arch", ["lstm", "transformer"])
 def test_dropout_belongs_to_the_row(arch):
     subject = Subject(model(arch, layers=2, dropout=0.3))
@@ -136,6 +139,7 @@ def test_a_window_is_how_far_a_layer_sees():
     np.testing.assert_array_equal(changed, [False, True, True, True, False, False])  # one place further a layer
 
 
+@pytest.mark.thorough(but=["lstm*"])
 @pytest.mark.parametrize(
     ("arch", "options"),
     [
@@ -163,7 +167,7 @@ def test_ways_to_compute_change_no_logits_and_no_gradients(arch, options):
         ({"arch": "transfomer"}, "unknown arch 'transfomer'; did you mean 'transformer'"),
         ({"arch": "transformer", "positions": "sinusoid"}, "did you mean 'sinusoidal'"),
         ({"arch": "transformer", "heads": 3}, "not divisible by 3 heads"),
-        ({"arch": "lstm", "layers": 0}, "layers must be at least 1, not 0"),
+        ({"arch": "lstm", "layers": 0}, r"layers must be in \[1, 1000\], not 0"),
         ({"arch": "transformer", "window": 0}, "window must be at least 1, not 0"),
         ({"arch": "transformer", "window": -2}, "window must be at least 1, not -2"),
         ({"arch": "gru", "positions": "rotary"}, "positions 'rotary' turns queries and keys, and gru has none"),

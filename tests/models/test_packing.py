@@ -8,6 +8,8 @@ from laws import assert_close, assert_identical, jit, random_variables
 
 from nlpx.config import PretrainConfig
 
+pytestmark = pytest.mark.thorough
+
 V, LENGTHS = 9, (3, 1, 4)
 T = sum(LENGTHS)
 SEGMENTS = np.repeat(np.arange(3, dtype=np.int32), LENGTHS)[None]

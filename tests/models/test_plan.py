@@ -57,6 +57,7 @@ def test_models_are_as_large_as_their_names_say():
 TINY = GPT(1, 128, 2, 512, 64, SHARDS)
 
 
+@pytest.mark.thorough
 def test_flops_are_the_compilers():
     """It counts what is not a product too: a few percent. In so short a context attention reads the whole square."""
     products = 3 * TINY.context * sum(on_paper.count(TINY, seen=1.0)[1])
@@ -64,6 +65,7 @@ def test_flops_are_the_compilers():
     assert 1 < counted / products < 1.06
 
 
+@pytest.mark.thorough
 def test_bytes_sent_are_those_of_the_program():
     """Gathered forward and backward (on CPUs XLA makes one of both; the positions once), and scattered."""
     program = lowered(TINY)
@@ -74,6 +76,7 @@ def test_bytes_sent_are_those_of_the_program():
     assert plan["GB sent"]["fsdp"] * 1e9 == pytest.approx(4 * sent * (SHARDS - 1) / SHARDS, rel=1e-12)
 
 
+@pytest.mark.thorough
 def test_bytes_kept_are_those_of_the_program():
     """What the backward pass takes from the forward pass goes through a barrier: features, and the statistics of two
     norms and of each head's softmax."""

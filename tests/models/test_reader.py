@@ -65,6 +65,7 @@ def rows(seed, length=LENGTH, rows=ROWS):
     return tokens, segments.astype(np.int32)
 
 
+@pytest.mark.thorough(but=["transformer"])
 @pytest.mark.parametrize("name", ALL)
 @given(data=st.data())
 def test_a_passage_padded_anywhere_gives_what_it_gives_alone(name, data):

@@ -46,6 +46,7 @@ def program(kind, options):
     return re.sub("0x[0-9a-f]+", "", str(jax.make_jaxpr(model.init)(*arguments)))
 
 
+@pytest.mark.thorough(but=["LanguageModelConfig*"])
 @pytest.mark.parametrize("arch", ["gru", "transformer"])
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_what_an_architecture_does_not_read_changes_nothing(kind, arch):

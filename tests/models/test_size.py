@@ -20,6 +20,7 @@ def test_count_parameters():
     assert count_parameters(model) == v * d + v + 2 * 3 * d * d + 3 * d + d
 
 
+@pytest.mark.thorough(but=["language model"])
 @pytest.mark.parametrize("name", MODELS)
 def test_what_is_counted_is_what_a_training_begins_with(name):
     model = MODELS[name]
@@ -27,6 +28,7 @@ def test_what_is_counted_is_what_a_training_begins_with(name):
     assert count_parameters(model) == sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
+@pytest.mark.thorough(but=["123456-lstm"])
 @pytest.mark.parametrize("arch", ["elman", "lstm", "gru"])
 @pytest.mark.parametrize("parameters", [1, 5_000, 123_456])
 def test_no_other_width_comes_nearer(arch, parameters):

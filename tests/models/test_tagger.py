@@ -42,6 +42,7 @@ def case(request):
     return model, with_params(model)
 
 
+@pytest.mark.thorough(but=["cnn, lstm"])
 def test_padding_changes_no_score_and_no_tag(case):
     """The padding law: what stands behind the words, and more of it, changes nothing."""
     model, variables = case

@@ -19,6 +19,7 @@ SIZES = {"vocab_size": 9, "max_length": 8}
         ({"config": ["x"]}, r"holds a model of \['x'\], which no imported module defines"),
         ({"settings": None}, "LanguageModelConfig is null, and not settings by name"),
         ({"settings": {"width": True}}, "width is true, a value of another type"),
+        ({"settings": {"layers": 10**30}}, r"layers must be in \[1, 1000\], not 10{30}"),  # no list is that long
         ({"sizes": None}, "the sizes in .*model.json are damaged"),
         ({"sizes": {"max_length": 8}}, "the sizes in .*model.json are damaged .*vocab_size"),
         ({"sizes": {**SIZES, "vocab_size": -3}}, "model.json describes a model that cannot be built"),
