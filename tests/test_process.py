@@ -14,6 +14,7 @@ from nlpx import process
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.thorough(but=["2.0"])
 @pytest.mark.parametrize("seconds", [0.3, 2.0, 4.0])
 def test_an_interrupt_in_the_first_seconds_ends_at_once_with_130(seconds, tmp_path):
     command = [sys.executable, "-m", "experiments.language_model", "--workdir", str(tmp_path / "run")]

@@ -16,6 +16,7 @@ def gpt2(tmp_path, monkeypatch):
     return lambda peers: run_benchmark(decoding, f"--peers={peers}", "--batches=1,2", "--tokens=5", "--rounds=2")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("arch", ["transformer", pytest.param("bahdanau", marks=pytest.mark.slow)])
 def test_the_cache_changes_no_token_and_every_figure_is_kept(arch, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -33,6 +33,7 @@ def everything(tmp_path_factory):
     return out, head, rows
 
 
+@pytest.mark.thorough
 def test_figures_say_all_that_they_depend_on(everything):
     _, head, rows = everything
     cases = [f"{cell} {mode} 2x3x4x5" for cell in ("lstm", "gru") for mode in ("forward", "train")]
@@ -48,6 +49,7 @@ def test_figures_say_all_that_they_depend_on(everything):
         assert 0 < r["quartiles"][0] <= r["milliseconds"] <= r["quartiles"][1]
 
 
+@pytest.mark.thorough
 def test_the_table_has_every_figure_and_the_end_compares(everything):
     out, _, rows = everything
     for r in rows:

@@ -35,6 +35,7 @@ def quick(tmp_path_factory):
     return folder, out, sections
 
 
+@pytest.mark.thorough
 def test_every_contender_of_every_case_has_a_figure(quick):
     _, _, sections = quick
     head, rows = sections["scan_vs_attention_length_quick"]
@@ -53,6 +54,7 @@ def test_every_contender_of_every_case_has_a_figure(quick):
             assert r["share"] == pytest.approx(gflops / max(head["ceiling_gflops"].values()), rel=1e-2)
 
 
+@pytest.mark.thorough
 def test_it_ends_with_three_findings_and_draws_pictures(quick):
     folder, out, _ = quick
     titles = ("one layer, training step", "models of equal size, training step", "models of equal size, one more token")
@@ -74,6 +76,7 @@ def test_a_report_measures_nothing_and_says_so(quick, monkeypatch):
     assert path.read_bytes() == before
 
 
+@pytest.mark.thorough
 def test_a_stopped_sweep_goes_on_and_measures_nothing_twice(monkeypatch, tmp_path):
     measured, original = [], contenders.measure
 

@@ -82,6 +82,7 @@ def test_without_a_compiler_torch_compile_has_no_figure(tmp_path, monkeypatch, t
     assert "torch.compile needs a C++ compiler, so it is not measured" in out
 
 
+@pytest.mark.thorough
 def test_nlpx_is_the_engine_with_all_parts_of_a_step():
     """AdamW's first moment after a step is (1 - beta1) times the clipped gradient, of norm `trainers.CLIP` at most."""
     contender = trainers.contender(SHAPE, "nlpx")

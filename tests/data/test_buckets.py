@@ -87,6 +87,7 @@ def test_a_bucket_has_each_of_its_examples_once_an_epoch(sizes, b, buckets, seed
         assert len(set(tail)) == len(tail)
 
 
+@pytest.mark.thorough
 def test_all_examples_are_seen_equally_often():
     # The last bucket has fewer examples than a batch and none above it: they come more than once in its batches.
     columns = {"text": [np.ones(n, np.int32) for n in [1] * 3 + [2] * 50 + [4] * 23 + [9] * 5]}

@@ -39,6 +39,7 @@ def check(train, validation, test):
             assert 1 <= len(words(text)) <= 45, text
 
 
+@pytest.mark.thorough
 def test_the_whole_default_set(made):
     train, validation, test, dropped = made
     assert (len(train), len(validation), len(test)) == (40_000, 1_000, 2_000)
@@ -52,6 +53,7 @@ def test_the_whole_default_set(made):
         assert lengths[len(lengths) * 99 // 100] >= 20
 
 
+@pytest.mark.thorough
 def test_known_translations(made):
     train, validation, test, _ = made
     everything = dict(train + validation + test)

@@ -16,6 +16,7 @@ def data():
     return data
 
 
+@pytest.mark.thorough
 def test_thousands_of_pairs_in_three_parts(data):
     everything = [*data.train, *data.validation, *data.test]
     assert 3000 < len(everything) < 6000

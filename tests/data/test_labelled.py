@@ -151,6 +151,7 @@ def test_unknown_sources(table):
     refuse("the test texts tfds:a are no file; write", table(numbered(0, 9)), test="tfds:a")
 
 
+@pytest.mark.thorough
 def test_built_in_texts(monkeypatch):
     pytest.importorskip("babel")
     monkeypatch.setattr(languages, "make", functools.partial(languages.make, train=50, validation=5, test=10))

@@ -8,6 +8,8 @@ from nlpx.data import languages
 from nlpx.data.languages import LANGUAGES, make
 from nlpx.errors import InputError
 
+pytestmark = pytest.mark.thorough
+
 babel = pytest.importorskip("babel")
 
 

@@ -97,6 +97,7 @@ def forked(log_probabilities, texts, eos):
     return after
 
 
+@pytest.mark.thorough(but=["transformer*"])
 @pytest.mark.parametrize(("arch", "alpha"), [("lstm", 0.0), ("lstm", 1.0), ("transformer", 0.6)])
 def test_with_room_for_all_texts_it_finds_the_best_of_all(writers, prompt, arch, alpha):
     """Three tokens may follow each, so that all the 24 texts of four tokens pass through beams as many as tokens."""
@@ -157,6 +158,7 @@ def as_transformers(read, prompt, tokens, beams, eos, alpha, early_stopping):
     return done
 
 
+@pytest.mark.thorough(but=["3-9*"])
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize(
     ("beams", "tokens", "alpha"), [(1, 9, 1.0), (2, 12, 2.0), (3, 9, 0.5), (5, 7, 0.0), (7, 6, 1.0)]
@@ -213,6 +215,7 @@ def test_it_does_not_stop_while_a_better_one_can_come(alpha, first, second, then
     assert_found(found, 0, expected, 0)
 
 
+@pytest.mark.thorough(but=["window"])
 @pytest.mark.parametrize("arch", EOS)
 def test_with_a_cache_as_with_reading_everything_anew(writers, prompt, arch):
     writer, eos = writers(arch), EOS[arch]
@@ -257,6 +260,7 @@ def test_one_beam_is_greedy_among_equals(spread):
     assert ((first == first.max(axis=1, keepdims=True)).sum(axis=1) > 1).any()
 
 
+@pytest.mark.thorough(but=["lstm"])
 @pytest.mark.parametrize("arch", EOS)
 def test_a_row_does_not_depend_on_the_rows_beside_it_or_on_padding(writers, prompt, padded, arch):
     writer, lengths, order = writers(arch), (3, 5, 3), [2, 0, 1, 0]
@@ -309,6 +313,7 @@ def test_a_state_that_overflows_shows_in_the_scores():
     assert np.isfinite(found.scores[1:]).all()
 
 
+@pytest.mark.thorough
 def test_a_state_with_less_room_than_it_needs_shows_in_the_scores(writers, prompt):
     """A row that has read a token before has no room for its last one."""
     writer = writers("transformer")

@@ -33,6 +33,7 @@ def test_greedy_text_is_that_of_reading_everything_anew_for_each_token(writer, p
     assert len(np.unique(written)) > 4 or writer.model.config.arch.startswith("min")
 
 
+@pytest.mark.thorough(but=["lstm"])
 def test_a_row_does_not_depend_on_the_rows_beside_it_or_on_padding(writer, prompt, padded):
     lengths, order, sampling = (3, 5, 3), [2, 0, 1, 0], Sampling(1.0, top_k=8, top_p=0.9)
     alone = [
@@ -79,6 +80,7 @@ def test_a_text_ends_where_the_end_token_first_comes_and_its_score_is_that_of_on
         np.testing.assert_allclose(written.scores, (gains[..., 0] * counted).sum(axis=1), rtol=1e-5)
 
 
+@pytest.mark.thorough(but=["transformer"])
 @pytest.mark.parametrize("arch", FAMILIES)
 def test_in_pieces_with_the_state_passed_on_it_writes_what_it_writes_at_once(writers, prompt, arch):
     """The last token of a piece has not been read: it is the prompt of the next. Scores add up."""

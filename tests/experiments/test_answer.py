@@ -8,6 +8,8 @@ import pytest
 
 from experiments import answer
 
+pytestmark = pytest.mark.thorough
+
 PNG = b"\x89PNG\r\n\x1a\n"
 SMALL = ["--layers=1", "--width=24", "--batch-size=16", "--mesh=data=1", "--buckets=1", "--learning-rate=0.02"]
 SMALL += ["--eval-every=75", "--log-every=25", "--dropout=0", "--max-length=24", "--question-length=3"]

@@ -9,6 +9,8 @@ from experiments import caption
 from nlpx import metrics
 from nlpx.json_files import read_json
 
+pytestmark = pytest.mark.thorough
+
 Image = pytest.importorskip("PIL.Image")
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -18,6 +18,8 @@ from nlpx.claims.measure import Failure, conclude, measure
 from nlpx.claims.workers import measure_all
 from nlpx.errors import InputError
 
+pytestmark = pytest.mark.thorough
+
 MEASURED = ("causality", "softmax_weights")
 SOURCE = '''"""A claim."""
 from _helper import wide

@@ -9,6 +9,8 @@ import pytest
 from experiments.claims._sequences import Adding, Copying, Recalling, WordProblem
 from experiments.claims._superlatives import FACTS, WORDS, Superlatives
 
+pytestmark = pytest.mark.thorough
+
 
 def draw(data, batch=8):
     made = data(jax.random.key(0), batch)

@@ -11,6 +11,8 @@ from experiments import classify
 from nlpx.data.labelled_files import read
 from nlpx.train import load
 
+pytestmark = pytest.mark.thorough
+
 PNG = b"\x89PNG\r\n\x1a\n"
 SMALL = ["--layers=1", "--width=16", "--batch-size=16", "--mesh=data=1", "--buckets=2", "--learning-rate=0.02"]
 SMALL += ["--steps=60", "--eval-every=30", "--log-every=20", "--dropout=0"]

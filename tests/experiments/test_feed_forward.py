@@ -31,6 +31,7 @@ def run(request, call_once, tmp_path_factory):
     return request.param, workdir
 
 
+@pytest.mark.thorough(but=["number"])
 def test_a_run_from_end_to_end(run):
     kind, workdir = run
     summary = json.loads((workdir / "summary.json").read_text())
@@ -50,6 +51,7 @@ def test_a_run_from_end_to_end(run):
         assert summary["units"]["loss"] == "squared standard deviations"
 
 
+@pytest.mark.thorough
 def test_it_answers_a_row_and_lines(run, command, monkeypatch, tmp_path, capsys):
     kind, workdir = run
     assert command(feed_forward, [f"--workdir={workdir}", "--predict=2,-2"]) == 0

@@ -4,6 +4,8 @@ import pytest
 
 from experiments import feed_forward_vs_rnn
 
+pytestmark = pytest.mark.thorough
+
 SMALL = ["--width=4", "--plain-layers=1", "--plain-width=8", "--length=8", "--tests=20", "--batch-size=8"]
 SMALL += ["--steps=4", "--eval-every=2", "--log-every=2", "--mesh=data=1"]
 

@@ -15,6 +15,8 @@ from experiments import classify, finetune
 from nlpx.text import train_tokenizer
 from nlpx.train import load
 
+pytestmark = pytest.mark.thorough
+
 SMALL = ["--batch-size=8", "--mesh=data=1", "--buckets=1", "--steps=8", "--eval-every=4", "--log-every=4"]
 
 

@@ -11,6 +11,8 @@ from experiments import forecast
 from nlpx.data import Scaling
 from nlpx.train import load
 
+pytestmark = pytest.mark.thorough
+
 PNG = b"\x89PNG\r\n\x1a\n"
 SMALL = ["--layers=1", "--width=8", "--batch-size=32", "--mesh=data=1", "--learning-rate=0.02", "--dropout=0"]
 SMALL += ["--steps=60", "--eval-every=30", "--log-every=20", "--history=8", "--horizon=3"]

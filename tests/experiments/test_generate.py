@@ -16,6 +16,8 @@ from nlpx.interop.families import GPT2
 from nlpx.predict import Writer, load_language_model
 from nlpx.text import train_tokenizer
 
+pytestmark = pytest.mark.thorough
+
 TEXT = "The road from RNN to Transformer 🙂 is long, and the view is good.\n" * 3
 
 

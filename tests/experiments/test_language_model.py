@@ -56,6 +56,7 @@ def mean_loss(trained, tokens, stretch):
     return total / (len(tokens) - 1)
 
 
+@pytest.mark.thorough(but=["lstm"])
 def test_a_run_from_end_to_end(run, text):
     arch, workdir = run
     summary = json.loads((workdir / "summary.json").read_text())
@@ -113,6 +114,7 @@ def test_a_run_from_end_to_end(run, text):
     assert bits == pytest.approx(expected * (len(tokens) - 1) / math.log(2), rel=1e-5)
 
 
+@pytest.mark.thorough
 def test_without_a_workdir_the_flags_decide_the_folder(command, small, text_file, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     flags = [*small, "--arch=elman", f"--data=file:{text_file}", "--steps=1"]
@@ -161,6 +163,7 @@ def test_another_text_is_measured_as_the_validation_text_was(command, trained, t
     assert f"loss {summary['eval_loss']:.4f}" in capsys.readouterr().out
 
 
+@pytest.mark.thorough
 def test_a_run_reports_on_a_test_text(command, small, text_file, tmp_path):
     (tmp_path / "test.txt").write_text("abc deé\nccc ü" * 9, encoding="utf-8")
     run = [*small, f"--data=file:{text_file}", "--steps=2", f"--workdir={tmp_path / 'run'}"]
@@ -171,6 +174,7 @@ def test_a_run_reports_on_a_test_text(command, small, text_file, tmp_path):
     assert json.loads((tmp_path / "run" / "evaluation" / "summary.json").read_text())["test"] == reported
 
 
+@pytest.mark.thorough
 def test_a_run_goes_on_to_more_steps_with_the_rates_of_the_longer_schedule(command, small, text_file, tmp_path, capsys):
     run = [*small, f"--data=file:{text_file}", "--log-every=1", f"--workdir={tmp_path}"]
     for steps in (6, 12):
@@ -184,6 +188,7 @@ def test_a_run_goes_on_to_more_steps_with_the_rates_of_the_longer_schedule(comma
     assert command(language_model, [*run, "--steps=6"]) == 2
 
 
+@pytest.mark.thorough
 def test_where_the_schedule_knows_no_end_more_steps_are_the_longer_run(command, small, text_file, tmp_path):
     run = [*small, f"--data=file:{text_file}", "--schedule=constant", "--warmup=2", "--dropout=0.1"]
     for workdir, steps in (("parts", 6), ("parts", 12), ("whole", 12)):
@@ -202,6 +207,7 @@ def written(command, trained, capsys):
     return write
 
 
+@pytest.mark.thorough
 def test_text_goes_on_from_a_prompt_and_the_draw_decides_it(written):
     flags = ("--predict=The ", "--tokens=12", "--temperature=2")
     text = written(*flags, "--draw=1")
@@ -214,6 +220,7 @@ def test_text_goes_on_from_a_prompt_and_the_draw_decides_it(written):
     assert all(each.startswith("The ") for each in texts)
 
 
+@pytest.mark.thorough
 def test_each_line_of_a_file_is_continued_on_one_line(written, tmp_path):
     (tmp_path / "prompts.txt").write_text("The \n\nab\n", encoding="utf-8")
     first, empty, second = written(
@@ -231,6 +238,7 @@ def test_the_best_checkpoint_is_that_of_the_lowest_validation_loss(trained):
     assert load(trained).step == best["step"]
 
 
+@pytest.mark.thorough
 def test_words_that_a_model_does_not_know_are_named(command, small, text, text_file, tmp_path, capsys):
     (known, _), *_ = Counter(text.split()).most_common()
     run = [*small, f"--data=file:{text_file}", "--tokenizer=word", "--steps=1", f"--workdir={tmp_path}"]

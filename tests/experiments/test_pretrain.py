@@ -13,6 +13,8 @@ from nlpx import data, predict
 from nlpx.models import LanguageModel, MaskedLanguageModel
 from nlpx.train import load
 
+pytestmark = pytest.mark.thorough
+
 RUNS = {
     "masked-lstm": (["--arch=lstm", "--tokenizer=word", "--vocab-size=30"], MaskedLanguageModel),
     "masked-transformer": (["--arch=transformer", "--heads=2", "--tokenizer=bpe"], MaskedLanguageModel),

@@ -9,6 +9,8 @@ from experiments import tag
 from nlpx.data.conll import read
 from nlpx.text import entities
 
+pytestmark = pytest.mark.thorough
+
 PNG = b"\x89PNG\r\n\x1a\n"
 SMALL = ["--layers=1", "--width=16", "--character-width=8", "--batch-size=16", "--mesh=data=1", "--buckets=1"]
 SMALL += ["--steps=60", "--eval-every=30", "--log-every=20", "--dropout=0", "--word-dropout=0", "--learning-rate=0.02"]

@@ -8,6 +8,8 @@ import pytest
 from experiments import translate
 from nlpx import metrics
 
+pytestmark = pytest.mark.thorough
+
 PNG = b"\x89PNG\r\n\x1a\n"
 SMALL = ["--layers=1", "--width=16", "--batch-size=8", "--mesh=data=1", "--buckets=1"]
 SMALL += ["--steps=8", "--eval-every=4", "--log-every=5", "--vocab-size=300"]

@@ -12,6 +12,8 @@ from experiments import classify
 from nlpx.text import read_vectors
 from nlpx.train import load
 
+pytestmark = pytest.mark.thorough
+
 SMALL = ["--arch=gru", "--layers=1", "--width=8", "--batch-size=8", "--mesh=data=1", "--buckets=1", "--tokenizer=word"]
 SMALL += ["--steps=12", "--eval-every=6", "--log-every=5", "--dropout=0.1"]
 FROZEN = ["--freeze=embedding/table"]

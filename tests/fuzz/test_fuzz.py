@@ -3,11 +3,14 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.fuzz.readers import READERS
 
 INPUTS = 1500
 
 
+@pytest.mark.thorough
 def test_every_reader_answers_broken_files_in_its_own_words():
     slow = ("hub", "checkpoints", "flags", "captions")  # `make fuzz` has them
     command = [sys.executable, "-m", "tests.fuzz", f"--inputs={INPUTS}", "--only", ",".join({*READERS} - {*slow})]

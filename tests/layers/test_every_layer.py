@@ -116,6 +116,7 @@ def gradients(module, arguments, named):
     return jax.eval_shape(run)
 
 
+@pytest.mark.thorough(but=["lstm", "attention", "mingru"])
 @pytest.mark.parametrize("name", EVERY)
 def test_runs_where_nothing_is_promoted(name):
     with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
@@ -141,6 +142,7 @@ def test_writes_where_nothing_is_promoted(arch):
         jax.eval_shape(write)
 
 
+@pytest.mark.thorough(but=["lstm", "attention", "mingru"])
 @pytest.mark.parametrize("name", EVERY)
 def test_a_batch_may_be_empty(name):
     arguments, named = jax.tree.map(lambda leaf: leaf[:0], arguments_of(name))

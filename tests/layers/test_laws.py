@@ -69,18 +69,24 @@ EVERY = (
 )
 
 
+SHORT = ("lstm", "minlstm-associative", "attention", "positions-*")
+"""What `make test` tries of each law; `make test PARITY=1` tries all."""
+
+
 def quick_first(names):
     """Names for a test; what a part of another subject holds as well is only for the slow tests."""
     held = {"transformer": "backbone-transformer", "block-pre": "backbone-transformer", "rnn-elman": "elman"}
     return [pytest.param(name, marks=[pytest.mark.slow] * (name in held)) for name in names]
 
 
+@pytest.mark.thorough(but=SHORT)
 @pytest.mark.parametrize("name", quick_first(CAUSAL))
 @given(data=st.data())
 def test_chunks_give_what_the_whole_gives(name, data):
     check_chunks(CAUSAL[name], data)
 
 
+@pytest.mark.thorough(but=SHORT)
 @pytest.mark.parametrize("name", quick_first(EVERY))
 @given(data=st.data())
 def test_padding_changes_nothing(name, data):

@@ -50,6 +50,7 @@ def prepared(name):
     return outputs, gradient, given, weights, jax.device_get(wanted)
 
 
+@pytest.mark.thorough(but=["lstm, both*", "mingru"])
 @pytest.mark.parametrize("name", EACH)
 def test_layers_run_inside_shard_map_under_its_checks(name):
     """The gradient of parameters that all devices share is summed over them."""
@@ -62,6 +63,7 @@ def test_layers_run_inside_shard_map_under_its_checks(name):
     assert_close((got, jax.jit(grads)(*given, weights)), wanted)
 
 
+@pytest.mark.thorough(but=["mingru", "transformer"])
 @pytest.mark.parametrize("name", EACH)
 def test_layers_run_on_explicit_axes(name):
     outputs, gradient, given, weights, wanted = prepared(name)
@@ -76,6 +78,7 @@ def test_layers_run_on_explicit_axes(name):
         assert_close((got, jax.jit(gradient)(*placed)), wanted)
 
 
+@pytest.mark.thorough(but=["True-mingru", "True-transformer"])
 @pytest.mark.parametrize("name", ["lstm, both directions", "gru, two layers", "mingru", "transformer"])
 @pytest.mark.parametrize("masked", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_an_export_takes_any_batch_and_length(name, masked):

@@ -181,6 +181,7 @@ def test_dropout_between_layers_drops_at_each_step_anew_or_the_same_at_all(varia
     assert_identical(run(None), ones)
 
 
+@pytest.mark.thorough
 def test_recurrent_dropout_drops_what_the_recurrent_kernels_read():
     # One step from a state of ones that multiplies it by what is kept, and by nothing else.
     options = {"bidirectional": True, "recurrent_dropout": 0.5}
@@ -215,6 +216,7 @@ def test_recurrent_dropout_drops_what_the_recurrent_kernels_read():
     )
 
 
+@pytest.mark.thorough
 def test_dropout_that_is_the_same_at_every_step_is_the_same_in_every_chunk():
     rnn = RNN("lstm", K, 2, dropout=0.5, recurrent_dropout=0.5, variational=True, initial="random")
 

@@ -182,6 +182,7 @@ def test_padding_of_the_memory_changes_no_bit_of_a_decoder(decoder):
     np.testing.assert_array_equal(spoiled[0][2].any(-1), memory_mask)
 
 
+@pytest.mark.thorough
 def test_remat_changes_neither_parameters_nor_values_nor_gradients(decoder):
     """Nor the weights that are asked for."""
     _, variables = decoder
@@ -224,6 +225,7 @@ SCANNED = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "decoder-remat")) for name in SCANNED]
 )
@@ -263,6 +265,7 @@ def test_a_scan_over_the_blocks_changes_no_state():
     assert_close(results[2:], results[:2])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("remat", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_scanned_stack_is_as_large_a_program_however_many_layers(remat):
     def size(layers, scan):

@@ -99,6 +99,7 @@ def test_is_the_formula_in_float64(x64, monkeypatch, backend, block):
     assert_close(value_and_gradients(*inputs, mask, backend), (out, gradients), 1e-10)
 
 
+@pytest.mark.thorough(but=["xla-3-2", "blockwise-3-2"])
 @pytest.mark.parametrize("window", [None, 2, 3])
 @pytest.mark.parametrize("part", [1, 3, 4])
 @pytest.mark.parametrize("backend", ["xla", "blockwise"])
@@ -173,6 +174,7 @@ def test_bfloat16_is_near_float32(monkeypatch, backend):
     assert_close(ops.dot_product_attention(*inputs[:3], mask=MASKS["causal"], backend=backend), out, 2 * 2**-9)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("backend", "at_least", "at_most"), [("blockwise", 1, 2.5), ("xla", 3.5, 4.5)])
 def test_memory_of_blockwise_grows_with_time_and_not_with_its_square(backend, at_least, at_most):
     def memory(length):

@@ -157,6 +157,7 @@ def test_what_stands_at_masked_steps_changes_no_bit(name, backend, reverse, mask
         assert not masked[~mask].any()
 
 
+@pytest.mark.thorough(but=["min_gru*"])
 @each_way
 @settings(max_examples=6)
 @given(mask=masks, seed=seeds)

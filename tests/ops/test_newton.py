@@ -101,6 +101,7 @@ def problem(name="after", seed=0, t=T, k=K, b=B, scale=0.5):
     return cell, False, *jax.tree.map(lambda a: jnp.asarray(a, float), arrays), None, Steps()
 
 
+@pytest.mark.thorough(but=["tanh-full", "before-diagonal"])
 @pytest.mark.parametrize(
     ("name", "jacobian"),
     [(name, "full") for name in CELLS] + [(name, "diagonal") for name in ("lstm", "normalized projected", "before")],
@@ -119,6 +120,7 @@ def test_values_and_gradients_are_those_of_the_loop(name, jacobian, seed, mask, 
     assert_close(quietly(run, name, case, weights, mask, segment_ids, keep, **how), expected, 1e-10)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "options"),
     [("lstm", NewtonOptions("full")), ("after", NewtonOptions("diagonal", damping=0.3))],
@@ -130,6 +132,7 @@ def test_in_float32_with_nothing_masked_or_dropped(name, options):
     assert_close(quietly(run, name, case, weights, x64=False, backend="newton", newton=options), expected)
 
 
+@pytest.mark.thorough
 def test_in_chunks_that_are_computed_again_on_the_way_back():
     case, weights, _ = example("lstm")
     expected = run("lstm", case, weights)
@@ -200,6 +203,7 @@ def solved(jacobian):
     return jit(function)
 
 
+@pytest.mark.thorough
 def test_near_the_solution_every_round_squares_the_error(x64):
     arguments = problem(t=200)[2:]
     changes = [float(solved("full")(1e-15, n, *arguments).change) for n in range(1, 8)]

@@ -42,12 +42,14 @@ def test_forward_mode_agrees_with_our_own_way_back(name):
     assert_close(actual, expected)
 
 
+@pytest.mark.thorough(but=["elman", "blockwise"])
 @pytest.mark.parametrize("name", [name for name in FUNCTIONS if name != "newton"])
 def test_a_gradient_is_differentiated_in_either_mode(name):
     gradient = jax.grad(total(name))
     assert_close(jit(jax.jacfwd(gradient))(X), jit(jax.jacrev(gradient))(X))
 
 
+@pytest.mark.thorough(but=["elman"])
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_forward_mode_outside_of_its_context_names_it(name):
     with pytest.raises(ValueError, match=r"with nlpx.ops.forward_mode\(\):"):

@@ -277,6 +277,7 @@ def in_turn(name, parts, masks, **how):
     return ran[::-1]
 
 
+@pytest.mark.thorough(but=["lstm-True", "before*"])
 @each_law
 @settings(max_examples=6)
 @given(mask=masks, seed=seeds)
@@ -340,6 +341,7 @@ def test_without_a_fresh_state_segments_begin_with_zeros(reverse):
     assert_close(actual, ((*grads, None), result), 1e-12)
 
 
+@pytest.mark.thorough(but=["lstm-True-5"])
 @pytest.mark.parametrize(
     ("name", "reverse", "remat"),
     # Chunks of 3 and 5 do not divide the 8 steps.
@@ -364,6 +366,7 @@ def test_remat_gives_the_same_without_a_mask(x64):
     assert_close(run("after", case, remat=20), run("after", case), 1e-13)
 
 
+@pytest.mark.thorough
 def test_remat_takes_a_fraction_of_the_memory():
     t, k = 4096, 32
     kernel, bias, zeros = jnp.zeros((k, 4 * k)), jnp.zeros(4 * k), jnp.zeros((1, k))

@@ -6,6 +6,8 @@ import pytest
 
 from nlpx.plots import plot_confusion
 
+pytestmark = pytest.mark.thorough
+
 COUNTS = [[30, 10, 0], [1, 4, 0], [0, 0, 0]]
 
 

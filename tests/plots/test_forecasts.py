@@ -5,6 +5,7 @@ from PIL import Image
 from nlpx.plots import plot_error_by_horizon, plot_forecasts
 
 
+@pytest.mark.thorough(but=["1-1*"])
 @pytest.mark.parametrize(("count", "horizon", "levels"), [(1, 1, (0.5,)), (4, 7, (0.1, 0.5, 0.9)), (9, 30, (0.5,))])
 def test_a_panel_a_variable_up_to_six(tmp_path, count, horizon, levels):
     rng, steps = np.random.default_rng(0), 60

@@ -53,6 +53,7 @@ def test_the_picture_grows_with_the_words(tmp_path):
     assert min(pixels_a_word) > 25  # a line of text of 10 points is 17 high
 
 
+@pytest.mark.thorough(but=["9001*"])
 @pytest.mark.parametrize(("t", "s"), [pytest.param(2, 3001, marks=pytest.mark.slow), (9001, 2), (100, 100)])
 def test_a_picture_of_many_words_is_bounded_and_shows_every_nth_and_every_weight(monkeypatch, tmp_path, t, s):
     weights = np.zeros((t, s))

@@ -10,6 +10,8 @@ from nlpx.data import Question
 from nlpx.predict import Answerer, parse_question
 from nlpx.predict.answers import Answered
 
+pytestmark = pytest.mark.thorough
+
 SMALL = {"layers": 1, "width": 8, "heads": 2}
 SETTINGS = {"max_length": 18, "question_length": 8, "stride": None, "lowercase": True}
 CONTEXTS = [

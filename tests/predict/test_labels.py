@@ -20,6 +20,7 @@ def labeller(trained):
     return Labeller(trained, batch_size=3)
 
 
+@pytest.mark.thorough
 def test_each_text_has_the_models_probabilities_in_the_order_given(trained, labeller):
     """Of many lengths, in batches smaller than their number; against each text alone."""
     read = jit(trained.model.apply)

@@ -23,6 +23,7 @@ def losses(trained, ids, begins):
     return np.array(found)
 
 
+@pytest.mark.thorough(but=["5"])
 @pytest.mark.parametrize("stride", [None, 1, 5, 15])
 def test_every_token_is_counted_once_with_the_window_that_has_it_new(untrained, stride):
     trained = untrained(LanguageModelConfig("transformer", **SMALL), "char", max_length=LONGEST)

@@ -9,6 +9,8 @@ from nlpx.config import EncoderDecoderConfig
 from nlpx.models import attention_weights
 from nlpx.predict import Translator, check_beams
 
+pytestmark = pytest.mark.thorough
+
 PNG = b"\x89PNG\r\n\x1a\n"
 LONGEST, ROOM = 20, 48
 SMALL = {"layers": 1, "width": 16, "heads": 2, "tied": False}

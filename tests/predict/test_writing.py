@@ -34,6 +34,7 @@ def daring(models):
     return Writer(models["transformer"], DARING)
 
 
+@pytest.mark.thorough
 def test_the_seed_decides_what_is_written(daring):
     (text,) = daring(["un "], tokens=12, seed=1)
     assert len(text) == 12
@@ -41,6 +42,7 @@ def test_the_seed_decides_what_is_written(daring):
     assert daring(["un "], tokens=12, seed=2) != [text]
 
 
+@pytest.mark.thorough
 def test_samples_differ_but_greedy_ones(models, daring):
     texts = daring(3 * ["un "], tokens=12)
     assert len(set(texts)) == len(texts) == 3
@@ -55,6 +57,7 @@ def test_a_min_p_of_one_leaves_the_likeliest_only(models):
     assert narrow == greedy
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("piece", [None, 3])
 @pytest.mark.parametrize("prompt", ["un ", "un deux trois quatre cinq", "un deux trois qu"])
 def test_beyond_the_learned_positions_it_goes_on_from_the_latter_half(models, prompt, piece):
@@ -74,6 +77,7 @@ def test_beyond_the_learned_positions_it_goes_on_from_the_latter_half(models, pr
     assert len(set(text)) > 2
 
 
+@pytest.mark.thorough(but=["lstm"])
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_written_in_pieces_is_greedily_what_is_written_at_once(models, name):
     writer, tokens = Writer(models[name], GREEDY), 11
@@ -175,6 +179,7 @@ PAIRS = [("lstm", GREEDY), ("transformer", DARING)]
 PROMPTS = ["un deux trois", "un", "un deux trois qu", "deux cinq "]
 
 
+@pytest.mark.thorough(but=["lstm*"])
 @pytest.mark.parametrize(
     ("name", "sampling"),
     [
@@ -195,6 +200,7 @@ def test_prompts_of_any_lengths_together_are_continued_as_each_alone(models, nam
     assert len(set(together)) > 2
 
 
+@pytest.mark.thorough(but=["lstm"])
 @pytest.mark.parametrize("name", ["lstm", "transformer"])
 def test_samples_do_not_depend_on_the_pieces(models, name):
     writer = Writer(models[name], DARING)
@@ -203,6 +209,7 @@ def test_samples_do_not_depend_on_the_pieces(models, name):
         assert list(writer.stream(PROMPTS, tokens=24, piece=piece))[-1] == whole
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("piece", [None, 1, pytest.param(5, marks=pytest.mark.slow)])
 def test_texts_end_at_the_end_token_or_a_stop_string_each_for_itself(models, piece):
     trained = models["transformer"]
@@ -217,6 +224,7 @@ def test_texts_end_at_the_end_token_or_a_stop_string_each_for_itself(models, pie
         assert all(text.startswith(shown) for text, shown in zip(texts, part, strict=True))
 
 
+@pytest.mark.thorough
 def test_repetition_is_remembered_beyond_the_positions(models):
     """Tokens that the model no longer sees are still penalized: with so high a penalty each comes once, then again."""
     trained = models["transformer"]
@@ -225,6 +233,7 @@ def test_repetition_is_remembered_beyond_the_positions(models):
     assert len(positive) == LONGEST // 2
 
 
+@pytest.mark.thorough
 def test_beams_of_prompts_together_are_those_of_each_alone(models):
     writer = Writer(models["lstm"], end=0)
     together = writer.search(PROMPTS, tokens=12, beams=3)

@@ -38,6 +38,7 @@ def trained(name, mesh, parts):
 SAME_LOSS = ("captions", "masked", "answers")
 
 
+@pytest.mark.thorough(but=["eight-row-labels"])
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=[pytest.mark.slow] * (task.slow or name in SAME_LOSS)) for name, task in TASKS.items()],
@@ -81,6 +82,7 @@ def test_sums_of_a_model_in_half_precision_are_float32(name):
     assert {leaf.dtype for leaf in sums.values()} == {np.dtype("float32")}
 
 
+@pytest.mark.thorough(but=["few-classification", "few-forecasts", "few-row-labels"])
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("rows", [5, pytest.param(1, marks=pytest.mark.slow)], ids=["few", "alone"])
 def test_neither_padding_nor_neighbours_change_sums_and_gradients(name, rows):

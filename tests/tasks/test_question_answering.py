@@ -46,6 +46,7 @@ def sums(task, params, batch, keys=None):
     return jit(lambda *arguments: task.loss(*arguments)[0])(params, batch, (), keys)
 
 
+@pytest.mark.thorough
 def test_the_loss_is_that_of_both_places_among_those_allowed(params):
     task, batch = make_task(label_smoothing=0.2), make_batch()
     logits = jit(task.model.apply)({"params": params}, batch["text"], batch["segment"], mask=batch["text_mask"])

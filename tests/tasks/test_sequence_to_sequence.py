@@ -57,6 +57,7 @@ def test_a_pair_becomes_a_source_that_ends_and_a_target_that_begins_and_ends():
     assert {ids.dtype for column in columns.values() for ids in column} == {np.dtype(np.int32)}
 
 
+@pytest.mark.thorough(but=["rnn-bahdanau"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_loss_is_the_models_cross_entropy_and_in_training_smoothed(kind):
     each = task(kind, label_smoothing=0.2)
@@ -72,6 +73,7 @@ def test_the_loss_is_the_models_cross_entropy_and_in_training_smoothed(kind):
         assert count == mask.sum()
 
 
+@pytest.mark.thorough(but=["rnn"])
 @pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * ("-" in kind)) for kind in KINDS])
 def test_sampling_begins_as_teacher_forcing_and_ends_with_the_decoders_own_tokens(kind):
     """Of two tokens that are always equally probable, which one the target has changes what the decoder reads alone."""
@@ -111,6 +113,7 @@ def test_drawn_tokens_follow_the_models_distribution():
     assert abs(total(each, params, batch, KEYS, 0)[0] - expected[0]) > 1e-2
 
 
+@pytest.mark.thorough
 def test_the_engine_says_which_step_it_is():
     """Parameters that stay as they are, so that only sampling can tell one step from another."""
     each = task("rnn", scheduled_sampling=1.0, steps=3)
@@ -138,6 +141,7 @@ def test_a_smoothing_out_of_range_raises():
         jax.eval_shape(each.loss, jax.eval_shape(each.init, jax.random.key(0)), make_batch(0), (), KEYS)
 
 
+@pytest.mark.thorough(but=["1.0"])
 @pytest.mark.parametrize("sampling", [0.0, 1.0])
 def test_a_model_that_copies_is_paid_for_words_of_its_source(sampling):
     """A target that only the source can give: its loss is what the mixture says, also where own tokens are read."""

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from laws import assert_close, jit, random_variables
 
 from nlpx.config import TaggerConfig
@@ -42,6 +43,7 @@ def test_bounds_are_those_of_the_entities():
         assert [(first, min(after, length)) for first, after in zip(at, end[at], strict=True)] == expected
 
 
+@pytest.mark.thorough
 def test_validation_counts_words_and_entities_and_training_the_loss_alone():
     task, batch = make_task(crf=True), make_batch()
     params = random_variables(task.init, scale=0.8)

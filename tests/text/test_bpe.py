@@ -42,6 +42,7 @@ def of_the_library():
     return made
 
 
+@pytest.mark.thorough
 @given(text=awkward)
 def test_round_trip_is_exact(tokenizer, text):
     ids = tokenizer.encode(text)

@@ -51,6 +51,7 @@ def test_a_text_is_spelt_whose_words_are_known_and_whose_spaces_are_single(text,
     assert train(TEXT).spells(text) is spelt
 
 
+@pytest.mark.thorough
 @given(st.text(), st.lists(st.integers(0, 8)))
 def test_decoded_ids_encode_to_themselves(text, ids):
     tokenizer = train(TEXT)

@@ -99,6 +99,7 @@ def test_the_latest_two_and_the_best_are_kept(checkpoints, tmp_path):
         assert_bitwise(params, make_state(step).params)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("first", "second", "shard"),
     [
@@ -247,6 +248,7 @@ def test_what_a_kill_left_of_a_save_is_no_checkpoint(tmp_path):
     checkpoints.close()
 
 
+@pytest.mark.thorough(but=["shape2-float32", "shape1*"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8", "bool", "uint32"])
 @pytest.mark.parametrize("shape", [(), (3,), (8, 6), (2, 4, 3)])
 def test_a_checksum_sees_every_bit_and_no_sharding(dtype, shape):

@@ -6,6 +6,8 @@ from flax.traverse_util import flatten_dict
 from nlpx.config import ClassifierConfig, EncoderDecoderConfig
 from nlpx.train.depth import depths, stages
 
+pytestmark = pytest.mark.thorough
+
 
 def shapes_of(config, **sizes):
     model = config.build(5, **sizes)

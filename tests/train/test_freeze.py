@@ -58,6 +58,7 @@ def test_a_pattern_that_freezes_nothing_or_all_raises(make_engine, pattern, mess
         make_engine(freeze=pattern)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "optimizer", ["adamw", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sgd", "adafactor"))]
 )
@@ -72,6 +73,7 @@ def test_frozen_rows_stay_bitwise_and_have_no_optimizer_state(trained, optimizer
     assert [path for path in shapes(trained(None, **options)[1].opt_state) if path.endswith(TABLE)]
 
 
+@pytest.mark.thorough
 def test_no_gradient_of_the_frozen_is_computed(make_engine, make_batches):
     counts = []
     for freeze in (None, "backbone/.*/kernel"):
@@ -83,6 +85,7 @@ def test_no_gradient_of_the_frozen_is_computed(make_engine, make_batches):
     assert counts[1][1] < counts[0][1]
 
 
+@pytest.mark.thorough
 def test_the_others_get_the_gradient_they_would_have_and_the_norm_is_of_them(trained):
     first, alone = (trained(freeze, mesh="data=2", grad_accumulation=2)[2][0] for freeze in (None, TABLE))
     np.testing.assert_array_equal(alone["loss"], first["loss"])
@@ -105,6 +108,7 @@ def test_the_engine_counts_the_frozen_and_evaluates_with_them(make_engine, make_
     assert free.evaluate(free.init().params, make_batches(1)) == frozen.evaluate(frozen.init().params, make_batches(1))
 
 
+@pytest.mark.thorough
 def test_a_checkpoint_holds_the_frozen_too(make_engine, make_batches, tmp_path):
     engine = make_engine(freeze=TABLE, optimizer="adamw")
     state, _ = engine.train_step(engine.init(), engine.put(make_batches(1)[0]))

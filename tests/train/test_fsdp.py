@@ -12,6 +12,8 @@ from nlpx.config import LanguageModelConfig, TrainConfig
 from nlpx.tasks import LanguageModelling
 from nlpx.train import Engine, sharding
 
+pytestmark = pytest.mark.thorough
+
 ARCHS = ["lstm", "transformer"]
 THREE = "data=2,fsdp=2,model=2"
 SMALL = 32

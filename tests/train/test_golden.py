@@ -20,6 +20,8 @@ from nlpx.config import (
 from nlpx.tasks import Captioning, Classification, Forecasting, LanguageModelling, QuestionAnswering, SequenceToSequence
 from nlpx.train import Engine
 
+pytestmark = pytest.mark.thorough
+
 V, ROWS, LENGTH, STEPS = 17, 8, 16, (1, 10, 25, 50)
 SIZE = {"layers": 2, "width": 16}
 ONE = {"layers": 1, "width": 16}  # what takes long to compile: the layers are those of the language models

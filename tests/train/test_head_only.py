@@ -14,6 +14,8 @@ from nlpx.train import Engine
 from nlpx.train.head_only import FEATURES, WithFeatures, encode, frozen
 from nlpx.train.sharding import path_of
 
+pytestmark = pytest.mark.thorough
+
 PLAIN = {"steps": 3, "batch_size": 16, "learning_rate": 0.5, "warmup": 0, "schedule": "constant", "optimizer": "sgd"}
 NO_DROPOUT = {"dropout": 0.0, "word_dropout": 0.0}
 

@@ -215,6 +215,7 @@ KILLS = {
 QUICK = ("lstm",)  # the engine and the recipe are the same in all
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in RUNS])
 def test_a_run_killed_at_any_moment_ends_where_the_undisturbed_one_ends(data, undisturbed, tmp_path, name):
     run = Run(data, tmp_path / "run", name)
@@ -225,6 +226,7 @@ def test_a_run_killed_at_any_moment_ends_where_the_undisturbed_one_ends(data, un
     assert_same(run.outcome(), undisturbed(name))
 
 
+@pytest.mark.thorough
 def test_stopped_by_hand_damaged_and_started_again_it_ends_the_same(data, undisturbed, tmp_path, in_process):
     run = Run(data, tmp_path / "run", "lstm")
     code, errors = run.signal_at(in_mid_interval, signal.SIGINT)
@@ -310,6 +312,7 @@ def test_a_validation_loss_that_is_no_number_is_not_saved(make_engine, make_batc
     assert [record["step"] for record in read_metrics(tmp_path)] == [2]
 
 
+@pytest.mark.thorough
 def test_it_ends_early_where_the_validation_loss_stays(make_engine, make_batches, tmp_path, capsys):
     batch = make_batches(1)[0]
 

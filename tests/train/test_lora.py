@@ -9,6 +9,8 @@ from nlpx.errors import InputError
 from nlpx.train import lora
 from nlpx.train.checkpoint import Checkpoints
 
+pytestmark = pytest.mark.thorough
+
 ARCHS = ["transformer", "lstm"]
 
 

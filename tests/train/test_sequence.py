@@ -15,6 +15,8 @@ from nlpx.tasks import LanguageModelling
 from nlpx.train import Engine
 from nlpx.train.sharding import make_mesh
 
+pytestmark = pytest.mark.thorough
+
 VOCAB, ROWS, LENGTH, WIDTH = 11, 4, 16, 16
 MODELS = {
     "transformer": {"arch": "transformer", "heads": 4, "hidden": 32},

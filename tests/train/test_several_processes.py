@@ -17,6 +17,8 @@ from nlpx.train import load
 from nlpx.train.workdir import read_metrics
 from tests import faults
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 FLAGS = ["--layers=1", "--width=16", "--seq-len=8", "--batch-size=8", "--steps=8", "--eval-every=4", "--log-every=1"]
 FLAGS += ["--schedule=constant", "--tokenizer=char", "--optimizer=sgd", "--learning-rate=0.3"]

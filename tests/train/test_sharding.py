@@ -150,6 +150,7 @@ def others():
     yield of_model(TaggerConfig(embedding_width=3, **size).build(4, types=("x",), characters=3))
 
 
+@pytest.mark.thorough
 def test_every_parameter_is_covered_and_every_rule_needed(monkeypatch):
     """And what is not small lies over fsdp as well."""
     monkeypatch.setattr(sharding, "SMALL", 32)
@@ -233,6 +234,7 @@ def test_a_large_array_that_fsdp_does_not_divide_is_named():
         parameter_shardings(params, make_mesh("fsdp=2", 2))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("optimizer", [pytest.param("adamw", marks=pytest.mark.slow), "adafactor"])
 def test_the_optimizer_lies_as_the_parameters_do(make_engine, make_batches, optimizer):
     """Also where it keeps rows and columns of a matrix: 128 features are enough for adafactor to factor."""
