@@ -178,7 +178,7 @@ def test_the_findings_as_text(tmp_path, source):
     assert "![What it says. One line.](claims/claim-1.png)" in written
     assert (tmp_path / "claims" / "claim-1.png").read_bytes().startswith(b"\x89PNG")
     assert not (tmp_path / "claims" / "old.png").exists()
-    assert "Of 2 statements: 1 holds, 1 not measured." in written
+    assert "Verdicts on 2 statements: holds 1, not measured 1." in written
 
 
 def test_each_statement_has_one_claim():
