@@ -24,9 +24,10 @@ def write_text(story: Story, path: Path) -> None:
         "",
         f"`{story.command}` measures each statement and writes this page, and one to explore, `report/index.html`. "
         f"Verdicts on {len(story.statements)} statements: {counts}. An exact statement is asserted. A statistical one "
-        "is decided by the 95 % interval over seeds, in brackets, against a threshold fixed before the run. A timed one "
-        "quotes ratios of one run. Holds only when: under the condition, or in the part, named. Not decided: the interval, or "
-        "that of one part of the statement, contains the threshold; more seeds or a longer training may decide. The "
+        "is decided by the 95 % interval over seeds, in brackets, against a threshold fixed before the run. A timed "
+        "one quotes ratios of one run. Holds only when: under the condition, or in the part, named. Not decided: the "
+        "interval, or that of one part of the statement, contains the threshold; more seeds or a longer training may "
+        "decide. The "
         "interval is Student's, so it may reach beyond what a value can be, such as 100 %. "
         f"Measured on {'; '.join(sorted({where(record) for record in records}))}.",
         "",
