@@ -100,8 +100,8 @@ def _branch(update: Callable, count: Array, before: Any, grads: Any) -> Any:
     """Update the parameters and the optimizer's state, unless nothing was counted: a batch without tokens teaches
     nothing, so neither decay nor momentum may act.
 
-    In a branch XLA:CPU updates them in place. Of values to choose from it keeps both, and copies them: 60 ms instead of
-    15 for 13 million parameters.
+    In a branch XLA:CPU updates them in place. Of values to choose from it keeps both, and copies them: 47 ms instead of
+    16 for 13 million parameters.
     """
     return jax.lax.cond(count > 0, update, lambda before, _: before, before, grads)
 
