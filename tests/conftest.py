@@ -58,7 +58,7 @@ def pytest_collection_modifyitems(config, items):
         thorough = item.get_closest_marker("thorough")
         cases = thorough.kwargs.get("but", ()) if thorough else ()
         case = item.callspec.id if hasattr(item, "callspec") else ""
-        stays = thorough is None or any(fnmatch.fnmatchcase(case, each) for each in cases)
+        stays = thorough is None or item.get_closest_marker("slow") or any(fnmatch.fnmatchcase(case, c) for c in cases)
         (kept if stays else left).append(item)
     config.hook.pytest_deselected(items=left)
     items[:] = kept
